@@ -1,0 +1,43 @@
+/*
+ * ctl: one session of a queue's `ctl` file. Commands are lines, each answered by exactly one line, in order (claimfs-queue(7)):
+ *
+ *   take [N] [wait]      names separated by tabs, or end of file: one read of 0 bytes in the place of the answer, like a
+ *                        terminal's; the session goes on after it
+ *   done NAME [k=v …]    ok | already NODE | error ERRNO text
+ *   fail NAME [k=v …]    ok | …
+ *   release NAME         ok | …
+ *
+ * A session has a thread of its own, which runs the commands that are there one after another; `done` lines that were written together are
+ * committed together, and so are fail and release. Claims taken through a session belong to it; they may be finished through any
+ * session or by mv. When the session closes, what it still holds is given back as lost attempts.
+ */
+#ifndef CLAIMFS_QUEUE_CTL_H
+#define CLAIMFS_QUEUE_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct queue;
+struct ctl;
+
+#define CTL_MAX_LINE 65536
+
+/* `notify` is called on the session's thread, without locks, whenever ctl_read() may say something new. */
+typedef void ctl_notify(void *arg);
+
+int ctl_open(struct queue *queue, ctl_notify *notify, void *arg, struct ctl **ret_ctl);
+
+/* Takes the bytes in, whole or in part lines. `len`, or -errno: -EMSGSIZE for a line over CTL_MAX_LINE, -ENOMEM. */
+ssize_t ctl_write(struct ctl *ctl, const void *data, size_t len);
+
+/* Answer bytes that are there, up to `len`; 0 for an end of file, once; -EAGAIN when answers are still to come. With no command
+ * unanswered at all: 0, so that `cat ctl` ends. */
+ssize_t ctl_read(struct ctl *ctl, void *data, size_t len);
+bool ctl_readable(struct ctl *ctl);	/* ctl_read would not say -EAGAIN */
+
+/* No more commands; unblocks a waiting take; the thread gives back what is held and frees the session. Does not block. After this
+ * `notify` is never called. */
+void ctl_close(struct ctl *ctl);
+
+#endif

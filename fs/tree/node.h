@@ -1,0 +1,117 @@
+/*
+ * node: the names the kernel knows, and what stands behind each: a tree of nodes, real ones (a path on the server) and virtual
+ * ones (a queue's todo/, claims/, …, ctl).
+ *
+ *   kernel's inode number ──▶ struct node ──ops──▶ real (dir.c, file.c) | vdir.c (todo claims done failed, tickets, progress) |
+ *                                                   stage.c | ctlfile.c
+ *
+ * A node lives while the kernel has looked it up (`lookups`), while something in the tree holds it (`refs`), or while it has children. The
+ * table of (parent, name) → node is in struct tree. Names, parents and counts are guarded by tree->lock, which is held for moments
+ * only, never over a request.
+ *
+ * Lock order: tree->lock is innermost: nothing else is taken under it.
+ */
+#ifndef CLAIMFS_TREE_NODE_H
+#define CLAIMFS_TREE_NODE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "tree/reply.h"
+
+struct tree;
+struct node;
+struct handle;
+
+struct node_ops {
+	/* Directories. Names are single components, checked: not empty, no '/', at most 255 bytes. */
+	void (*lookup)(struct tree *tree, struct node *dir, const char *name, struct reply *reply);
+	void (*mkdir)(struct tree *tree, struct node *dir, const char *name, mode_t mode, struct reply *reply);
+	void (*mknod)(struct tree *tree, struct node *dir, const char *name, mode_t mode, dev_t rdev, struct reply *reply);
+	void (*symlink)(struct tree *tree, struct node *dir, const char *name, const char *target, struct reply *reply);
+	void (*unlink)(struct tree *tree, struct node *dir, const char *name, struct reply *reply);
+	void (*rmdir)(struct tree *tree, struct node *dir, const char *name, struct reply *reply);
+	void (*create)(struct tree *tree, struct node *dir, const char *name, mode_t mode, int flags, struct reply *reply);
+	void (*opendir)(struct tree *tree, struct node *dir, struct reply *reply);
+	/* Called on the source's directory. */
+	void (*rename)(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply);
+	void (*link)(struct tree *tree, struct node *node, struct node *new_dir, const char *new_name, struct reply *reply);
+	/* Any node. `handle` may be NULL. */
+	void (*getattr)(struct tree *tree, struct node *node, struct handle *handle, struct reply *reply);
+	/* `valid`: TREE_SET_* below. */
+	void (*setattr)(struct tree *tree, struct node *node, struct handle *handle, const struct stat *st, unsigned int valid, struct reply *reply);
+	void (*open)(struct tree *tree, struct node *node, int flags, struct reply *reply);
+	void (*readlink)(struct tree *tree, struct node *node, struct reply *reply);
+	void (*statvfs)(struct tree *tree, struct node *node, struct reply *reply);
+	void (*access)(struct tree *tree, struct node *node, int mask, struct reply *reply);
+	void (*getxattr)(struct tree *tree, struct node *node, const char *name, size_t size, struct reply *reply);
+	/* Does it have a path on the server: then rename and link between such nodes are the server's. */
+	bool real;
+	void (*free)(struct node *node);	/* what `data` holds; may be NULL */
+};
+
+#define TREE_SET_MODE 0x01
+#define TREE_SET_UID 0x02
+#define TREE_SET_GID 0x04
+#define TREE_SET_SIZE 0x08
+#define TREE_SET_ATIME 0x10
+#define TREE_SET_MTIME 0x20
+#define TREE_SET_ATIME_NOW 0x40
+#define TREE_SET_MTIME_NOW 0x80
+
+struct handle_ops {		/* an open file or directory; a NULL operation is answered with the fitting error */
+	void (*read)(struct handle *handle, off_t offset, size_t size, struct reply *reply);
+	/* `data` is valid during the call only: what is kept is copied. */
+	void (*write)(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply);
+	void (*flush)(struct handle *handle, struct reply *reply);
+	void (*fsync)(struct handle *handle, bool data_only, struct reply *reply);
+	void (*readdir)(struct handle *handle, off_t offset, bool plus, struct reply *reply);
+	void (*lseek)(struct handle *handle, off_t offset, int whence, struct reply *reply);
+	void (*fallocate)(struct handle *handle, int mode, off_t offset, off_t length, struct reply *reply);
+	void (*copy)(struct handle *from, off_t from_offset, struct handle *to, off_t to_offset, size_t length, struct reply *reply);
+	/* `kick` (may be NULL) is called once, with its argument, when readiness may have changed; the handle then drops it with `drop`. */
+	void (*poll)(struct handle *handle, void *kick_arg, void (*kick)(void *arg), void (*drop)(void *arg), struct reply *reply);
+	void (*release)(struct handle *handle, struct reply *reply);	/* last close; frees the handle */
+};
+
+struct handle {			/* the first member of every kind */
+	const struct handle_ops *ops;
+	struct tree *tree;
+	struct node *node;	/* held */
+};
+
+struct node {
+	const struct node_ops *ops;
+	struct node *parent;		/* held; NULL for the root, and for a node whose name was removed */
+	char *name;			/* component; "" for the root */
+	char *anchor;			/* real nodes: the server's path when it is not parent's path + "/" + name; else NULL */
+	uint64_t ino;			/* st_ino */
+	uint64_t lookups;		/* the kernel's; guarded by tree->lock like all above */
+	unsigned int refs;		/* handles, requests under way, children */
+	void *data;			/* of its kind: struct real, the queue of a queue directory's virtual nodes, … */
+};
+
+/* The child `name` of `dir`, made if it is not there (as `ops`, with data NULL), with one ref. NULL: out of memory. */
+struct node *node_get(struct tree *tree, struct node *dir, const char *name, const struct node_ops *ops);
+struct node *node_find(struct tree *tree, struct node *dir, const char *name);		/* with one ref, or NULL */
+void node_ref(struct tree *tree, struct node *node);
+void node_unref(struct tree *tree, struct node *node);
+void node_looked_up(struct tree *tree, struct node *node);		/* one more lookup by the kernel */
+void node_forget(struct tree *tree, struct node *node, uint64_t count);
+
+/* The name is gone (unlink, rmdir): the node stays for those who hold it, without a path. */
+void node_removed(struct tree *tree, struct node *dir, const char *name);
+/* rename: what stood at the new name is removed; open files learn their new path. 0 or -ENOMEM. */
+int node_moved(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name);
+
+/* The server's path of a real node, or of `name` in it (name may be NULL), appended. 0, -ESTALE when its name was removed, -ENOMEM,
+ * -ENAMETOOLONG. */
+int node_path(struct tree *tree, struct node *node, const char *name, struct buf *ret_path);
+
+/* The path within the mount, for messages and for the names of units in virtual directories: relative to `above`. */
+int node_path_below(struct tree *tree, struct node *above, struct node *node, const char *name, struct buf *ret_path);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * tree: the filesystem without FUSE: what fuse/ calls and main.c builds.
+ *
+ *   fuse/ops ──▶ tree (node → node_ops, handle → handle_ops) ──▶ sftp/client        real files: asynchronous, completion replies
+ *                                                          └──▶ work ──▶ queue     virtual entries: on a worker thread, may wait
+ */
+#ifndef CLAIMFS_TREE_TREE_H
+#define CLAIMFS_TREE_TREE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "sftp/client.h"
+#include "tree/node.h"
+#include "tree/reply.h"
+
+struct work;		/* tree/work.h: threads for what may wait */
+struct queues;		/* tree/queues.h: the queues this mount has opened */
+
+enum idmap_mode { IDMAP_NONE, IDMAP_USER, IDMAP_FILE };
+
+struct tree_options {
+	double attr_ttl;		/* seconds; 1 */
+	double entry_ttl;
+	int64_t queue_ttl_ns;
+	bool direct_io;
+	bool kernel_cache;
+	bool no_readahead;
+	bool sync_writes;		/* sshfs_sync */
+	bool no_queues;			/* show .claimfs directories as plain ones */
+	bool follow_symlinks;
+	bool transform_symlinks;
+	bool contain_symlinks;
+	bool disable_hardlink;
+	bool read_only;
+	enum idmap_mode idmap;
+	uid_t remote_uid, local_uid;	/* idmap=user: these stand for one another */
+	gid_t remote_gid, local_gid;
+	bool force_uid, force_gid, force_umask;
+	uid_t uid;
+	gid_t gid;
+	mode_t umask;
+	size_t readahead;		/* most bytes read ahead of a sequential reader; 16 MiB */
+	size_t write_buffer;		/* most bytes queued and unacknowledged, all files together; 64 MiB */
+	const char *host;		/* this node's name in queues */
+};
+
+struct tree {
+	struct sftp *sftp;
+	struct tree_options options;
+	char *root_path;		/* on the server, absolute, without a trailing slash ("" is /) */
+	struct node *root;
+	struct work *work;
+	struct queues *queues;
+	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
+	struct map names;		/* parent's ino and name → node; by lock */
+	/* Set by fuse/session: tells the kernel to forget a name or data. May be NULL. */
+	void (*invalidate_entry)(void *arg, struct node *dir, const char *name);
+	void (*invalidate_inode)(void *arg, struct node *node);
+	void *invalidate_arg;
+};
+
+/* `root_path` is absolute and exists. 0 or -errno. The sftp must outlive the tree. */
+int tree_new(struct sftp *sftp, const char *root_path, const struct tree_options *options, struct tree **ret_tree);
+
+/* Closes queues first (their claims are given back), then waits for what is under way. NULL is fine. */
+void tree_free(struct tree *tree);
+
+/* The node of real files and directories. */
+extern const struct node_ops real_ops;
+
+/* Attributes of the server as the mount shows them: ids mapped, umask applied, ino set. Shared by real nodes and stage. */
+void tree_stat(const struct tree *tree, const struct sftp_attrs *attrs, uint64_t ino, struct stat *ret_st);
+
+/* ---- the queue side, called by real directories (tree/queues.c) ---- */
+
+/*
+ * Real lookup of `name` in `dir` asks here first, when the name is one of a queue's virtual ones: true when `dir` holds a queue (or must be asked
+ * whether it does): the reply is then answered by the queue side, which may come back with real_lookup(). False: not ours.
+ */
+bool queues_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply);
+
+/* The rest of a real lookup, for queues_lookup() to come back to. */
+void real_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply);
+
+/* A listing of `dir` shows an entry ".claimfs": the virtual names to show as well, ends with NULL; NULL when it is no good queue.
+ * Non-blocking: answers from the listing alone (the queue is opened when one of them is looked up). */
+const char *const *queues_listing(struct tree *tree, struct node *dir);
+
+int queues_new(struct tree *tree, struct queues **ret_queues);
+void queues_free(struct queues *queues);
+
+#endif
