@@ -48,13 +48,16 @@ int record_format(const struct record *record, struct buf *to);
 
 /*
  * Reads one line of `len` bytes without its newline, decoding in place: `line` must have room for a NUL at line[len], and the
- * record points into it. 0; -ENODATA for an empty line; -EINVAL for anything that record_format() would not have written.
+ * record points into it. 0; -ENODATA for an empty line; -EINVAL for anything else than a whole line of format 1.
  */
 int record_parse(char *line, size_t len, struct record *ret_record);
 
 /* Are these values of records, ctl lines and tickets: "k=v k=v …", names of [a-z0-9_] that begin with a letter, at most
  * RECORD_MAX_VALUES bytes, no control characters, every % followed by two hex digits. NULL and "" are. */
 bool record_values_good(const char *values);
+
+/* The value of `name` as it stands there, encoded, of *ret_len bytes; NULL: none. The values must be good. */
+const char *record_find_value(const char *values, const char *name, size_t *ret_len);
 
 /* The value of `name`, decoded, appended to `ret_value`. 0, -ENOENT, -ENOMEM. The values must be good. */
 int record_value(const char *values, const char *name, struct buf *ret_value);
