@@ -48,6 +48,7 @@ PROGRAMS := $(if $(FS_MAIN),$(BUILD)/claimfs) $(if $(WORKER),$(BUILD)/claim-work
 LIBS_base = $(call pkg,libs,libxxhash)
 LIBS_sftp = $(call pkg,libs,libssh2) -lcrypto
 LIBS_cache = $(call pkg,libs,lmdb)
+LIBS_queue = $(call pkg,libs,libcjson)
 LIBS_fuse = $(call pkg,libs,fuse3)
 CPPFLAGS_fuse = $(call pkg,cflags,fuse3)
 
@@ -58,7 +59,7 @@ all: $(PROGRAMS)
 FS_ARCHIVES := $(filter $(ARCHIVES),$(foreach l,fuse tree queue cache sftp base,$(call archive,$(l))))
 $(BUILD)/claimfs: $(FS_MAIN) $(FS_ARCHIVES)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(FS_MAIN) $(FS_ARCHIVES) $(LIBS_fuse) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(FS_MAIN) $(FS_ARCHIVES) $(LIBS_fuse) $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
 
 $(BUILD)/claim-worker: $(WORKER) $(call archive,base)
 	@echo "  LD      $@"
@@ -66,7 +67,7 @@ $(BUILD)/claim-worker: $(WORKER) $(call archive,base)
 
 $(BUILD)/claimctl: $(TOOLS) $(filter $(ARCHIVES),$(call archive,queue) $(call archive,base))
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base) $(LIBS_tools)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_queue) $(LIBS_base) $(LIBS_tools)
 
 define archive_rule
 $(call archive,$(1)): $(OBJ_$(1))
@@ -90,7 +91,7 @@ FAULTS := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fau
 
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(FAKES) $(filter-out $(call archive,fuse),$(FS_ARCHIVES))
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
 
 $(BUILD)/tests/fault/%: $(BUILD)/tests/fault/%.o $(call archive,base)
 	@echo "  LD      $@"

@@ -33,7 +33,9 @@ int64_t progress_eta(const struct progress *progress)
 	if (!(rate > 0))
 		return PROGRESS_UNKNOWN;
 	seconds = (double)(progress->todo + progress->claimed) / rate;
-	return seconds < (double)MAX_ETA_S ? (int64_t)ceil(seconds) : PROGRESS_UNKNOWN;
+	if (!(seconds < (double)MAX_ETA_S))
+		return PROGRESS_UNKNOWN;
+	return (int64_t)seconds + (seconds > (double)(int64_t)seconds);
 }
 
 /* ---- names ---- */
@@ -177,7 +179,7 @@ static void add_bar(const struct progress *progress, struct buf *to)
 	}
 	buf_addf(to, "%*s]", BAR_COLUMNS - column, "");
 	/* Rounded down: 100 % is said when it is. */
-	buf_addf(to, " %5.1f %%\n", total > 0 ? floor((double)progress->done / total * 1000) / 10 : 0.0);
+	buf_addf(to, " %5.1f %%\n", total > 0 ? (double)(int)((double)progress->done / total * 1000) / 10 : 0.0);
 }
 
 static void add_rate(struct buf *to, double rate, const char *of)
