@@ -9,6 +9,9 @@
  * table of (parent, name) → node is in struct tree. Names, parents and counts are guarded by tree->lock, which is held for moments
  * only, never over a request.
  *
+ * SFTP tells no inode numbers: st_ino is a hash of where the node was first seen, so that it is the same after a remount (git's index keeps
+ * it), and stays the node's own when it is renamed.
+ *
  * Lock order: tree->lock is innermost: nothing else is taken under it.
  */
 #ifndef CLAIMFS_TREE_NODE_H
@@ -89,12 +92,15 @@ struct node {
 	char *name;			/* component; "" for the root */
 	char *anchor;			/* real nodes: the server's path when it is not parent's path + "/" + name; else NULL */
 	uint64_t ino;			/* st_ino */
+	mode_t type;			/* S_IFMT bits last seen, 0: not known; by tree->lock */
+	bool stray;			/* is or was renamed: its ino is not the hash of its name, and is kept in tree->strays */
 	uint64_t lookups;		/* the kernel's; guarded by tree->lock like all above */
 	unsigned int refs;		/* handles, requests under way, children */
 	void *data;			/* of its kind: struct real, the queue of a queue directory's virtual nodes, … */
 };
 
-/* The child `name` of `dir`, made if it is not there (as `ops`, with data NULL), with one ref. NULL: out of memory. */
+/* The child `name` of `dir`, made if it is not there (as `ops`, with data NULL), with one ref. A child of another kind (other ops) loses
+ * its name to the new one. NULL: out of memory. */
 struct node *node_get(struct tree *tree, struct node *dir, const char *name, const struct node_ops *ops);
 struct node *node_find(struct tree *tree, struct node *dir, const char *name);		/* with one ref, or NULL */
 void node_ref(struct tree *tree, struct node *node);
@@ -102,9 +108,17 @@ void node_unref(struct tree *tree, struct node *node);
 void node_looked_up(struct tree *tree, struct node *node);		/* one more lookup by the kernel */
 void node_forget(struct tree *tree, struct node *node, uint64_t count);
 
+/* The server says what the node is. A node that was something else before is another object: it loses its name, and the one that is
+ * returned (with the caller's ref instead) takes its place. NULL: out of memory, and the ref is gone. */
+struct node *node_typed(struct tree *tree, struct node *node, mode_t mode);
+
+/* The root, parentless, with one ref. NULL: out of memory. */
+struct node *node_new_root(const struct node_ops *ops);
+void node_free_all(struct tree *tree);	/* the mount has ended: nobody holds any */
+
 /* The name is gone (unlink, rmdir): the node stays for those who hold it, without a path. */
 void node_removed(struct tree *tree, struct node *dir, const char *name);
-/* rename: what stood at the new name is removed; open files learn their new path. 0 or -ENOMEM. */
+/* rename: what stood at the new name is removed; open files learn their new path. 0, or -ENOMEM: the node has lost its name. */
 int node_moved(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name);
 
 /* The server's path of a real node, or of `name` in it (name may be NULL), appended. 0, -ESTALE when its name was removed, -ENOMEM,

@@ -1,0 +1,31 @@
+/*
+ * file: open real files: reads, read-ahead, queued writes, copies. What real directories (dir.c, attr.c, node.c) need of them.
+ */
+#ifndef CLAIMFS_TREE_FILE_H
+#define CLAIMFS_TREE_FILE_H
+
+#include <sys/stat.h>
+
+#include "tree/node.h"
+
+/* node_ops of real files. create follows O_EXCL in `flags`; the node is made by the file side with &real_ops. */
+void file_open(struct tree *tree, struct node *node, int flags, struct reply *reply);
+void file_create(struct tree *tree, struct node *dir, const char *name, mode_t mode, int flags, struct reply *reply);
+
+/*
+ * getattr and setattr of a node that has open files, or of a handle: by descriptor, queued writes included, so they work on unlinked files too.
+ * true: the reply is the file side's now. false: nothing is open (or not its affair): ask by path.
+ */
+bool file_getattr(struct tree *tree, struct node *node, struct handle *handle, struct reply *reply);
+bool file_setattr(struct tree *tree, struct node *node, struct handle *handle, const struct stat *st, unsigned int valid, struct reply *reply);
+
+/* What the server said of a node's attributes may lack writes that are still queued: puts size and mtime right. Quick, any thread. */
+void file_overlay(struct tree *tree, struct node *node, struct stat *st);
+
+/* The node (a regular file) has another path now: its open files are told (sftp_file_moved). */
+void file_moved(struct tree *tree, struct node *node);
+
+/* node_ops.free of real nodes: what the file side keeps in node->data. */
+void file_node_free(struct node *node);
+
+#endif
