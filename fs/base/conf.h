@@ -2,7 +2,7 @@
  * conf: files of `name = value` lines with `#` comments, and the units of values.
  *
  * A table describes the names; an unknown name (the nearest known one is named), a name given twice, or a bad value is an
- * error that says file and line.
+ * error that says file and line. A '#' begins a comment at the start of a line or after white space.
  */
 #ifndef CLAIMFS_BASE_CONF_H
 #define CLAIMFS_BASE_CONF_H
@@ -33,6 +33,9 @@ int conf_set_choice(void *target, const struct conf_entry *entry, const char *va
  * 0, or -EINVAL with one line in `why`: "FILE:LINE: what and why".
  */
 int conf_parse(const char *file, const char *text, size_t len, const struct conf_entry *table, void *target, struct buf *why);
+
+/* One setting by name, with the same errors but for file and line: "NAME: reason". */
+int conf_set(const struct conf_entry *table, void *target, const char *name, const char *value, struct buf *why);
 
 int conf_parse_duration(const char *text, int64_t *ret_ns);	/* 0 or -EINVAL; no unit means seconds; fractions allowed */
 int conf_parse_size(const char *text, int64_t *ret_bytes);	/* 0 or -EINVAL; k, M, G, T are powers of 1024 */

@@ -1,7 +1,8 @@
 /*
  * fault: switches that make calls fail in tests, off unless CLAIMFS_FAULT is set in the environment.
  *
- *   CLAIMFS_FAULT=name[:after[:count]],…   the calls of fault_hit("name") number after+1 … after+count fail (count 0: for ever)
+ *   CLAIMFS_FAULT=name[:after[:count]],…   the calls of fault_hit("name") number after+1 … after+count fail (count 0, or none given:
+ *   for ever)
  *
  * Also CLAIMFS_FAULT_WALL_OFFSET=SECONDS: clock_wall() is wrong by that much. fault_init() reads both; one of the two pieces of
  * global state. Thread-safe.

@@ -18,6 +18,7 @@ struct map {
 	size_t capacity;	/* 0 or a power of two */
 	size_t count;
 	size_t used;		/* count and the graves of removed entries */
+	uint64_t seed;		/* of the hash; chosen when the first key comes */
 };
 
 #define MAP_INIT { 0 }
