@@ -82,7 +82,7 @@ int queue_progress(struct queue *queue, bool json, struct buf *ret_text);
 /*
  * Takes up to `count` units for the session `owner` (NULL: for the mount itself, until finished or the mount ends). Names are appended to
  * ret_names as NUL-terminated strings, one after another. Returns how many; 0 when none is left to take (with `wait`: when
- * every unit is done or failed); -EINTR when `*cancel` was set and queue_wake() called; -errno.
+ * every unit is done or failed); -EINTR when `*cancel` was set (with __atomic_store_n: read it so) and queue_wake() called; -errno.
  * Without `wait` it still waits for inputs that are not settled yet and for a view that is being made.
  */
 int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, const bool *cancel, struct buf *ret_names);
@@ -99,6 +99,8 @@ struct queue_finish {
 	enum queue_verb verb;
 	const char *name;
 	const char *values;	/* "k=v k=v …" (pct-encoded values) for the log record and the ticket, or NULL */
+	struct ctl *owner;	/* not NULL: only if this session took it and holds it still, else -EACCES (what a closing session gives back may
+				   have been finished by mv and taken again by another one) */
 	/* results */
 	int error;		/* 0; -EEXIST done before (queue.md: `already`); -ESTALE the claim was lost; -EACCES not this mount's;
 				   -EAGAIN the input changed meanwhile: the work was dropped and the unit is free; -errno */

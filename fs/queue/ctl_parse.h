@@ -1,0 +1,35 @@
+/*
+ * ctl_parse: what a line written to ctl says. The commands are listed in ctl.h.
+ */
+#ifndef CLAIMFS_QUEUE_CTL_PARSE_H
+#define CLAIMFS_QUEUE_CTL_PARSE_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+
+#define CTL_MAX_TAKE 100000
+
+enum ctl_verb { CTL_TAKE, CTL_DONE, CTL_FAIL, CTL_RELEASE };
+
+struct ctl_command {
+	enum ctl_verb verb;
+	int count;		/* take */
+	bool wait;
+	const char *name;	/* done, fail, release: decoded */
+	const char *values;	/* done, fail: "k=v k=v", still encoded; "" when none */
+};
+
+/* Is a unit of this name the session's? Settles where a name with spaces ends and its values begin. */
+typedef bool ctl_holds(void *arg, const char *name);
+
+/*
+ * Reads a line without its newline. It is changed, and the command points into it. 0, or -EINVAL with the reason, for the answer, in
+ * `why` (one line).
+ *
+ * A name may hold spaces, and words that look like k=v. Of all ways to split the line the one that leaves the longest name that the session holds is
+ * taken; if it holds none of them, every trailing k=v is a value. Who wants to be sure writes spaces as %20.
+ */
+int ctl_parse(char *line, ctl_holds *holds, void *arg, struct ctl_command *ret_command, struct buf *why);
+
+#endif
