@@ -1,5 +1,5 @@
 /*
- * ctl_parse: the lines written to ctl. One table of commands; each has a function for what follows its name.
+ * ctl_parse: the lines written to ctl, and what errors look like in answers. One table of commands; each has a function for what follows its name.
  */
 #include "queue/ctl_parse.h"
 
@@ -9,8 +9,10 @@
 
 #include "base/args.h"
 #include "base/conf.h"
+#include "base/log.h"
 #include "base/pct.h"
 #include "queue/record.h"
+#include "queue/store.h"
 
 #define SHOWN_BYTES 64		/* of a wrong word, in the error about it */
 
@@ -220,4 +222,33 @@ int ctl_parse(char *line, ctl_holds *holds, void *arg, struct ctl_command *ret_c
 		return error;
 	}
 	return refuse_command(&parser, line);
+}
+
+/* ---- answers ---- */
+
+void ctl_say_error(struct buf *to, int error)
+{
+	const char *name, *text = NULL;
+
+	switch (error) {
+	case -ESTALE:
+		text = "the lease was lost: another node may have the unit now";
+		break;
+	case -EACCES:
+		text = "not a unit that this mount has claimed";
+		break;
+	case -EAGAIN:
+		text = "the input was changed meanwhile: this work was dropped, the unit is in todo/ again";
+		break;
+	case STORE_FAILURE:
+		error = -EIO;
+		text = "the disk refused and did not say why";
+		break;
+	case STORE_UNKNOWN:
+		error = -EIO;
+		text = "the connection broke and what became of it could not be found out";
+		break;
+	}
+	name = strerrorname_np(-error);
+	buf_addf(to, "error %s %s\n", name ? name : "EIO", text ? text : log_strerror(error));
 }

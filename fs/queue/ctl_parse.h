@@ -32,4 +32,7 @@ typedef bool ctl_holds(void *arg, const char *name);
  */
 int ctl_parse(char *line, ctl_holds *holds, void *arg, struct ctl_command *ret_command, struct buf *why);
 
+/* The answer line for a -errno or STORE_…: "error ENAME text\n", appended. */
+void ctl_say_error(struct buf *to, int error);
+
 #endif

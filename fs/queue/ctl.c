@@ -1,0 +1,587 @@
+/*
+ * ctl: a session of a queue's ctl file: lines in, a thread that runs them, answers out.
+ *
+ *   ctl_write ──▶ `in` (part of a line) ──▶ commands ──thread──▶ queue_take / queue_finish ──▶ answers ──▶ ctl_read
+ *
+ * The thread takes either one command or as many finishing ones as stand one after another, runs them without the lock, and puts
+ * their answers on the list in one go. Only the thread looks at `held`, so that it needs no lock.
+ */
+#include "queue/ctl.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/pct.h"
+#include "queue/ctl_parse.h"
+#include "queue/queue.h"
+
+#define MAX_GROUP 1024		/* finishing commands that are run together */
+#define ANSWER_ROOM 64
+
+struct line {			/* a command: as it was written, what it says once parsed, and its answer */
+	struct list link;
+	char *text;
+	size_t len;
+	struct ctl_command command;
+	struct buf answer;	/* room for ANSWER_ROOM bytes from the start, so that an error can always be said */
+	bool eof;		/* the answer is an end of file */
+	size_t taken;		/* bytes of it that were read */
+	struct buf names;	/* of a take: what it names, NUL-terminated each; dropped once the first byte was read */
+};
+
+struct ctl {
+	struct queue *queue;
+	ctl_notify *notify;
+	void *arg;
+	struct map held;	/* names taken and not finished; the thread's alone */
+	bool cancel;		/* of a waiting take; set with __atomic_store_n */
+
+	pthread_mutex_t lock;	/* guards what follows */
+	pthread_cond_t changed;
+	struct buf in;
+	struct list lines;	/* to be run */
+	struct list answers;	/* lines that were */
+	size_t pending;		/* bytes in all of them */
+	size_t unanswered;	/* lines that are not answered yet */
+	bool notifying;
+	bool closing;
+	bool lose;
+	ctl_closed *closed;
+	void *closed_arg;
+};
+
+/* ---- lines ---- */
+
+static void line_free(struct line *line)
+{
+	if (!line)
+		return;
+	free(line->text);
+	buf_release(&line->answer);
+	buf_release(&line->names);
+	free(line);
+}
+
+static void lines_free(struct list *lines)
+{
+	struct list *link;
+
+	while ((link = list_pop(lines)))
+		line_free(list_entry(link, struct line, link));
+}
+
+static size_t line_bytes(const struct line *line)
+{
+	return sizeof(*line) + ANSWER_ROOM + line->len;
+}
+
+/* Makes a line of what `head` holds and `len` bytes more. NULL: out of memory. */
+static struct line *line_new(const struct buf *head, const char *tail, size_t len)
+{
+	struct line *line = calloc(1, sizeof(*line));
+
+	if (!line)
+		return NULL;
+	line->len = head->len + len;
+	line->text = malloc(line->len + 1);
+	if (!line->text || buf_reserve(&line->answer, ANSWER_ROOM) < 0) {
+		line_free(line);
+		return NULL;
+	}
+	if (head->len > 0)
+		memcpy(line->text, head->data, head->len);
+	memcpy(line->text + head->len, tail, len);
+	line->text[line->len] = '\0';
+	return line;
+}
+
+/* Cuts `data` after `head` into lines; *ret_used is how much of it whole lines took. 0, -EMSGSIZE, -ENOMEM. */
+static int split(const struct buf *head, const char *data, size_t len, struct list *ret_lines, size_t *ret_used)
+{
+	static const struct buf nothing = BUF_INIT;
+	const char *end, *at = data;
+	struct line *line;
+
+	while ((end = memchr(at, '\n', len - (size_t)(at - data)))) {
+		if (head->len + (size_t)(end - at) > CTL_MAX_LINE)
+			return -EMSGSIZE;
+		line = line_new(head, at, (size_t)(end - at));
+		if (!line)
+			return -ENOMEM;
+		list_append(ret_lines, &line->link);
+		head = &nothing;
+		at = end + 1;
+	}
+	*ret_used = (size_t)(at - data);
+	return head->len + (len - *ret_used) > CTL_MAX_LINE ? -EMSGSIZE : 0;
+}
+
+static int write_locked(struct ctl *ctl, const char *data, size_t len)
+{
+	struct list lines, *link;
+	size_t used = 0;
+	int error;
+
+	list_init(&lines);
+	if (ctl->closing)
+		return -EBADF;
+	if (ctl->pending + len > CTL_MAX_PENDING)
+		return -ENOMEM;
+	error = split(&ctl->in, data, len, &lines, &used);
+	if (!error && !list_empty(&lines)) {
+		struct buf rest = BUF_INIT;
+
+		buf_add(&rest, data + used, len - used);
+		error = buf_error(&rest);
+		if (!error) {
+			buf_release(&ctl->in);
+			ctl->in = rest;
+		}
+	} else if (!error) {
+		error = buf_reserve(&ctl->in, len + 1);
+		if (!error)
+			buf_add(&ctl->in, data, len);
+	}
+	if (error) {
+		lines_free(&lines);
+		return error;
+	}
+	list_for_each(link, &lines) {
+		ctl->unanswered++;
+		ctl->pending += line_bytes(list_entry(link, struct line, link));
+	}
+	list_splice(&ctl->lines, &lines);
+	pthread_cond_broadcast(&ctl->changed);
+	return 0;
+}
+
+ssize_t ctl_write(struct ctl *ctl, const void *data, size_t len)
+{
+	int error;
+
+	pthread_mutex_lock(&ctl->lock);
+	error = write_locked(ctl, data, len);
+	pthread_mutex_unlock(&ctl->lock);
+	return error ? error : (ssize_t)len;
+}
+
+/* ---- answers ---- */
+
+static void answer_end(struct ctl *ctl, struct line *line)
+{
+	ctl->pending -= line->answer.len;
+	list_remove(&line->link);
+	line_free(line);
+}
+
+static size_t take_bytes(struct ctl *ctl, struct line *line, char *data, size_t len)
+{
+	size_t have = line->answer.len - line->taken;
+
+	if (have > len)
+		have = len;
+	memcpy(data, line->answer.data + line->taken, have);
+	line->taken += have;
+	buf_release(&line->names);
+	if (line->taken == line->answer.len)
+		answer_end(ctl, line);
+	return have;
+}
+
+static ssize_t read_locked(struct ctl *ctl, char *data, size_t len)
+{
+	struct line *line;
+	size_t count = 0;
+
+	if (list_empty(&ctl->answers))
+		return ctl->unanswered > 0 ? -EAGAIN : 0;
+	while (!list_empty(&ctl->answers) && count < len) {
+		line = list_entry(ctl->answers.next, struct line, link);
+		if (line->eof) {
+			if (count == 0)
+				answer_end(ctl, line);
+			break;
+		}
+		count += take_bytes(ctl, line, data + count, len - count);
+	}
+	return (ssize_t)count;
+}
+
+ssize_t ctl_read(struct ctl *ctl, void *data, size_t len)
+{
+	ssize_t count;
+
+	pthread_mutex_lock(&ctl->lock);
+	count = read_locked(ctl, data, len);
+	pthread_mutex_unlock(&ctl->lock);
+	return count;
+}
+
+bool ctl_readable(struct ctl *ctl)
+{
+	bool readable;
+
+	pthread_mutex_lock(&ctl->lock);
+	readable = !list_empty(&ctl->answers) || ctl->unanswered == 0;
+	pthread_mutex_unlock(&ctl->lock);
+	return readable;
+}
+
+/* Memory ran out while an answer was written: it must be a line all the same, and never look like an end of file. */
+static void mend_answer(struct line *line)
+{
+	if (buf_error(&line->answer) == 0 && (line->eof || line->answer.len > 0))
+		return;
+	buf_reset(&line->answer);
+	buf_adds(&line->answer, "error ENOMEM out of memory\n");
+}
+
+/* `lines` have been run: their answers can be read. */
+static void publish(struct ctl *ctl, struct list *lines)
+{
+	struct list *link;
+	struct line *line;
+	bool tell;
+
+	pthread_mutex_lock(&ctl->lock);
+	list_for_each(link, lines) {
+		line = list_entry(link, struct line, link);
+		mend_answer(line);
+		ctl->pending -= line_bytes(line);
+		ctl->pending += line->answer.len;
+		ctl->unanswered--;
+	}
+	list_splice(&ctl->answers, lines);
+	tell = !ctl->closing;
+	ctl->notifying = tell;
+	pthread_mutex_unlock(&ctl->lock);
+	if (!tell)
+		return;
+	ctl->notify(ctl->arg);
+	pthread_mutex_lock(&ctl->lock);
+	ctl->notifying = false;
+	pthread_cond_broadcast(&ctl->changed);
+	pthread_mutex_unlock(&ctl->lock);
+}
+
+/* ---- take ---- */
+
+/* Gives every unit of `names` (NUL-terminated each) back. Not `held` any more, whatever the disk says: there is nothing more to do about it here. */
+static void give_back(struct ctl *ctl, const struct buf *names, enum queue_verb verb)
+{
+	struct queue_finish list[64];
+	const char *name = buf_text(names), *end = name + names->len;
+	size_t count;
+
+	while (name < end) {
+		memset(list, 0, sizeof(list));
+		for (count = 0; name < end && count < sizeof(list) / sizeof(list[0]); name += strlen(name) + 1) {
+			map_remove_str(&ctl->held, name);
+			list[count++] = (struct queue_finish){ .verb = verb, .name = name, .owner = ctl };
+		}
+		queue_finish(ctl->queue, list, count);
+	}
+}
+
+/* Remembers what was taken and writes it as the answer. */
+static int say_names(struct ctl *ctl, struct line *line)
+{
+	const char *name, *end = line->names.data + line->names.len;
+
+	for (name = line->names.data; name < end; name += strlen(name) + 1) {
+		if (map_set_str(&ctl->held, name, ctl, NULL) < 0)
+			return -ENOMEM;
+		if (line->answer.len > 0)
+			buf_addch(&line->answer, '\t');
+		pct_encode(&line->answer, name, strlen(name));
+	}
+	buf_addch(&line->answer, '\n');
+	return buf_error(&line->answer);
+}
+
+static bool is_closing(struct ctl *ctl)
+{
+	return __atomic_load_n(&ctl->cancel, __ATOMIC_ACQUIRE);
+}
+
+static void run_take(struct ctl *ctl, struct line *line)
+{
+	int count = -EINTR, error;
+
+	if (!is_closing(ctl))
+		count = queue_take(ctl->queue, ctl, line->command.count, line->command.wait, &ctl->cancel, &line->names);
+	error = count < 0 ? count : count > 0 ? say_names(ctl, line) : 0;
+	line->eof = count == 0;
+	if (!error)
+		return;
+	if (count > 0)		/* what can't be told must not stay claimed */
+		give_back(ctl, &line->names, QUEUE_VERB_RELEASE);
+	buf_release(&line->names);
+	buf_reset(&line->answer);
+	ctl_say_error(&line->answer, error);
+}
+
+/* ---- done, fail, release ---- */
+
+static const enum queue_verb queue_verbs[] = {
+	[CTL_DONE] = QUEUE_VERB_DONE,
+	[CTL_FAIL] = QUEUE_VERB_FAIL,
+	[CTL_RELEASE] = QUEUE_VERB_RELEASE,
+};
+
+/* After these there is nothing left to give back. */
+static bool is_over(int error)
+{
+	return error == 0 || error == -EEXIST || error == -ESTALE || error == -EACCES || error == -ENOENT || error == -EAGAIN;
+}
+
+static void say_finished(struct ctl *ctl, const struct queue_finish *finish, struct buf *to)
+{
+	if (is_over(finish->error))
+		map_remove_str(&ctl->held, finish->name);
+	if (finish->error == 0) {
+		buf_adds(to, "ok\n");
+	} else if (finish->error == -EEXIST) {
+		buf_adds(to, "already ");
+		pct_encode(to, finish->node, strnlen(finish->node, sizeof(finish->node)));
+		buf_addch(to, '\n');
+	} else {
+		ctl_say_error(to, finish->error);
+	}
+}
+
+/* Runs all `lines`, which finish units, in one call. */
+static void run_finish(struct ctl *ctl, struct list *lines, size_t count)
+{
+	struct queue_finish *list = calloc(count, sizeof(*list));
+	struct list *link;
+	size_t i = 0;
+
+	if (!list)
+		return;		/* publish() says so */
+	list_for_each(link, lines) {
+		const struct ctl_command *command = &list_entry(link, struct line, link)->command;
+
+		list[i].verb = queue_verbs[command->verb];
+		list[i].name = command->name;
+		list[i++].values = command->values;
+	}
+	queue_finish(ctl->queue, list, count);
+	i = 0;
+	list_for_each(link, lines)
+		say_finished(ctl, &list[i++], &list_entry(link, struct line, link)->answer);
+	free(list);
+}
+
+/* ---- the thread ---- */
+
+struct group {			/* finishing commands that stand one after another, each of another unit */
+	struct list lines;
+	struct map names;
+	size_t count;
+};
+
+static void group_run(struct ctl *ctl, struct group *group)
+{
+	if (group->count > 0) {
+		run_finish(ctl, &group->lines, group->count);
+		publish(ctl, &group->lines);
+	}
+	map_release(&group->names);
+	group->count = 0;
+}
+
+static bool holds(void *arg, const char *name)
+{
+	struct ctl *ctl = arg;
+
+	return map_get_str(&ctl->held, name) != NULL;
+}
+
+static int parse(struct ctl *ctl, struct line *line)
+{
+	struct buf why = BUF_INIT;
+	int error = -EINVAL;
+
+	if (memchr(line->text, '\0', line->len))
+		buf_adds(&why, "a line with a byte of 0 in it");
+	else
+		error = ctl_parse(line->text, holds, ctl, &line->command, &why);
+	if (error)
+		buf_addf(&line->answer, "error EINVAL %s\n", buf_text(&why));
+	buf_release(&why);
+	return error;
+}
+
+/* Runs a line that can't be part of a group. */
+static void run_alone(struct ctl *ctl, struct line *line, bool is_good)
+{
+	struct list lines;
+
+	list_init(&lines);
+	list_append(&lines, &line->link);
+	if (is_good && line->command.verb == CTL_TAKE)
+		run_take(ctl, line);
+	else if (is_good)
+		run_finish(ctl, &lines, 1);
+	publish(ctl, &lines);
+}
+
+static void run_lines(struct ctl *ctl, struct list *lines)
+{
+	struct group group = { .names = MAP_INIT };
+	struct list *link;
+	struct line *line;
+	bool is_good;
+
+	list_init(&group.lines);
+	while ((link = list_pop(lines))) {
+		line = list_entry(link, struct line, link);
+		is_good = parse(ctl, line) == 0;
+		if (!is_good || line->command.verb == CTL_TAKE || group.count == MAX_GROUP ||
+		    map_get_str(&group.names, line->command.name))
+			group_run(ctl, &group);
+		if (!is_good || line->command.verb == CTL_TAKE || map_set_str(&group.names, line->command.name, ctl, NULL) < 0) {
+			group_run(ctl, &group);
+			run_alone(ctl, line, is_good);
+			continue;
+		}
+		list_append(&group.lines, &line->link);
+		group.count++;
+	}
+	group_run(ctl, &group);
+}
+
+/* Waits for lines; false when the session was closed and all of them have been run. */
+static bool next_lines(struct ctl *ctl, struct list *lines)
+{
+	bool any;
+
+	pthread_mutex_lock(&ctl->lock);
+	while (list_empty(&ctl->lines) && !ctl->closing)
+		pthread_cond_wait(&ctl->changed, &ctl->lock);
+	any = !list_empty(&ctl->lines);
+	list_splice(lines, &ctl->lines);
+	pthread_mutex_unlock(&ctl->lock);
+	return any;
+}
+
+/* What was taken but never read was never worked on; the rest may have been what ended the worker. */
+static void give_all_back(struct ctl *ctl)
+{
+	struct buf names = BUF_INIT;
+	struct list *link;
+	const void *name;
+	size_t len, cursor = 0;
+
+	list_for_each(link, &ctl->answers)
+		give_back(ctl, &list_entry(link, struct line, link)->names, QUEUE_VERB_RELEASE);
+	while (map_next(&ctl->held, &cursor, &name, &len)) {
+		buf_add(&names, name, len);
+		buf_addch(&names, '\0');
+	}
+	if (buf_error(&names) < 0)
+		log_error("ctl: out of memory while giving units back: they stay claimed until the mount ends");
+	else
+		give_back(ctl, &names, QUEUE_VERB_LOSE);
+	buf_release(&names);
+}
+
+static void ctl_free(struct ctl *ctl)
+{
+	lines_free(&ctl->lines);
+	lines_free(&ctl->answers);
+	buf_release(&ctl->in);
+	map_release(&ctl->held);
+	pthread_cond_destroy(&ctl->changed);
+	pthread_mutex_destroy(&ctl->lock);
+	free(ctl);
+}
+
+static void *ctl_main(void *arg)
+{
+	struct ctl *ctl = arg;
+	struct list lines;
+	ctl_closed *closed;
+	void *closed_arg;
+
+	list_init(&lines);
+	while (next_lines(ctl, &lines))
+		run_lines(ctl, &lines);
+	/* Closed: nobody else looks at it any more once the closing thread has let go of the lock. */
+	pthread_mutex_lock(&ctl->lock);
+	closed = ctl->closed;
+	closed_arg = ctl->closed_arg;
+	pthread_mutex_unlock(&ctl->lock);
+	if (ctl->lose)
+		give_all_back(ctl);
+	ctl_free(ctl);
+	if (closed)
+		closed(closed_arg);
+	return NULL;
+}
+
+static int start_thread(struct ctl *ctl)
+{
+	sigset_t all, before;
+	pthread_t thread;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&thread, NULL, ctl_main, ctl);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		return -error;
+	pthread_detach(thread);
+	return 0;
+}
+
+int ctl_open(struct queue *queue, ctl_notify *notify, void *arg, struct ctl **ret_ctl)
+{
+	struct ctl *ctl = calloc(1, sizeof(*ctl));
+	int error;
+
+	if (!ctl)
+		return -ENOMEM;
+	ctl->queue = queue;
+	ctl->notify = notify;
+	ctl->arg = arg;
+	map_init(&ctl->held);
+	buf_init(&ctl->in);
+	list_init(&ctl->lines);
+	list_init(&ctl->answers);
+	pthread_mutex_init(&ctl->lock, NULL);
+	pthread_cond_init(&ctl->changed, NULL);
+	error = start_thread(ctl);
+	if (error) {
+		ctl_free(ctl);
+		return error;
+	}
+	*ret_ctl = ctl;
+	return 0;
+}
+
+void ctl_close(struct ctl *ctl, bool lose, ctl_closed *closed, void *arg)
+{
+	struct queue *queue = ctl->queue;
+
+	__atomic_store_n(&ctl->cancel, true, __ATOMIC_RELEASE);
+	queue_wake(queue);
+	pthread_mutex_lock(&ctl->lock);
+	while (ctl->notifying)
+		pthread_cond_wait(&ctl->changed, &ctl->lock);
+	ctl->closing = true;
+	ctl->lose = lose;
+	ctl->closed = closed;
+	ctl->closed_arg = arg;
+	pthread_cond_broadcast(&ctl->changed);
+	pthread_mutex_unlock(&ctl->lock);
+}
