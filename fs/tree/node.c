@@ -260,6 +260,30 @@ struct node *node_find(struct tree *tree, struct node *dir, const char *name)
 	return node;
 }
 
+uint64_t node_ino(struct tree *tree, struct node *dir, const char *name)
+{
+	const struct node *node;
+	uint64_t ino;
+
+	pthread_mutex_lock(&tree->lock);
+	node = find_locked(tree, dir, name);
+	ino = node ? node->ino : choose_ino(tree, dir, name);
+	pthread_mutex_unlock(&tree->lock);
+	return ino;
+}
+
+unsigned int node_depth(struct tree *tree, struct node *node)
+{
+	unsigned int depth = 0;
+	const struct node *at;
+
+	pthread_mutex_lock(&tree->lock);
+	for (at = node; at->parent; at = at->parent)
+		depth++;
+	pthread_mutex_unlock(&tree->lock);
+	return depth;
+}
+
 struct node *node_typed(struct tree *tree, struct node *node, mode_t mode)
 {
 	struct node *chain = NULL, *dir, *other;

@@ -103,6 +103,8 @@ struct node {
  * its name to the new one. NULL: out of memory. */
 struct node *node_get(struct tree *tree, struct node *dir, const char *name, const struct node_ops *ops);
 struct node *node_find(struct tree *tree, struct node *dir, const char *name);		/* with one ref, or NULL */
+uint64_t node_ino(struct tree *tree, struct node *dir, const char *name);	/* what st_ino is, or would be */
+unsigned int node_depth(struct tree *tree, struct node *node);			/* how many names below the root */
 void node_ref(struct tree *tree, struct node *node);
 void node_unref(struct tree *tree, struct node *node);
 void node_looked_up(struct tree *tree, struct node *node);		/* one more lookup by the kernel */

@@ -18,6 +18,7 @@
 #include "tree/node.h"
 #include "tree/reply.h"
 
+struct idmap;		/* tree/idmap.h */
 struct work;		/* tree/work.h: threads for what may wait */
 struct queues;		/* tree/queues.h: the queues this mount has opened */
 
@@ -36,10 +37,12 @@ struct tree_options {
 	bool transform_symlinks;
 	bool contain_symlinks;
 	bool disable_hardlink;
+	bool rename_by_removing;	/* workaround=rename: without posix-rename, remove what is at the new name first */
 	bool read_only;
 	enum idmap_mode idmap;
 	uid_t remote_uid, local_uid;	/* idmap=user: these stand for one another */
 	gid_t remote_gid, local_gid;
+	const struct idmap *uids, *gids;	/* idmap=file; NULL: as they are */
 	bool force_uid, force_gid, force_umask;
 	uid_t uid;
 	gid_t gid;
@@ -65,10 +68,16 @@ struct tree {
 	void *invalidate_arg;
 };
 
-/* `root_path` is absolute and exists. 0 or -errno. The sftp must outlive the tree. */
+/* `root_path` is absolute and exists. 0 or -errno. The sftp must live until tree_stop() has returned. */
 int tree_new(struct sftp *sftp, const char *root_path, const struct tree_options *options, struct tree **ret_tree);
 
-/* Closes queues first (their claims are given back), then waits for what is under way. NULL is fine. */
+/*
+ * The end of a mount: once the kernel asks nothing more and every handle was released,
+ *   tree_stop()   closes queues (their claims are given back) and ends the worker threads; the disk is still needed
+ *   sftp_free()   answers what is still under way
+ *   tree_free()   the rest. NULL is fine for both.
+ */
+void tree_stop(struct tree *tree);
 void tree_free(struct tree *tree);
 
 /* The node of real files and directories. */
@@ -76,6 +85,12 @@ extern const struct node_ops real_ops;
 
 /* Attributes of the server as the mount shows them: ids mapped, umask applied, ino set. Shared by real nodes and stage. */
 void tree_stat(const struct tree *tree, const struct sftp_attrs *attrs, uint64_t ino, struct stat *ret_st);
+
+/* The way back, for chown: ids of this machine as the server knows them; (uid_t)-1 stays. 0, or -EPERM for one that has no counterpart. */
+int tree_remote_ids(const struct tree *tree, uid_t uid, gid_t gid, uint32_t *ret_uid, uint32_t *ret_gid);
+
+/* The names a queue adds to the directory that holds it are asked for first (queues_lookup). */
+bool tree_has_queues(const struct tree *tree);
 
 /* ---- the queue side, called by real directories (tree/queues.c) ---- */
 

@@ -1,0 +1,195 @@
+/*
+ * dir: real directories: names looked up, made and removed. And the table of what real nodes do.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "tree/file.h"
+#include "tree/real.h"
+#include "tree/task.h"
+
+/* ---- lookup ---- */
+
+static void lookup_done(void *arg, const struct sftp_reply *answer)
+{
+	struct task *task = arg;
+
+	if (answer->error)
+		task_fail(task, answer->error);
+	else
+		task_entry(task, &answer->attrs);
+}
+
+void real_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
+{
+	struct task *task = task_new(tree, reply, NULL, dir, name);
+	int error;
+
+	if (!task)
+		return;
+	error = task_path(task);
+	if (!error && tree->options.follow_symlinks)
+		error = sftp_stat(tree->sftp, SFTP_CONTROL, task->path.data, lookup_done, task);
+	else if (!error)
+		error = sftp_lstat(tree->sftp, SFTP_CONTROL, task->path.data, lookup_done, task);
+	if (error)
+		task_fail(task, error);
+}
+
+static void dir_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
+{
+	if (!tree_has_queues(tree) || !queues_lookup(tree, dir, name, reply))
+		real_lookup(tree, dir, name, reply);
+}
+
+/* ---- changes of one name ---- */
+
+static struct task *change_new(struct tree *tree, struct node *dir, const char *name, enum change_kind kind, struct reply *reply)
+{
+	struct task *task = task_new(tree, reply, NULL, dir, name);
+	int error;
+
+	if (!task)
+		return NULL;
+	change_init(&task->change, tree->sftp, kind);
+	error = node_path(tree, dir, name, &task->change.path);
+	if (!error)
+		return task;
+	task_fail(task, error);
+	return NULL;
+}
+
+static void made(struct change *change, int error)
+{
+	struct task *task = container_of(change, struct task, change);
+
+	if (error) {
+		task_fail(task, error);
+	} else if (change->attrs.flags) {
+		task_entry(task, &change->attrs);
+	} else {	/* made, but the look behind it failed: look once more */
+		real_lookup(task->tree, task->dir, task->name, task->reply);
+		task_end(task);
+	}
+}
+
+static void dir_mkdir(struct tree *tree, struct node *dir, const char *name, mode_t mode, struct reply *reply)
+{
+	struct task *task = change_new(tree, dir, name, CHANGE_MKDIR, reply);
+
+	if (!task)
+		return;
+	task->change.mode = mode & 07777;
+	change_run(&task->change, made);
+}
+
+static void dir_symlink(struct tree *tree, struct node *dir, const char *name, const char *target, struct reply *reply)
+{
+	struct task *task = change_new(tree, dir, name, CHANGE_SYMLINK, reply);
+
+	if (!task)
+		return;
+	buf_adds(&task->change.path2, target);
+	if (buf_error(&task->change.path2))
+		task_fail(task, -ENOMEM);
+	else
+		change_run(&task->change, made);
+}
+
+static void removed(struct change *change, int error)
+{
+	struct task *task = container_of(change, struct task, change);
+	struct reply *reply = task->reply;
+
+	if (error) {
+		task_fail(task, error);
+		return;
+	}
+	node_removed(task->tree, task->dir, task->name);
+	task_end(task);
+	reply->ops->error(reply, 0);
+}
+
+static void dir_unlink(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
+{
+	struct task *task = change_new(tree, dir, name, CHANGE_REMOVE, reply);
+
+	if (task)
+		change_run(&task->change, removed);
+}
+
+static void dir_rmdir(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
+{
+	struct task *task = change_new(tree, dir, name, CHANGE_RMDIR, reply);
+
+	if (task)
+		change_run(&task->change, removed);
+}
+
+/* ---- mknod: an empty regular file; SFTP makes no others ---- */
+
+static void mknod_explained(struct change *change, int error)
+{
+	struct task *task = container_of(change, struct task, change);
+
+	task_fail(task, error == ERRORS_AGAIN ? -EIO : error);
+}
+
+static void mknod_opened(void *arg, const struct sftp_reply *answer)
+{
+	struct task *task = arg;
+
+	if (!answer->error) {
+		sftp_close(answer->file, NULL, NULL);
+		real_lookup(task->tree, task->dir, task->name, task->reply);
+		task_end(task);
+	} else if (answer->error == -EREMOTEIO || answer->error == SFTP_UNKNOWN) {
+		change_explain(&task->change, answer->error, mknod_explained);
+	} else {
+		task_fail(task, answer->error);
+	}
+}
+
+static void dir_mknod(struct tree *tree, struct node *dir, const char *name, mode_t mode, dev_t rdev, struct reply *reply)
+{
+	const uint32_t flags = SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL;
+	struct task *task;
+	int error;
+
+	(void)rdev;
+	if (!S_ISREG(mode)) {
+		reply->ops->error(reply, -EPERM);
+		return;
+	}
+	task = change_new(tree, dir, name, CHANGE_CREATE, reply);
+	if (!task)
+		return;
+	task->attrs.flags = SFTP_ATTR_MODE;
+	task->attrs.mode = mode & 07777;
+	error = sftp_open(tree->sftp, SFTP_CONTROL, task->change.path.data, flags, &task->attrs, mknod_opened, task);
+	if (error)
+		task_fail(task, error);
+}
+
+const struct node_ops real_ops = {
+	.lookup = dir_lookup,
+	.mkdir = dir_mkdir,
+	.mknod = dir_mknod,
+	.symlink = dir_symlink,
+	.unlink = dir_unlink,
+	.rmdir = dir_rmdir,
+	.create = file_create,
+	.opendir = real_opendir,
+	.rename = real_rename,
+	.link = real_link,
+	.getattr = real_getattr,
+	.setattr = real_setattr,
+	.open = file_open,
+	.readlink = real_readlink,
+	.statvfs = real_statvfs,
+	.access = real_access,
+	.getxattr = real_getxattr,
+	.real = true,
+	.free = file_node_free,
+};

@@ -1,0 +1,137 @@
+/*
+ * rename: names that move, and second names (hard links).
+ *
+ * rename(2) replaces what is at the new name in one step. SFTP's own rename refuses that; OpenSSH's posix-rename does it. With a server that lacks
+ * it, replacing is refused with EEXIST, unless workaround=rename asks for removing first, which is two steps.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tree/real.h"
+#include "tree/task.h"
+
+#define RENAME_KNOWN_FLAGS RENAME_NOREPLACE
+
+/* A change from one name to another; the task's `dir` and `name` are the source of a rename, `node` that of a link. */
+static struct task *two_names(struct tree *tree, enum change_kind kind, struct task *task, struct node *new_dir, const char *new_name)
+{
+	int error;
+
+	if (!task)
+		return NULL;
+	node_ref(tree, new_dir);
+	task->new_dir = new_dir;
+	change_init(&task->change, tree->sftp, kind);
+	task->new_name = strdup(new_name);
+	error = task->new_name ? 0 : -ENOMEM;
+	if (!error)
+		error = node_path(tree, task->node ? task->node : task->dir, task->name, &task->change.path);
+	if (!error)
+		error = node_path(tree, new_dir, new_name, &task->change.path2);
+	if (!error)
+		return task;
+	task_fail(task, error);
+	return NULL;
+}
+
+static void renamed(struct change *change, int error)
+{
+	struct task *task = container_of(change, struct task, change);
+	struct reply *reply = task->reply;
+
+	if (error) {
+		task_fail(task, error);
+		return;
+	}
+	node_moved(task->tree, task->dir, task->name, task->new_dir, task->new_name);
+	task_end(task);
+	reply->ops->error(reply, 0);
+}
+
+/* ---- workaround=rename: not over anything; if something is there, remove it and try again ---- */
+
+static void removed_first(void *arg, const struct sftp_reply *answer)
+{
+	struct task *task = arg;
+
+	if (answer->error && answer->error != -ENOENT)
+		task_fail(task, answer->error == -EREMOTEIO ? -EISDIR : answer->error);
+	else
+		change_run(&task->change, renamed);
+}
+
+static void renamed_or_in_the_way(struct change *change, int error)
+{
+	struct task *task = container_of(change, struct task, change);
+
+	if (error != -EEXIST) {
+		renamed(change, error);
+		return;
+	}
+	error = sftp_remove(task->tree->sftp, SFTP_CONTROL, change->path2.data, removed_first, task);
+	if (error)
+		task_fail(task, error);
+}
+
+void real_rename(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply)
+{
+	bool replaces = !(flags & RENAME_NOREPLACE);
+	bool atomic = sftp_features(tree->sftp) & SFTP_HAS_POSIX_RENAME;
+	struct task *task;
+
+	if (flags & ~RENAME_KNOWN_FLAGS || !new_dir->ops->real) {
+		reply->ops->error(reply, flags & ~RENAME_KNOWN_FLAGS ? -EINVAL : -EPERM);
+		return;
+	}
+	task = task_new(tree, reply, NULL, dir, name);
+	task = two_names(tree, replaces && atomic ? CHANGE_RENAME : CHANGE_RENAME_NEW, task, new_dir, new_name);
+	if (!task)
+		return;
+	change_run(&task->change, replaces && !atomic && tree->options.rename_by_removing ? renamed_or_in_the_way : renamed);
+}
+
+/* ---- hard links ---- */
+
+static void linked(struct change *change, int error)
+{
+	struct task *task = container_of(change, struct task, change);
+	struct node *dir;
+	char *name;
+
+	if (error) {
+		task_fail(task, error);
+		return;
+	}
+	if (!change->attrs.flags) {
+		real_lookup(task->tree, task->new_dir, task->new_name, task->reply);
+		task_end(task);
+		return;
+	}
+	dir = task->dir;	/* the entry that is answered is the new name */
+	name = task->name;
+	task->dir = task->new_dir;
+	task->name = task->new_name;
+	task->new_dir = dir;
+	task->new_name = name;
+	task_entry(task, &change->attrs);
+}
+
+void real_link(struct tree *tree, struct node *node, struct node *new_dir, const char *new_name, struct reply *reply)
+{
+	struct task *task;
+
+	if (tree->options.disable_hardlink || !(sftp_features(tree->sftp) & SFTP_HAS_HARDLINK)) {
+		reply->ops->error(reply, -ENOSYS);
+		return;
+	}
+	if (!new_dir->ops->real) {
+		reply->ops->error(reply, -EPERM);
+		return;
+	}
+	task = task_new(tree, reply, node, NULL, NULL);
+	task = two_names(tree, CHANGE_LINK, task, new_dir, new_name);
+	if (task)
+		change_run(&task->change, linked);
+}
