@@ -42,17 +42,30 @@ static const struct conf_unit *conf_find_unit(const struct conf_unit *units, con
 	return NULL;
 }
 
-/*
- * DIGITS[.DIGITS]UNIT. By hand and in whole numbers: strtod would take "inf", "0x1p3" and the locale's comma. A digit of the fraction that is
- * below one of the smallest unit is dropped.
- */
+#define CONF_FRACTION_DIGITS 9	/* of 0.123456789 s: nanoseconds; further digits are dropped */
+
+/* The value of `count` digits after the point, in parts of `factor`; at most CONF_FRACTION_DIGITS are looked at. */
+static int64_t conf_fraction(const char *digits, size_t count, int64_t factor)
+{
+	int64_t numerator = 0, denominator = 1;
+
+	if (count > CONF_FRACTION_DIGITS)
+		count = CONF_FRACTION_DIGITS;
+	for (size_t i = 0; i < count; i++) {
+		numerator = numerator * 10 + (digits[i] - '0');
+		denominator *= 10;
+	}
+	/* numerator < denominator, so the result fits; the product needs more than 64 bits. */
+	return (int64_t)((__int128)factor * numerator / denominator);
+}
+
+/* DIGITS[.DIGITS]UNIT, by hand and in whole numbers: strtod would take "inf", "0x1p3" and the locale's comma. */
 static int conf_parse_scaled(const char *text, const struct conf_unit *units, int64_t *ret_value)
 {
-	size_t whole = strspn(text, "0123456789");
+	size_t whole = strspn(text, "0123456789"), digits = 0;
 	const char *rest = text + whole, *fraction = NULL;
 	const struct conf_unit *unit;
-	int64_t value = 0, part;
-	size_t digits = 0;
+	int64_t value = 0;
 
 	if (*rest == '.') {
 		fraction = rest + 1;
@@ -66,17 +79,9 @@ static int conf_parse_scaled(const char *text, const struct conf_unit *units, in
 		if (__builtin_mul_overflow(value, (int64_t)10, &value) ||
 		    __builtin_add_overflow(value, (int64_t)(text[i] - '0'), &value))
 			return -EINVAL;
-	if (__builtin_mul_overflow(value, unit->factor, &value))
+	if (__builtin_mul_overflow(value, unit->factor, &value) ||
+	    __builtin_add_overflow(value, conf_fraction(fraction, digits, unit->factor), &value))
 		return -EINVAL;
-	part = unit->factor;
-	for (size_t i = 0; i < digits && part; i++) {
-		int64_t tenth = part / 10;
-
-		/* Of factors that are no powers of ten (a minute is 6e10 ns) nothing is lost before the last digits. */
-		if (__builtin_add_overflow(value, tenth * (fraction[i] - '0'), &value))
-			return -EINVAL;
-		part = tenth;
-	}
 	*ret_value = value;
 	return 0;
 }

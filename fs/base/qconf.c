@@ -69,12 +69,45 @@ static bool qconf_unwritable(const char *value)
 	return value[0] == '#' || strpbrk(value, "\n\r\t") || strstr(value, " #") || value[0] == ' ' || (len && value[len - 1] == ' ');
 }
 
+static int qconf_normal_input(struct buf *to, const char *value, struct buf *why)
+{
+	int error = qconf_add_normal(to, value, true);
+
+	if (error)
+		buf_addf(why, "'%s' has a '..' that is not at its head", value);
+	return error;
+}
+
+/* Only the fixed directory is made normal: what follows may hold {//}. Whether that leads out shows on a unit like any other. */
+static int qconf_normal_output(struct buf *to, const char *value, struct buf *why)
+{
+	const char *rest = value + pattern_fixed_dir(value);
+	struct buf part = BUF_INIT, sample = BUF_INIT;
+	int error;
+
+	buf_add(&part, value, (size_t)(rest - value));
+	error = qconf_add_normal(to, buf_text(&part), false);
+	if (!error && to->len)
+		buf_addch(to, '/');
+	buf_adds(to, rest + strspn(rest, "/"));
+	buf_reset(&part);
+	if (!error)
+		error = pattern_expand(&part, buf_text(to), "d/x.y", NULL);
+	if (error >= 0)
+		error = qconf_add_normal(&sample, buf_text(&part), false);
+	if (error)
+		buf_addf(why, "'%s' leads out of the queue", value);
+	buf_release(&part);
+	buf_release(&sample);
+	return error;
+}
+
 static int qconf_set_path(void *target, const struct conf_entry *entry, const char *value, struct buf *why)
 {
 	char **field = (char **)(void *)((char *)target + entry->offset);
 	bool is_input = entry->offset == offsetof(struct qconf, input);
 	struct buf normal = BUF_INIT;
-	char *copy;
+	char *copy = NULL;
 
 	if (!*value)
 		buf_adds(why, "empty");
@@ -82,19 +115,16 @@ static int qconf_set_path(void *target, const struct conf_entry *entry, const ch
 		buf_addf(why, "'%s' is absolute; it must be relative to the queue's directory", value);
 	else if (qconf_unwritable(value))
 		buf_addf(why, "'%s' has white space or a comment where queue.conf cannot keep it", value);
-	else if (qconf_add_normal(&normal, value, is_input))
-		buf_addf(why, is_input ? "'%s' has a '..' that is not at its head" : "'%s' leads out of the queue", value);
-	if (why->len) {
-		buf_release(&normal);
-		return -EINVAL;
+	else if (!(is_input ? qconf_normal_input : qconf_normal_output)(&normal, value, why)) {
+		if (!normal.len)
+			buf_addch(&normal, '.');
+		copy = buf_detach(&normal);
+		if (!copy)
+			buf_adds(why, "out of memory");
 	}
-	if (!normal.len)
-		buf_addch(&normal, '.');
-	copy = buf_detach(&normal);
-	if (!copy) {
-		buf_adds(why, "out of memory");
+	buf_release(&normal);
+	if (!copy)
 		return -EINVAL;
-	}
 	free(*field);
 	*field = copy;
 	return 0;
