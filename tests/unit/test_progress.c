@@ -1,0 +1,169 @@
+/* progress: no line is wider than 80 columns, and the JSON is JSON, whatever nodes call themselves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <cjson/cJSON.h>
+
+#include "queue/progress.h"
+
+static struct progress sample(void)
+{
+	return (struct progress){ .queue = "photos", .now = 1700000000, .todo = 60, .claimed = 10, .done = 25, .failed = 5, .rate_minute = 2,
+				  .rate_overall = 1, .eta_s = 35 };
+}
+
+static void assert_narrow(const char *text)
+{
+	size_t columns = 0;
+
+	for (; *text; text++) {
+		if (*text == '\n') {
+			assert_true(columns <= 80);
+			columns = 0;
+		} else if (((unsigned char)*text & 0xc0) != 0x80) {
+			columns++;
+		}
+	}
+	assert_int_equal(columns, 0);
+}
+
+static void test_text(void **state)
+{
+	struct progress_node nodes[30];
+	struct progress progress = sample();
+	char names[30][300];
+	struct buf text = BUF_INIT;
+	const char *bar;
+	size_t i;
+
+	(void)state;
+	memset(nodes, 0, sizeof(nodes));
+	for (i = 0; i < 30; i++) {
+		snprintf(names[i], sizeof(names[i]), "node-%zu.%s", i, i == 3 ? "\xff\n\x1b[2J" : i == 4 ? "h\xc3\xb6st" : "1");
+		if (i == 5) {
+			memset(names[i], 'n', sizeof(names[i]) - 1);
+			names[i][sizeof(names[i]) - 1] = '\0';
+		}
+		nodes[i] = (struct progress_node){ .name = names[i], .state = i < 6 ? PROGRESS_LIVE : PROGRESS_GONE, .heartbeat_age_s = (int64_t)(i * i * i * i * i),
+						   .last_seen = PROGRESS_UNKNOWN, .done = i == 7 ? 9999999999u : 1 };
+	}
+	progress.nodes = nodes;
+	progress.node_count = 30;
+	assert_int_equal(progress_text(&progress, &text), 0);
+	assert_narrow(text.data);
+	assert_non_null(strstr(text.data, "25 of 100 done\n"));
+	assert_non_null(strstr(text.data, " 25.0 %\n"));
+	assert_non_null(strstr(text.data, "todo 60  claimed 10  done 25  failed 5\n"));
+	assert_non_null(strstr(text.data, "ETA 35 s\n"));
+	assert_null(strchr(text.data, '\x1b'));
+	assert_non_null(strstr(text.data, "(more that are gone)"));
+	assert_non_null(strstr(text.data, "node-15.1"));
+	assert_null(strstr(text.data, "node-16.1"));
+	bar = strchr(text.data, '[');
+	assert_int_equal(strcspn(bar, "]"), 69);
+	assert_int_equal(strspn(bar + 1, "#"), 17);
+	buf_release(&text);
+}
+
+static void test_empty(void **state)
+{
+	struct progress progress = { .rate_minute = -1, .rate_overall = -1, .eta_s = PROGRESS_UNKNOWN };
+	struct buf text = BUF_INIT;
+
+	(void)state;
+	assert_int_equal(progress_text(&progress, &text), 0);
+	assert_narrow(text.data);
+	assert_non_null(strstr(text.data, "0 of 0 done\n"));
+	assert_non_null(strstr(text.data, "ETA -\n"));
+	buf_release(&text);
+}
+
+static void test_eta(void **state)
+{
+	struct progress progress = sample();
+
+	(void)state;
+	assert_int_equal(progress_eta(&progress), 35);
+	progress.rate_minute = 0;
+	assert_int_equal(progress_eta(&progress), 70);
+	progress.rate_overall = -1;
+	assert_int_equal(progress_eta(&progress), PROGRESS_UNKNOWN);
+	progress.rate_overall = 1e-300;
+	assert_int_equal(progress_eta(&progress), PROGRESS_UNKNOWN);
+	progress.todo = progress.claimed = 0;
+	assert_int_equal(progress_eta(&progress), 0);
+}
+
+/* Never says 100 % before it is so. */
+static void test_almost(void **state)
+{
+	struct progress progress = { .done = 999999, .todo = 1, .rate_minute = -1, .rate_overall = -1, .eta_s = -1 };
+	struct buf text = BUF_INIT;
+
+	(void)state;
+	assert_int_equal(progress_text(&progress, &text), 0);
+	assert_non_null(strstr(text.data, " 99.9 %"));
+	buf_reset(&text);
+	progress.todo = 0;
+	assert_int_equal(progress_text(&progress, &text), 0);
+	assert_non_null(strstr(text.data, "100.0 %"));
+	buf_release(&text);
+}
+
+static double number(const cJSON *object, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+
+	assert_true(cJSON_IsNumber(item));
+	return item->valuedouble;
+}
+
+static void test_json(void **state)
+{
+	static const char *const warnings[] = { "the disk is \"full\"\n", NULL };
+	struct progress_node node = { .name = "bad\xff\xc3(\xed\xa0\x80", .host = NULL, .state = PROGRESS_STALE, .heartbeat_age_s = PROGRESS_UNKNOWN,
+				      .last_seen = 1699999999, .held = 3 };
+	struct progress progress = sample();
+	struct buf text = BUF_INIT;
+	const cJSON *item;
+	cJSON *root;
+
+	(void)state;
+	progress.nodes = &node;
+	progress.node_count = 1;
+	progress.warnings = warnings;
+	progress.has_spent = true;
+	progress.spent = (struct progress_spent){ .wall_s = 10, .take_s = PROGRESS_UNKNOWN };
+	assert_int_equal(progress_json(&progress, &text), 0);
+	assert_int_equal(text.data[text.len - 1], '\n');
+	root = cJSON_Parse(text.data);
+	assert_non_null(root);
+	item = cJSON_GetObjectItemCaseSensitive(root, "units");
+	assert_true(number(item, "total") == 100 && number(item, "done") == 25 && number(item, "todo") == 60);
+	assert_true(number(cJSON_GetObjectItemCaseSensitive(root, "rate"), "last_minute") == 2);
+	assert_true(number(root, "eta") == 35);
+	item = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(root, "nodes"), 0);
+	assert_string_equal(cJSON_GetObjectItemCaseSensitive(item, "name")->valuestring, "bad%FF%C3(%ED%A0%80");
+	assert_string_equal(cJSON_GetObjectItemCaseSensitive(item, "state")->valuestring, "stale");
+	assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item, "host")));
+	assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item, "heartbeat_age")));
+	item = cJSON_GetObjectItemCaseSensitive(root, "time_spent");
+	assert_true(number(item, "wall") == 10 && cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item, "take")));
+	item = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(root, "warnings"), 0);
+	assert_string_equal(item->valuestring, "the disk is \"full\"%0A");
+	cJSON_Delete(root);
+	buf_release(&text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_text), cmocka_unit_test(test_empty), cmocka_unit_test(test_eta), cmocka_unit_test(test_almost),
+		cmocka_unit_test(test_json),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
