@@ -1,28 +1,37 @@
 # claimfs. Targets for people:
 #
 #   make                 build claimfs, claim-worker, claimctl into build/
-#   make demo            the main job on real files, through two mounts of a local disk
-#   make check           unit and system tests (installs what is missing first)
-#   make check-unit      unit tests only              make check-system [T=files]   system tests only
-#   make check-asan      tests under AddressSanitizer and UndefinedBehaviorSanitizer
-#   make check-tsan      tests under ThreadSanitizer
-#   make check-layers    no include points up         make check-headers            every header compiles alone
-#   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20)
+#   make demo            the main job on real files, through two mounts of a local disk (installs what is missing first)
+#   make check           layers, headers, unit and system tests (installs what is missing first)
+#   make check-unit      unit tests only              make check-system [T="files"]  system tests only
+#   make check-asan      both under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make check-tsan      both under ThreadSanitizer   ([T="files"] here too)
+#   make check-layers    no include points up         make check-headers             every header compiles alone
+#   make check-man       the man pages are clean
+#   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too
 #   make install         DESTDIR= PREFIX=/usr/local   make uninstall likewise
-#   make deps            install the build and test packages (Debian), with sudo when not root
+#   make deps            install the packages for all of this (Debian), with sudo when not root
 #   make clean
 #
-# Variables: CC CFLAGS LDFLAGS; BUILD=build; SANITIZE=address,undefined|thread; V=1 shows commands.
+# Variables: CC CFLAGS CPPFLAGS LDFLAGS; BUILD=build; SANITIZE=address,undefined|thread; V=1 shows commands.
+# JOBS: tests at a time; TEST_LIMIT: seconds a test may take; both read by tests/run.
 
 VERSION := 0.1.0
 BUILD ?= build
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+# mount(8) looks for its helpers in /sbin only; a PREFIX of one's own is left to itself.
+SBINDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/sbin,$(PREFIX)/sbin)
 CFLAGS ?= -O2 -g
 SANITIZE ?=
+FUZZ_TIME ?= 20
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
+SUBMAKE := $(MAKE) --no-print-directory
 
+# pkg-config is asked when a recipe runs, never when this file is read: `make deps` may have to install it first.
 PKG_CONFIG ?= pkg-config
 pkg = $(shell $(PKG_CONFIG) --$(1) $(2) 2>/dev/null)
 
@@ -31,6 +40,39 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCLAIMFS_VERSION='"$(VERSI
 CFLAGS_ALL := -std=c11 $(WARNINGS) -fno-strict-aliasing -pthread $(CFLAGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 LDFLAGS_ALL := -pthread $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+
+# ---- packages ----
+
+# To build and to run, `make demo` included.
+DEPS_BUILD := gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssh2-1-dev libssl-dev libxxhash-dev liblmdb-dev libcjson-dev \
+	libncurses-dev openssh-client openssh-sftp-server xz-utils
+# To run the tests as well: what a user would run on a mount.
+DEPS_CHECK := libcmocka-dev bats openssh-server mandoc attr git rsync sqlite3 xxhash procps python3
+# For make bench and make fuzz.
+DEPS_BENCH := sshfs iproute2
+DEPS_FUZZ := clang
+
+define install_missing
+@missing=; for package in $(1); do \
+	test "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null)" = installed || missing="$$missing $$package"; \
+done; \
+test -z "$$missing" && exit 0; \
+command -v apt-get >/dev/null || { echo "make deps: not a Debian; install what these packages are there:$$missing" >&2; exit 0; }; \
+sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
+echo "  APT    $$missing"; \
+$$sudo apt-get update -q && \
+$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+endef
+
+.PHONY: all
+all:
+
+.PHONY: deps deps-build deps-check deps-bench deps-fuzz
+deps: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH) $(DEPS_FUZZ))
+deps-build: ; $(call install_missing,$(DEPS_BUILD))
+deps-check: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK))
+deps-bench: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_BENCH) openssh-server)
+deps-fuzz: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_FUZZ))
 
 # ---- what is built of what ----
 
@@ -52,7 +94,6 @@ LIBS_queue = $(call pkg,libs,libcjson)
 LIBS_fuse = $(call pkg,libs,fuse3)
 CPPFLAGS_fuse = $(call pkg,cflags,fuse3)
 
-.PHONY: all
 all: $(PROGRAMS)
 
 # LINK: the archives in order of the layers, each seen after what uses it.
@@ -78,10 +119,17 @@ $(foreach l,$(LIBS),$(eval $(call archive_rule,$(l))))
 
 $(BUILD)/fs/fuse/%.o $(BUILD)/fs/main.o: CPPFLAGS_ALL += $(CPPFLAGS_fuse)
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c | $(BUILD)/.libraries
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Says once and clearly what is missing, instead of a header that was not found.
+$(BUILD)/.libraries:
+	@mkdir -p $(@D)
+	@$(PKG_CONFIG) --print-errors --exists fuse3 libssh2 libcrypto lmdb libxxhash libcjson || \
+		{ echo "make: libraries are missing: run 'make deps'" >&2; exit 1; }
+	@touch $@
 
 # ---- tests ----
 
@@ -97,17 +145,48 @@ $(BUILD)/tests/fault/%: $(BUILD)/tests/fault/%.o $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 
-.PHONY: check check-unit check-system
-check: deps
-	$(Q)$(MAKE) --no-print-directory check-layers check-headers check-unit check-system
+RUN := CLAIMFS_BUILD='$(abspath $(BUILD))' tests/run
+
+.PHONY: check check-all check-unit check-system
+check: deps-check
+	$(Q)$(SUBMAKE) check-layers check-headers check-man
+	$(Q)$(SUBMAKE) -j$$(nproc) all tests
+	$(Q)$(SUBMAKE) check-all
+
+check-all: all tests
+	$(Q)$(RUN) unit $(UNIT_TESTS) -- system $(T)
 
 check-unit: $(UNIT_TESTS)
-	$(Q)tests/run unit $(UNIT_TESTS)
+	$(Q)$(RUN) unit $(UNIT_TESTS)
 
 check-system: all $(FAULTS)
-	$(Q)tests/run system $(T)
+	$(Q)$(RUN) system $(T)
 
-.PHONY: check-layers check-headers
+.PHONY: tests
+tests: $(UNIT_TESTS) $(FAULTS)
+
+# Daemons have no terminal to complain on: the sanitizers write into a directory, which must be empty in the end.
+SANITIZER_LOGS := $(abspath $(BUILD))/sanitizer
+SANITIZER_ENV = SANITIZER_LOGS=$(SANITIZER_LOGS) \
+	ASAN_OPTIONS=log_path=$(SANITIZER_LOGS)/asan:detect_stack_use_after_return=1 \
+	UBSAN_OPTIONS=log_path=$(SANITIZER_LOGS)/ubsan:print_stacktrace=1 \
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
+	TSAN_OPTIONS=log_path=$(SANITIZER_LOGS)/tsan:suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
+
+.PHONY: check-asan check-tsan check-sanitized
+check-asan: deps-check
+	$(Q)$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' -j$$(nproc) all tests
+	$(Q)$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' check-sanitized
+
+check-tsan: deps-check
+	$(Q)$(SUBMAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' -j$$(nproc) all tests
+	$(Q)$(SUBMAKE) BUILD=$(BUILD)/tsan SANITIZE=thread CFLAGS='-O1 -g' check-sanitized
+
+check-sanitized: all tests
+	$(Q)rm -rf $(SANITIZER_LOGS) && mkdir -p $(SANITIZER_LOGS)
+	$(Q)$(SANITIZER_ENV) TEST_LIMIT=$${TEST_LIMIT:-600} UNIT_LIMIT=600 $(RUN) unit $(UNIT_TESTS) -- system $(T)
+
+.PHONY: check-layers check-headers check-man
 check-layers:
 	$(Q)tests/check-layers
 
@@ -116,8 +195,64 @@ check-headers:
 		$(CC) $(CPPFLAGS_ALL) $(CPPFLAGS_fuse) $(CFLAGS_ALL) -fsyntax-only -x c $$h || exit 1; done
 	@echo "headers: each compiles alone"
 
+check-man:
+	$(Q)for page in $(MAN_PAGES); do mandoc -T lint -W warning $$page || exit 1; done
+	@echo "man pages: clean"
+
+# Every tests/fuzz/fuzz_NAME.c with the seeds in tests/fuzz/NAME/; what it finds grows in the build directory.
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: fuzz $(addprefix fuzz-run-,$(FUZZERS))
+fuzz: deps-fuzz
+	$(Q)$(SUBMAKE) CC=clang BUILD=$(BUILD)/fuzz SANITIZE=address,undefined,fuzzer-no-link $(addprefix fuzz-run-,$(FUZZERS))
+
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FAKES) $(filter-out $(call archive,fuse),$(FS_ARCHIVES))
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
+
+$(addprefix fuzz-run-,$(FUZZERS)): fuzz-run-%: $(BUILD)/fuzz_%
+	@echo "  FUZZ    $*"
+	@mkdir -p $(BUILD)/corpus/$*
+	$(Q)$< -max_total_time=$(FUZZ_TIME) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
+		-artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* $(wildcard tests/fuzz/$*)
+
+# ---- demo, figures ----
+
+.PHONY: demo bench
+demo: deps-build
+	$(Q)$(SUBMAKE) -j$$(nproc) all
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/demo
+
+bench: deps-bench
+	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' BENCH_JSON='$(BENCH_JSON)' tests/bench/run
+
+.PHONY: tests-faults
+tests-faults: $(FAULTS)
+
+# ---- installation ----
+
+MAN_PAGES := $(wildcard man/*.[178])
+MOUNT_HELPERS := mount.claimfs mount.fuse.claimfs
+man_dir = $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))
+
+.PHONY: install uninstall
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR)
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
+	$(foreach helper,$(MOUNT_HELPERS),ln -sf $(BINDIR)/claimfs $(DESTDIR)$(SBINDIR)/$(helper) &&) :
+	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_dir,$(page))/$(notdir $(page)) &&) :
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,claimfs claim-worker claimctl)
+	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(MOUNT_HELPERS))
+	rm -f $(foreach page,$(MAN_PAGES),$(call man_dir,$(page))/$(notdir $(page)))
+
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# What the compiler found out about headers; the sanitizers' builds below this one keep their own.
+OBJECTS := $(foreach l,$(LIBS),$(OBJ_$(l))) $(FS_MAIN) $(WORKER) $(TOOLS) $(FAKES) $(addsuffix .o,$(UNIT_TESTS) $(FAULTS)) \
+	$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/fuzz_*.c))
+-include $(wildcard $(OBJECTS:.o=.d))
