@@ -128,7 +128,15 @@ static bool is_hidden(const struct listing *listing, const char *name)
 
 /* ---- answering a reader ---- */
 
-/* One entry with its attributes and a lookup; false when the reply is full, or memory is. */
+static bool give_plain(struct listing *listing, struct reply *reply, const char *name, mode_t mode, off_t next)
+{
+	struct stat st = { .st_mode = mode & S_IFMT };
+
+	st.st_ino = node_ino(listing->tree, listing->dir, name);
+	return reply->ops->dirent(reply, name, &st, NULL, next);
+}
+
+/* One entry with its attributes and a lookup (without them when memory is short); false when the reply is full. */
 static bool give_plus(struct listing *listing, struct reply *reply, const char *name, const struct sftp_attrs *attrs, off_t next)
 {
 	struct tree *tree = listing->tree;
@@ -140,21 +148,13 @@ static bool give_plus(struct listing *listing, struct reply *reply, const char *
 	if (node)
 		node = node_typed(tree, node, attrs->mode);
 	if (!node)
-		return false;
+		return give_plain(listing, reply, name, attrs->mode, next);
 	tree_stat(tree, attrs, node->ino, &entry.st);
 	file_overlay(tree, node, &entry.st);
 	entry.node = node;
 	fits = reply->ops->dirent(reply, name, &entry.st, &entry, next);
 	node_unref(tree, node);
 	return fits;
-}
-
-static bool give_plain(struct listing *listing, struct reply *reply, const char *name, mode_t mode, off_t next)
-{
-	struct stat st = { .st_mode = mode & S_IFMT };
-
-	st.st_ino = node_ino(listing->tree, listing->dir, name);
-	return reply->ops->dirent(reply, name, &st, NULL, next);
 }
 
 static bool give_dots(struct listing *listing, struct reply *reply, size_t position, off_t next)

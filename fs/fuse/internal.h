@@ -1,0 +1,61 @@
+/*
+ * internal: what session.c, ops.c and reply.c share.
+ */
+#ifndef CLAIMFS_FUSE_INTERNAL_H
+#define CLAIMFS_FUSE_INTERNAL_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include <pthread.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "fuse/session.h"
+#include "tree/tree.h"
+
+struct session {
+	struct tree *tree;
+	struct fuse_session *fuse;
+	char *mountpoint;
+	bool mounted;
+	bool signals;			/* handlers are set */
+	bool single_thread;
+	bool auto_cache;
+	bool no_readdirplus;
+	uint32_t readahead;
+	pthread_mutex_t lock;		/* guards all below; taken last, never held over a call into tree or libfuse */
+	pthread_cond_t changed;
+	struct list replies;		/* struct fuse_reply: unanswered */
+	uint64_t last_id;
+	unsigned int interrupted;	/* unanswered ones that a signal has hit */
+	unsigned int returning;		/* handles given back, their replies (to nobody) not yet there */
+	struct map handles;		/* address → open handle */
+	bool ending;
+	bool watching;			/* the watcher thread runs */
+	pthread_t watcher;
+};
+
+extern const struct fuse_lowlevel_ops session_ops;	/* ops.c */
+
+/* Asks the mount itself, so it waits until the kernel is served: for the watcher thread. */
+void session_raise_readahead(const struct session *session);
+
+/* ---- reply.c: tree/reply.h over fuse_req_t ---- */
+
+enum reply_kind { REPLY_PLAIN, REPLY_DIRENTS, REPLY_DIRENTS_PLUS, REPLY_XATTR };
+
+/* A reply for this request. NULL: out of memory, and the request has been answered so. `size`: the most bytes of dirents. */
+struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size);
+
+/* Handles that the kernel has: to be given back when it ends without doing so. */
+void reply_handle_closed(struct session *session, struct handle *handle);
+
+/* A reply nobody waits for: a handle that is given back. Counted, so that session_end() can wait. */
+struct reply *reply_nobody(struct session *session);
+
+/* Watches the processes that signals have hit: one that is to die waits no longer. */
+int reply_watch_begin(struct session *session);
+void reply_watch_end(struct session *session);
+
+#endif

@@ -1,0 +1,207 @@
+/*
+ * session: see session.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "fuse/internal.h"
+
+/* Operations never wait on these threads, so a few carry everything; one more reads while others encode. */
+#define SESSION_THREADS 4
+
+static void invalidate_entry(void *arg, struct node *dir, const char *name)
+{
+	struct session *session = arg;
+	fuse_ino_t ino = dir == session->tree->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)dir;
+
+	fuse_lowlevel_notify_inval_entry(session->fuse, ino, name, strlen(name));
+}
+
+static void invalidate_inode(void *arg, struct node *node)
+{
+	struct session *session = arg;
+	fuse_ino_t ino = node == session->tree->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+
+	fuse_lowlevel_notify_inval_inode(session->fuse, ino, 0, 0);
+}
+
+static int make_fuse(struct session *session, const struct session_options *options)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	int error = -ENOMEM;
+
+	if (fuse_opt_add_arg(&args, "claimfs"))
+		goto out;
+	if (options->mount_options[0] && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options->mount_options)))
+		goto out;
+	if (options->debug && fuse_opt_add_arg(&args, "-d"))
+		goto out;
+	session->fuse = fuse_session_new(&args, &session_ops, sizeof(session_ops), session);
+	error = session->fuse ? 0 : -EINVAL;
+out:
+	fuse_opt_free_args(&args);
+	return error;
+}
+
+/* The kernel reads ahead 128 KiB for a FUSE file as a rule. Root may raise that; for others it stays. */
+void session_raise_readahead(const struct session *session)
+{
+	char path[128], text[32];
+	struct stat st;
+	int fd, len;
+
+	if (!session->readahead || stat(session->mountpoint, &st))
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+	len = snprintf(text, sizeof(text), "%u\n", session->readahead / 1024);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (io_write_all(fd, text, (size_t)len))
+		log_debug("%s: cannot be set", path);
+	close(fd);
+}
+
+int session_new(struct tree *tree, const struct session_options *options, struct session **ret_session, struct buf *why)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	int error = -ENOMEM;
+
+	if (!session)
+		return -ENOMEM;
+	session->tree = tree;
+	session->single_thread = options->single_thread;
+	session->auto_cache = options->auto_cache;
+	session->no_readdirplus = options->no_readdirplus;
+	session->readahead = options->readahead;
+	pthread_mutex_init(&session->lock, NULL);
+	clock_cond_init(&session->changed);
+	list_init(&session->replies);
+	map_init(&session->handles);
+	session->mountpoint = strdup(options->mountpoint);
+	if (session->mountpoint)
+		error = make_fuse(session, options);
+	if (error) {
+		buf_addf(why, "cannot set up FUSE with the options \"%s\"", options->mount_options);
+		goto fail;
+	}
+	session->signals = !fuse_set_signal_handlers(session->fuse);
+	if (fuse_session_mount(session->fuse, options->mountpoint)) {
+		error = -EIO;
+		buf_addf(why, "cannot mount at %s: see above; is /dev/fuse there, and fusermount3 (package fuse3)?", options->mountpoint);
+		goto fail;
+	}
+	session->mounted = true;
+	error = reply_watch_begin(session);
+	if (error) {
+		buf_adds(why, "cannot start a thread");
+		goto fail;
+	}
+	tree->invalidate_arg = session;
+	tree->invalidate_entry = invalidate_entry;
+	tree->invalidate_inode = invalidate_inode;
+	*ret_session = session;
+	return 0;
+fail:
+	if (session->mounted)
+		fuse_session_unmount(session->fuse);
+	session_free(session);
+	return error;
+}
+
+static int loop_threads(struct session *session)
+{
+#if FUSE_MAJOR_VERSION > 3 || (FUSE_MAJOR_VERSION == 3 && FUSE_MINOR_VERSION >= 12)
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int error;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, SESSION_THREADS);
+	fuse_loop_cfg_set_idle_threads(config, SESSION_THREADS);
+	error = fuse_session_loop_mt(session->fuse, config);
+	fuse_loop_cfg_destroy(config);
+	return error;
+#else
+	struct fuse_loop_config config = { .clone_fd = 1, .max_idle_threads = SESSION_THREADS };
+
+	return fuse_session_loop_mt(session->fuse, &config);
+#endif
+}
+
+int session_loop(struct session *session)
+{
+	int result = session->single_thread ? fuse_session_loop(session->fuse) : loop_threads(session);
+
+	return result < 0 ? result : 0;		/* > 0: a signal */
+}
+
+static struct handle *take_handle(struct session *session)
+{
+	struct handle *handle;
+	size_t cursor = 0;
+
+	pthread_mutex_lock(&session->lock);
+	handle = map_next(&session->handles, &cursor, NULL, NULL);
+	if (handle)
+		map_remove(&session->handles, &handle, sizeof(handle));
+	pthread_mutex_unlock(&session->lock);
+	return handle;
+}
+
+int session_end(struct session *session, int64_t timeout_ns)
+{
+	int64_t deadline = clock_now() + timeout_ns;
+	struct handle *handle;
+	int error = 0;
+
+	session->tree->invalidate_entry = NULL;
+	session->tree->invalidate_inode = NULL;
+	if (session->mounted)
+		fuse_session_unmount(session->fuse);
+	session->mounted = false;
+	reply_watch_end(session);
+	while ((handle = take_handle(session))) {
+		struct reply *nobody = reply_nobody(session);
+
+		if (nobody)
+			handle->ops->release(handle, nobody);
+	}
+	pthread_mutex_lock(&session->lock);
+	while (session->returning && !error)
+		error = clock_cond_wait(&session->changed, &session->lock, deadline);
+	error = session->returning ? -ETIMEDOUT : 0;
+	pthread_mutex_unlock(&session->lock);
+	return error;
+}
+
+void session_free(struct session *session)
+{
+	if (!session)
+		return;
+	reply_watch_end(session);
+	if (session->signals)
+		fuse_remove_signal_handlers(session->fuse);
+	if (session->fuse)
+		fuse_session_destroy(session->fuse);
+	map_release(&session->handles);
+	pthread_cond_destroy(&session->changed);
+	pthread_mutex_destroy(&session->lock);
+	free(session->mountpoint);
+	free(session);
+}
+
+const char *session_fuse_version(void)
+{
+	return fuse_pkgversion();
+}
