@@ -104,7 +104,7 @@ $(BUILD)/claimfs: $(FS_MAIN) $(FS_ARCHIVES)
 
 $(BUILD)/claim-worker: $(WORKER) $(call archive,base)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base) $(LIBS_worker)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_queue) $(LIBS_base)
 
 $(BUILD)/claimctl: $(TOOLS) $(filter $(ARCHIVES),$(call archive,queue) $(call archive,base))
 	@echo "  LD      $@"
@@ -140,6 +140,11 @@ FAULTS := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fau
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(FAKES) $(filter-out $(call archive,fuse),$(FS_ARCHIVES))
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
+
+# The worker's parts, without its main() and without the mount's archives.
+$(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(filter-out %/main.o,$(WORKER)) $(call archive,base)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
 
 $(BUILD)/tests/fault/%: $(BUILD)/tests/fault/%.o $(call archive,base)
 	@echo "  LD      $@"
