@@ -150,6 +150,15 @@ $(BUILD)/tests/fault/%: $(BUILD)/tests/fault/%.o $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 
+# The torture run: clients that write histories, and the checker that judges them (tests/torture/history.h).
+TORTURE := $(BUILD)/tests/torture/client $(BUILD)/tests/torture/check
+HISTORY := $(BUILD)/tests/torture/history.o
+$(BUILD)/tests/unit/test_history: $(HISTORY)
+$(BUILD)/tests/torture/check: $(HISTORY)
+$(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(call archive,base)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+
 RUN := CLAIMFS_BUILD='$(abspath $(BUILD))' tests/run
 
 .PHONY: check check-all check-unit check-system
@@ -164,11 +173,11 @@ check-all: all tests
 check-unit: $(UNIT_TESTS)
 	$(Q)$(RUN) unit $(UNIT_TESTS)
 
-check-system: all $(FAULTS)
+check-system: all $(FAULTS) $(TORTURE)
 	$(Q)$(RUN) system $(T)
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(FAULTS)
+tests: $(UNIT_TESTS) $(FAULTS) $(TORTURE)
 
 # Daemons have no terminal to complain on: the sanitizers write into a directory, which must be empty in the end.
 SANITIZER_LOGS := $(abspath $(BUILD))/sanitizer
@@ -220,6 +229,16 @@ $(addprefix fuzz-run-,$(FUZZERS)): fuzz-run-%: $(BUILD)/fuzz_%
 	@mkdir -p $(BUILD)/corpus/$*
 	$(Q)$< -max_total_time=$(FUZZ_TIME) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
 		-artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* $(wildcard tests/fuzz/$*)
+
+# ---- proof ----
+
+.PHONY: torture model
+torture: deps-check
+	$(Q)$(SUBMAKE) -j$$(nproc) all tests
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/torture/run
+
+model:
+	$(Q)tests/model/run
 
 # ---- demo, figures ----
 

@@ -1,0 +1,272 @@
+/*
+ * client: one worker of a torture run. Takes units through a session of `ctl`, writes an output into stage/, commits, and writes down
+ * what it asked and what it was told (history.h). Now and then it gives back, fails a unit, or dies with units in hand.
+ *
+ *   client QUEUE NODE NAME SEED HISTORY [WORK_MS [GIVE_PERCENT [FAIL_PERCENT [DIE_PERCENT]]]]
+ *
+ * An output is whole by its own evidence: its last line is the XXH3-128 of all before it. Ends 0 when nothing is left to take. While the mount is
+ * away (it was killed) it waits for it to come back, for at most a minute.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/io.h"
+#include "base/pct.h"
+
+#define AWAY_S 60
+
+struct client {
+	const char *queue;
+	const char *node;
+	const char *name;
+	unsigned int seed;
+	int history;
+	int ctl;
+	long work_ms;
+	int give, fail, die;
+};
+
+static void record(struct client *client, const char *event, const char *unit, const char *detail)
+{
+	struct buf line = BUF_INIT;
+
+	buf_addf(&line, "%" PRId64 " %s %s %s %s%s%s\n", clock_now(), client->name, client->node, event, unit, *detail ? " " : "", detail);
+	if (buf_error(&line) || io_write_all(client->history, line.data, line.len) < 0)
+		_exit(3);
+	buf_release(&line);
+}
+
+static void pause_ms(long ms)
+{
+	if (ms > 0)
+		poll(NULL, 0, (int)ms);
+}
+
+static int path_in(struct client *client, const char *dir, const char *name, struct buf *ret)
+{
+	buf_reset(ret);
+	buf_addf(ret, "%s/%s%s%s", client->queue, dir, *name ? "/" : "", name);
+	return buf_error(ret);
+}
+
+static int open_ctl(struct client *client)
+{
+	struct buf path = BUF_INIT;
+	int64_t until = clock_now() + AWAY_S * NS_PER_S;
+
+	path_in(client, "ctl", "", &path);
+	while ((client->ctl = open(path.data, O_RDWR | O_CLOEXEC)) < 0 && clock_now() < until)
+		pause_ms(100);
+	buf_release(&path);
+	return client->ctl < 0 ? -errno : 0;
+}
+
+/* Writes one command and reads its one line, without the newline. 1; 0 at end of file; -errno. */
+static int ask(struct client *client, const char *command, const char *name, struct buf *ret_line)
+{
+	struct buf line = BUF_INIT;
+	char c;
+	ssize_t got;
+	int error;
+
+	buf_adds(&line, command);
+	if (*name) {
+		buf_addch(&line, ' ');
+		pct_encode(&line, name, strlen(name));
+	}
+	buf_addch(&line, '\n');
+	error = buf_error(&line);
+	if (!error)
+		error = io_write_all(client->ctl, line.data, line.len);
+	buf_release(&line);
+	buf_reset(ret_line);
+	while (!error) {
+		got = read(client->ctl, &c, 1);
+		if (got == 1 && c == '\n')
+			return 1;
+		if (got == 1)
+			buf_addch(ret_line, c);
+		else if (got == 0)
+			return 0;
+		else if (errno != EINTR)
+			error = -errno;
+	}
+	return error;
+}
+
+static void gone(struct client *client)
+{
+	record(client, "gone", "-", "");
+	close(client->ctl);
+	client->ctl = -1;
+}
+
+static long attempt_of(struct client *client, const char *name)
+{
+	struct buf path = BUF_INIT, text = BUF_INIT;
+	const char *line;
+	long attempt = 0;
+
+	path_in(client, "claims", name, &path);
+	if (!io_read_file(path.data, 65536, &text) && (line = strstr(buf_text(&text), "\nattempt: ")))
+		attempt = strtol(line + strlen("\nattempt: "), NULL, 10);
+	buf_release(&path);
+	buf_release(&text);
+	return attempt;
+}
+
+/* A whole output of random length; its hash goes to ret_hex. 0 or -errno. */
+static int stage_output(struct client *client, const char *name, char ret_hex[HASH_HEX_LEN + 1])
+{
+	struct buf path = BUF_INIT, text = BUF_INIT;
+	struct hash128 hash;
+	int fd, error;
+
+	buf_addf(&text, "%s %s %" PRId64 "\n", name, client->name, clock_now());
+	for (int i = rand_r(&client->seed) % 3000; i > 0; i--)
+		buf_addf(&text, "%08x\n", rand_r(&client->seed));
+	hash = hash128_of(text.data, text.len);
+	hash128_hex(&hash, ret_hex);
+	buf_addf(&text, "%s\n", ret_hex);
+	path_in(client, "stage", name, &path);
+	error = buf_error(&text) ? buf_error(&text) : buf_error(&path);
+	fd = error ? -1 : open(path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (!error && fd < 0)
+		error = -errno;
+	if (!error)
+		error = io_write_all(fd, text.data, text.len);
+	if (fd >= 0 && close(fd) < 0 && !error)
+		error = -errno;
+	buf_release(&path);
+	buf_release(&text);
+	return error;
+}
+
+static int finish(struct client *client, const char *command, const char *name, const char *unit, const char *asked, const char *detail)
+{
+	struct buf line = BUF_INIT;
+	const char *told;
+	int result;
+
+	record(client, asked, unit, detail);
+	result = ask(client, command, name, &line);
+	if (result == 1) {
+		told = buf_text(&line);
+		if (strcmp(command, "done"))
+			record(client, !strcmp(told, "ok") ? (*command == 'f' ? "failed" : "gave") : "refused", unit, told);
+		else if (!strcmp(told, "ok"))
+			record(client, "ok", unit, "");
+		else if (!strncmp(told, "already", 7))
+			record(client, "already", unit, told);
+		else
+			record(client, !strncmp(told, "error ESTALE", 12) ? "stale" : "refused", unit, told);
+	}
+	buf_release(&line);
+	return result == 1 ? 0 : -EIO;
+}
+
+static bool chance(struct client *client, int percent)
+{
+	return rand_r(&client->seed) % 100 < percent;
+}
+
+static int work_on(struct client *client, char *name, const char *unit)
+{
+	char detail[32], hex[HASH_HEX_LEN + 1];
+	int error;
+
+	snprintf(detail, sizeof(detail), "%ld", attempt_of(client, name));
+	record(client, "took", unit, detail);
+	if (chance(client, client->die))
+		raise(SIGKILL);
+	pause_ms(client->work_ms ? rand_r(&client->seed) % (2 * client->work_ms) : 0);
+	if (chance(client, client->give))
+		return finish(client, "release", name, unit, "give", "");
+	if (chance(client, client->fail))
+		return finish(client, "fail", name, unit, "fail", "");
+	error = stage_output(client, name, hex);
+	if (error == -EACCES || error == -ENOSPC || error == -ESTALE || error == -ENOENT || error == -EIO)
+		return finish(client, "release", name, unit, "give", "");	/* the claim was lost, or the disk is full */
+	if (error)
+		return error;
+	return finish(client, "done", name, unit, "commit", hex);
+}
+
+static int run(struct client *client)
+{
+	struct buf line = BUF_INIT, unit = BUF_INIT;
+	int64_t away_since = 0;
+	int result, error;
+
+	for (;;) {
+		if (client->ctl < 0 && open_ctl(client) < 0)
+			return 1;
+		result = ask(client, "take wait", "", &line);
+		if (result == 0)
+			break;
+		if (result == 1 && !strncmp(buf_text(&line), "error ", 6)) {
+			pause_ms(200);
+			if (!away_since)
+				away_since = clock_now();
+			if (clock_now() - away_since > AWAY_S * NS_PER_S)
+				return 1;
+			continue;
+		}
+		away_since = 0;
+		if (result < 0) {
+			gone(client);
+			continue;
+		}
+		buf_reset(&unit);
+		buf_adds(&unit, buf_text(&line));
+		error = pct_decode(line.data);
+		if (error < 0)
+			return 1;
+		if (work_on(client, line.data, buf_text(&unit)) < 0)
+			gone(client);
+	}
+	buf_release(&line);
+	buf_release(&unit);
+	return 0;
+}
+
+static int number(char **argv, int argc, int index, int otherwise)
+{
+	return index < argc ? atoi(argv[index]) : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+	struct client client = { .ctl = -1 };
+
+	if (argc < 6) {
+		fprintf(stderr, "usage: client QUEUE NODE NAME SEED HISTORY [WORK_MS [GIVE [FAIL [DIE]]]]  (percents)\n");
+		return 2;
+	}
+	client.queue = argv[1];
+	client.node = argv[2];
+	client.name = argv[3];
+	client.seed = (unsigned int)strtoul(argv[4], NULL, 10);
+	client.history = open(argv[5], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	client.work_ms = number(argv, argc, 6, 5);
+	client.give = number(argv, argc, 7, 3);
+	client.fail = number(argv, argc, 8, 0);
+	client.die = number(argv, argc, 9, 0);
+	if (client.history < 0) {
+		fprintf(stderr, "client: cannot write %s: %s\n", argv[5], strerror(errno));
+		return 2;
+	}
+	return run(&client);
+}
