@@ -1,0 +1,108 @@
+/*
+ * expand: a command's words and environment for one unit. No shell sees any of it.
+ */
+#include "worker/expand.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/pattern.h"
+
+static size_t count_strings(char *const *strings)
+{
+	size_t count = 0;
+
+	while (strings[count])
+		count++;
+	return count;
+}
+
+void expand_free(char **strings)
+{
+	size_t i;
+
+	if (!strings)
+		return;
+	for (i = 0; strings[i]; i++)
+		free(strings[i]);
+	free(strings);
+}
+
+int expand_command(char *const *command, const struct expand_unit *unit, char ***ret_argv)
+{
+	const struct pattern_word words[] = { { "in", unit->in }, { "out", unit->out }, { "name", unit->name }, { NULL, NULL } };
+	size_t i, count = count_strings(command);
+	char **argv = calloc(count + 1, sizeof(*argv));
+
+	if (!argv)
+		return -ENOMEM;
+	for (i = 0; i < count; i++) {
+		struct buf word = BUF_INIT;
+
+		if (pattern_expand(&word, command[i], unit->name, words) >= 0)
+			argv[i] = buf_detach(&word);
+		buf_release(&word);
+		if (!argv[i]) {
+			expand_free(argv);
+			return -ENOMEM;
+		}
+	}
+	*ret_argv = argv;
+	return 0;
+}
+
+bool expand_has_word(const char *word)
+{
+	return pattern_has_word(word) || strstr(word, "{in}") || strstr(word, "{out}") || strstr(word, "{name}");
+}
+
+/* One of ours that was inherited (a worker under a worker) is left out: it would be there twice. */
+static bool is_ours(const char *entry)
+{
+	return strncmp(entry, "CLAIM_", 6) == 0;
+}
+
+static char *entry_new(const char *name, const char *value)
+{
+	char *entry;
+
+	return asprintf(&entry, "%s=%s", name, value) < 0 ? NULL : entry;
+}
+
+int expand_environment(char *const *environment, const struct expand_unit *unit, char ***ret_envp)
+{
+	char attempt[16];
+	const char *const ours[][2] = {
+		{ "CLAIM_IN", unit->in }, { "CLAIM_OUT", unit->out }, { "CLAIM_NAME", unit->name }, { "CLAIM_JOB", unit->job },
+		{ "CLAIM_ATTEMPT", unit->attempt ? attempt : NULL },
+	};
+	const size_t our_count = sizeof(ours) / sizeof(ours[0]);
+	size_t i, at = 0;
+	char **envp = calloc(count_strings(environment) + our_count + 1, sizeof(*envp));
+
+	if (!envp)
+		return -ENOMEM;
+	snprintf(attempt, sizeof(attempt), "%u", unit->attempt);
+	for (i = 0; environment[i]; i++) {
+		if (is_ours(environment[i]))
+			continue;
+		envp[at] = strdup(environment[i]);
+		if (!envp[at++])
+			goto fail;
+	}
+	for (i = 0; i < our_count; i++) {
+		if (!ours[i][1])
+			continue;
+		envp[at] = entry_new(ours[i][0], ours[i][1]);
+		if (!envp[at++])
+			goto fail;
+	}
+	*ret_envp = envp;
+	return 0;
+fail:
+	expand_free(envp);
+	return -ENOMEM;
+}

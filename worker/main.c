@@ -1,0 +1,112 @@
+/*
+ * claim-worker: takes units of a queue and runs a command for each. See claim-worker(1).
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "worker/expand.h"
+#include "worker/options.h"
+#include "worker/place.h"
+#include "worker/pool.h"
+#include "worker/run.h"
+#include "worker/session.h"
+#include "worker/warden.h"
+
+#define EXIT_WENT_WRONG 1
+#define EXIT_USAGE 2
+
+/* Before anything is claimed. */
+static int check_command(const struct worker_options *options)
+{
+	int error;
+
+	if (expand_has_word(options->command[0]))
+		return 0;
+	error = run_find(options->command[0]);
+	if (error)
+		log_error("can't run '%s': %s", options->command[0], log_strerror(error));
+	return error;
+}
+
+static int open_sessions(const struct place *place, int ret_fds[2])
+{
+	struct buf path = BUF_INIT;
+	int i, error;
+
+	place_ctl(place, &path);
+	error = buf_error(&path);
+	for (i = 0; !error && i < 2; i++) {
+		ret_fds[i] = session_open_ctl(buf_text(&path));
+		error = ret_fds[i] < 0 ? ret_fds[i] : 0;
+	}
+	if (error)
+		log_error("can't open %s: %s", buf_text(&path), place_advice(error) ? place_advice(error) : log_strerror(error));
+	if (error && i > 1)
+		io_close(&ret_fds[0]);
+	buf_release(&path);
+	return error;
+}
+
+static int work(const struct worker_options *options, const struct place *place)
+{
+	struct warden *warden = NULL;
+	struct pool *pool = NULL;
+	int fds[2] = { -1, -1 }, status = EXIT_WENT_WRONG, error;
+
+	error = warden_new((unsigned int)options->slots, &warden);
+	if (!error) {
+		if (open_sessions(place, fds) < 0)
+			goto out;
+		error = pool_new(options, place, environ, warden, fds[0], fds[1], &pool);
+	}
+	if (error) {
+		log_error("can't start: %s", log_strerror(error));
+		goto out;
+	}
+	status = pool_run(pool);
+out:
+	pool_free(pool);
+	warden_free(warden);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct worker_options options;
+	struct buf why = BUF_INIT;
+	struct place place;
+	int status;
+
+	log_open("claim-worker", LOG_LEVEL_INFO);
+	if (fault_init() < 0)
+		return EXIT_USAGE;
+	if (options_parse(argc, argv, &options, &why) < 0) {
+		log_error("%s", buf_text(&why));
+		buf_release(&why);
+		return EXIT_USAGE;
+	}
+	if (options.help) {
+		options_print_help();
+		return 0;
+	}
+	if (options.version) {
+		printf("claim-worker " CLAIMFS_VERSION "\n");
+		return 0;
+	}
+	if (check_command(&options) < 0)
+		return EXIT_USAGE;
+	if (place_open(options.queue, &place, &why) < 0) {
+		log_error("%s", buf_text(&why));
+		buf_release(&why);
+		return EXIT_USAGE;
+	}
+	status = work(&options, &place);
+	place_release(&place);
+	buf_release(&why);
+	return status;
+}

@@ -1,0 +1,364 @@
+/*
+ * pool: the loop, signals, and the phases of a worker's life.
+ *
+ * Call-backs only change what is known; pool_pump(), after every turn, does what follows from it. So no call-back depends on another's order.
+ */
+#include "worker/pool.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "worker/expand.h"
+#include "worker/options.h"
+#include "worker/report.h"
+#include "worker/run.h"
+
+#define POOL_ASIDE_THREADS 16
+#define POOL_GIVE_UP_NS (4 * NS_PER_S)		/* from ending the jobs to leaving whatever is unanswered */
+#define POOL_START_AGAIN_NS NS_PER_S
+#define POOL_EXIT_FAILED 1
+#define POOL_EXIT_USAGE 2
+
+/* ---- phases ---- */
+
+static void all_slots(struct pool *pool, enum slot_event event)
+{
+	unsigned int i;
+
+	for (i = 0; i < pool->slot_count; i++)
+		slot_event(&pool->slots[i], event);
+}
+
+static void pool_end(struct pool *pool, enum slot_event event)
+{
+	pool->phase = POOL_ENDING;
+	supply_stop(pool);
+	all_slots(pool, event);
+	loop_timer_set(pool->loop, &pool->timer, clock_now() + POOL_GIVE_UP_NS);
+}
+
+static void pool_drain(struct pool *pool)
+{
+	pool->phase = POOL_DRAINING;
+	supply_stop(pool);
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+	struct pool *pool = container_of(timer, struct pool, timer);
+
+	if (pool->phase == POOL_DRAINING)
+		pool_end(pool, SLOT_STOP);
+	else
+		pool->gave_up = true;
+}
+
+/* The queue can't be told anything any more: what runs is for nothing. */
+void pool_session_broken(void *arg, int error)
+{
+	struct pool *pool = arg;
+
+	if (pool->broken)
+		return;
+	pool->broken = error;
+	pool_end(pool, SLOT_KILL);
+}
+
+/* ---- signals ---- */
+
+static void ask_to_stop(struct pool *pool, int number)
+{
+	if (pool->phase == POOL_WORKING || (pool->phase == POOL_DRAINING && !pool->exit_signal)) {
+		pool->exit_signal = number;
+		pool_drain(pool);
+		loop_timer_set(pool->loop, &pool->timer, clock_now() + pool->options->grace_ns);
+		if (pool->busy > 0)
+			report_say(pool, LOG_LEVEL_WARN, "stopping: %u job%s may run %lld s more; the same signal again ends %s now", pool->busy,
+				   pool->busy == 1 ? "" : "s", (long long)(pool->options->grace_ns / NS_PER_S),
+				   pool->busy == 1 ? "it" : "them");
+	} else {
+		pool_end(pool, SLOT_KILL);
+	}
+}
+
+static struct slot *slot_of(struct pool *pool, pid_t pid)
+{
+	unsigned int i;
+
+	for (i = 0; i < pool->slot_count; i++)
+		if (pool->slots[i].pid == pid)
+			return &pool->slots[i];
+	return NULL;
+}
+
+/* Of this process's children: the warden, the jobs, and what a running job has put into the background are left alone. */
+static bool is_wanted(void *arg, pid_t pid)
+{
+	struct pool *pool = arg;
+	unsigned int i;
+
+	if (pid == warden_pid(pool->warden) || slot_of(pool, pid))
+		return true;
+	for (i = 0; i < pool->slot_count; i++)
+		if (pool->slots[i].pid && stray_is_of(pid, pool->slots[i].job))
+			return true;
+	return false;
+}
+
+/* The group is ended before its leader is reaped: until then its number can't be another's. */
+static void reap(struct pool *pool)
+{
+	struct slot *slot;
+	bool ended = false;
+	pid_t pid;
+
+	while ((pid = run_ended()) > 0) {
+		ended = true;
+		slot = slot_of(pool, pid);
+		if (!slot) {
+			waitpid(pid, NULL, WNOHANG);
+			continue;
+		}
+		run_signal_group(pid, SIGKILL);
+		if (run_reap(pid, slot->started_ns, &slot->result) == 0)
+			slot_event(slot, SLOT_EXIT);
+	}
+	if (ended)
+		stray_kill_children(is_wanted, pool);
+}
+
+static void signal_came(struct loop_fd *watch, uint32_t events)
+{
+	struct pool *pool = container_of(watch, struct pool, signals);
+	struct signalfd_siginfo info;
+	bool child = false;
+
+	(void)events;
+	while (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			child = true;
+		else
+			ask_to_stop(pool, (int)info.ssi_signo);
+	}
+	if (child)
+		reap(pool);
+}
+
+/* ---- work ---- */
+
+/* The command itself can't be run: no unit is to blame. */
+static bool is_fatal(const struct pool *pool, int error)
+{
+	return run_error_is_final(error) && error != -E2BIG && !expand_has_word(pool->options->command[0]);
+}
+
+static void could_not_start(struct pool *pool, struct unit *unit, int error)
+{
+	if (!run_error_is_final(error)) {
+		report_say(pool, LOG_LEVEL_WARN, "can't start a process now, will try again: %s", log_strerror(error));
+		supply_push_back(pool, unit);
+		loop_timer_set(pool->loop, &pool->start_again, clock_now() + POOL_START_AGAIN_NS);
+	} else if (is_fatal(pool, error)) {
+		buf_addf(&pool->fatal, "can't run '%s': %s", pool->options->command[0], log_strerror(error));
+		settle_unit(pool, unit, UNIT_RELEASED);
+		pool_drain(pool);
+	} else {
+		report_start_failure(unit, error);
+		settle_unit(pool, unit, UNIT_FAILED);
+	}
+}
+
+static void start_jobs(struct pool *pool)
+{
+	unsigned int i;
+	struct unit *unit;
+	int error;
+
+	for (i = 0; i < pool->slot_count && pool->phase == POOL_WORKING && !loop_timer_is_set(&pool->start_again); i++) {
+		if (pool->slots[i].state != SLOT_IDLE)
+			continue;
+		unit = supply_pop(pool);
+		if (!unit)
+			return;
+		error = slot_start(&pool->slots[i], unit);
+		if (error)
+			could_not_start(pool, unit, error);
+	}
+}
+
+static void pool_pump(struct pool *pool)
+{
+	if (pool->phase == POOL_WORKING) {
+		start_jobs(pool);
+		supply_pump(pool);
+	}
+	session_flush(&pool->supply.session);
+	session_flush(&pool->settle.session);
+}
+
+static bool pool_finished(const struct pool *pool)
+{
+	if (pool->gave_up)
+		return true;
+	if (pool->busy > 0)
+		return false;
+	if (pool->broken)
+		return true;
+	return supply_empty(pool) && pool->settle.count == 0 && (pool->supply.ended || pool->phase != POOL_WORKING);
+}
+
+static int exit_status(struct pool *pool)
+{
+	const char *advice = place_advice(pool->broken);
+
+	if (pool->broken)
+		log_error("lost the queue %s: %s; what was not finished is given back by its mount or when its lease ends",
+			  pool->place->queue, advice ? advice : log_strerror(pool->broken));
+	else if (pool->fatal.len > 0)
+		log_error("%s", buf_text(&pool->fatal));
+	else if (pool->gave_up)
+		log_error("the mount does not answer: what was not finished is given back by it or when its lease ends");
+	if (pool->exit_signal)
+		return 128 + pool->exit_signal;
+	if (pool->fatal.len > 0)
+		return POOL_EXIT_USAGE;
+	return pool->broken || pool->gave_up || pool->counts.failed > 0 ? POOL_EXIT_FAILED : 0;
+}
+
+int pool_run(struct pool *pool)
+{
+	int error = 0;
+
+	while (!error) {
+		pool_pump(pool);
+		if (pool_finished(pool))
+			break;
+		error = loop_turn(pool->loop);
+	}
+	bar_end(pool->bar);
+	if (error) {
+		log_error("can't wait for events: %s", log_strerror(error));
+		all_slots(pool, SLOT_KILL);
+		return POOL_EXIT_FAILED;
+	}
+	report_summary(pool);
+	return exit_status(pool);
+}
+
+/* ---- life ---- */
+
+static int watch_signals(struct pool *pool)
+{
+	sigset_t set;
+	int fd, error;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	error = loop_watch(pool->loop, &pool->signals, fd, EPOLLIN);
+	if (error)
+		close(fd);
+	return error;
+}
+
+static int make_slots(struct pool *pool)
+{
+	unsigned int i, count = (unsigned int)pool->options->slots;
+
+	pool->slots = calloc(count, sizeof(*pool->slots));
+	if (!pool->slots)
+		return -ENOMEM;
+	for (i = 0; i < count; i++)
+		slot_init(&pool->slots[i], pool, i);
+	pool->slot_count = count;
+	return 0;
+}
+
+static void start_again_fired(struct loop_timer *timer)
+{
+	(void)timer;		/* pool_pump() sees that it is not set any more */
+}
+
+int pool_new(const struct worker_options *options, const struct place *place, char *const *environment, struct warden *warden,
+	     int take_fd, int finish_fd, struct pool **ret_pool)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	int error;
+
+	if (!pool)
+		return -ENOMEM;
+	pool->options = options;
+	pool->place = place;
+	pool->environment = environment;
+	pool->warden = warden;
+	list_init(&pool->units);
+	loop_fd_init(&pool->signals, signal_came);
+	loop_timer_init(&pool->timer, timer_fired);
+	loop_timer_init(&pool->start_again, start_again_fired);
+	error = loop_new(&pool->loop);
+	if (!error)
+		error = watch_signals(pool);
+	if (!error)
+		error = aside_new(pool->loop, POOL_ASIDE_THREADS, &pool->aside);
+	if (!error)
+		error = make_slots(pool);
+	if (!error)
+		error = bar_new(pool, &pool->bar);
+	if (error)
+		goto fail;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	supply_init(pool, take_fd);
+	settle_init(pool, finish_fd);
+	*ret_pool = pool;
+	return 0;
+fail:
+	pool_free(pool);
+	return error;
+}
+
+void pool_free(struct pool *pool)
+{
+	struct list *position, *next;
+	unsigned int i;
+
+	if (!pool || pool->gave_up)	/* then a thread may hang in the mount, and the process is about to end */
+		return;
+	bar_free(pool->bar);
+	aside_free(pool->aside);
+	for (i = 0; i < pool->slot_count; i++)
+		slot_release(&pool->slots[i]);
+	free(pool->slots);
+	if (pool->supply.session.loop)
+		supply_release(pool);
+	if (pool->settle.session.loop)
+		settle_release(pool);
+	list_for_each_safe(position, next, &pool->units)
+		unit_free(list_entry(position, struct unit, all));
+	if (pool->signals.fd >= 0) {
+		int fd = pool->signals.fd;
+
+		loop_unwatch(pool->loop, &pool->signals);
+		close(fd);
+	}
+	loop_free(pool->loop);
+	buf_release(&pool->fatal);
+	free(pool);
+}

@@ -1,0 +1,78 @@
+/*
+ * pool: the worker: slots that run jobs, fed by supply, emptied into settle, all in one loop.
+ *
+ *   WORKING ──SIGTERM, SIGINT, SIGHUP──▶ DRAINING ──grace over, a second signal──▶ ENDING
+ *   takes and runs                       takes no more; jobs may end           jobs are ended and their units released
+ */
+#ifndef CLAIMFS_WORKER_POOL_H
+#define CLAIMFS_WORKER_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "worker/aside.h"
+#include "worker/bar.h"
+#include "worker/loop.h"
+#include "worker/place.h"
+#include "worker/settle.h"
+#include "worker/slot.h"
+#include "worker/supply.h"
+#include "worker/warden.h"
+
+struct worker_options;
+
+enum pool_phase { POOL_WORKING, POOL_DRAINING, POOL_ENDING };
+
+struct pool_counts {
+	uint64_t taken;
+	uint64_t done;		/* this worker's commits */
+	uint64_t already;	/* done before by another */
+	uint64_t failed;
+	uint64_t lost;		/* their claims */
+	uint64_t released;
+};
+
+struct pool {
+	const struct worker_options *options;
+	const struct place *place;
+	char *const *environment;
+	struct loop *loop;
+	struct aside *aside;
+	struct warden *warden;
+	struct bar *bar;
+	struct list units;		/* all there are */
+	struct slot *slots;
+	unsigned int slot_count;
+	unsigned int busy;
+	uint64_t serial;		/* of the last job */
+	enum pool_phase phase;
+	struct supply supply;
+	struct settle settle;
+	struct pool_counts counts;
+	struct loop_fd signals;
+	struct loop_timer timer;	/* DRAINING: the grace; ENDING: when to give up */
+	struct loop_timer start_again;	/* set: no job is started before it fires */
+	int exit_signal;		/* that ended us; 0: none */
+	bool gave_up;
+	int broken;			/* the mount: -errno */
+	struct buf fatal;		/* why nothing more can be started, one line */
+};
+
+/*
+ * Blocks the signals it handles, for this thread and all made after it. `take_fd` and `finish_fd` are two open sessions of ctl (worker/session.h), the
+ * pool's from now on. 0 or -errno.
+ */
+int pool_new(const struct worker_options *options, const struct place *place, char *const *environment, struct warden *warden,
+	     int take_fd, int finish_fd, struct pool **ret_pool);
+
+/* Works until there is nothing more to do. Returns the exit status; says on standard error what a person must know. */
+int pool_run(struct pool *pool);
+void pool_free(struct pool *pool);
+
+/* ---- for the pool's own parts ---- */
+
+void pool_session_broken(void *pool, int error);	/* a session's call-back: the mount is gone */
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * run: one process of a job: started without a shell, in a process group of its own, with nothing on its standard input; its standard
+ * error comes through a pipe; measured when it ends.
+ *
+ * The process gets SIGKILL when the worker dies (PR_SET_PDEATHSIG), and its group by the warden (warden.h).
+ */
+#ifndef CLAIMFS_WORKER_RUN_H
+#define CLAIMFS_WORKER_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct run_spec {
+	char *const *argv;
+	char *const *envp;
+	int in_fd;		/* becomes standard input; -1: /dev/null */
+	int out_fd;		/* becomes standard output; -1: the worker's own */
+	int err_fd;		/* becomes standard error */
+	int nice;		/* added to the worker's; 0: nothing */
+	int64_t memory;		/* RLIMIT_AS, bytes; 0: as the worker's */
+};
+
+struct run_result {
+	int status;		/* as wait() says it */
+	int64_t wall_ns;
+	int64_t user_ns;
+	int64_t sys_ns;
+	int64_t max_rss;	/* bytes */
+	int64_t read_bytes;	/* by the process and all it waited for, from files and pipes; -1: not known */
+	int64_t written_bytes;
+};
+
+/*
+ * The new process's id, which is its group's too. -errno: of exec (-ENOENT, -EACCES, -ENOEXEC, -E2BIG …), or -EAGAIN, -ENOMEM when there
+ * can't be one more process now.
+ */
+int run_start(const struct run_spec *spec);
+
+/* A child that has ended and was not reaped yet: its id; 0: none. */
+pid_t run_ended(void);
+
+/* Reaps it. `started_ns` is clock_now() before run_start(). */
+int run_reap(pid_t pid, int64_t started_ns, struct run_result *ret_result);
+
+void run_signal_group(pid_t pid, int signal_number);
+
+/* Would run_start() find this command? Looks along $PATH as it does. 0 or -errno. */
+int run_find(const char *command);
+
+/* Is it an error of this command, rather than of this moment? */
+bool run_error_is_final(int error);
+
+#endif

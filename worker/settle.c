@@ -1,0 +1,176 @@
+/*
+ * settle: `done`, `fail` and `release` lines and what their answers mean.
+ *
+ * A commit that the disk refuses (it is full, say) is neither done nor the unit's fault: the unit is released, and the next take waits a while.
+ */
+#include "worker/settle.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "worker/pool.h"
+#include "worker/report.h"
+#include "worker/supply.h"
+
+void settle_init(struct pool *pool, int fd)
+{
+	session_init(&pool->settle.session, pool->loop, fd, pool_session_broken, pool);
+	pool->settle.count = 0;
+}
+
+void settle_release(struct pool *pool)
+{
+	session_close(&pool->settle.session);
+}
+
+static void finish(struct unit *unit)
+{
+	unit->pool->settle.count--;
+	unit_free(unit);
+}
+
+/* ---- answers: verdict × what was said ---- */
+
+static void send_line(struct unit *unit);
+
+static void commit_good(struct unit *unit, const char *rest)
+{
+	(void)rest;
+	unit->pool->counts.done++;
+	supply_recover(unit->pool);
+	report_unit(unit, "done", NULL);
+	finish(unit);
+}
+
+static void done_before(struct unit *unit, const char *rest)
+{
+	unit->pool->counts.already++;
+	report_unit(unit, "done before", rest);
+	finish(unit);
+}
+
+static void fail_good(struct unit *unit, const char *rest)
+{
+	(void)rest;
+	unit->pool->counts.failed++;
+	report_failed(unit);
+	finish(unit);
+}
+
+static void claim_lost(struct unit *unit, const char *rest)
+{
+	unit->pool->counts.lost++;
+	report_say(unit->pool, LOG_LEVEL_WARN, "unit %s: the claim was lost, its work is dropped: %s", unit->coded, rest);
+	finish(unit);
+}
+
+static void input_changed(struct unit *unit, const char *rest)
+{
+	unit->pool->counts.lost++;
+	report_say(unit->pool, LOG_LEVEL_WARN, "unit %s: its work is dropped and it will be done again: %s", unit->coded, rest);
+	finish(unit);
+}
+
+static void disk_trouble(struct unit *unit, const char *rest)
+{
+	report_say(unit->pool, LOG_LEVEL_WARN, "unit %s: can't be %s, so it is given back: %s", unit->coded,
+		   unit->verdict == UNIT_DONE ? "published" : "set aside", rest);
+	supply_back_off(unit->pool);
+	unit->verdict = UNIT_RELEASED;
+	send_line(unit);
+}
+
+static void release_good(struct unit *unit, const char *rest)
+{
+	(void)rest;
+	unit->pool->counts.released++;
+	report_unit(unit, "released", NULL);
+	finish(unit);
+}
+
+/* It will come back by itself when its lease ends, or is no longer ours to give. */
+static void release_bad(struct unit *unit, const char *rest)
+{
+	unit->pool->counts.released++;
+	report_say(unit->pool, LOG_LEVEL_INFO, "unit %s: could not be given back: %s", unit->coded, rest);
+	finish(unit);
+}
+
+static const struct {
+	const char *says;
+	void (*handle[3])(struct unit *unit, const char *rest);		/* by enum unit_verdict */
+} answers[] = {
+	{ "ok", { commit_good, fail_good, release_good } },
+	{ "already", { done_before, done_before, release_good } },
+	{ "error ESTALE", { claim_lost, claim_lost, release_good } },
+	{ "error EACCES", { claim_lost, claim_lost, release_good } },
+	{ "error ENOENT", { claim_lost, claim_lost, release_good } },
+	{ "error EEXIST", { done_before, done_before, release_good } },
+	{ "error EAGAIN", { input_changed, input_changed, release_good } },
+	{ "", { disk_trouble, disk_trouble, release_bad } },
+};
+
+static void settle_answered(struct session_command *command, char *line)
+{
+	struct unit *unit = container_of(command, struct unit, command);
+	size_t i, len;
+
+	if (!line)
+		line = "error EPROTO end of file";	/* the session says it only for a take */
+	for (i = 0; ; i++) {
+		len = strlen(answers[i].says);
+		if (strncmp(line, answers[i].says, len) == 0 && (len == 0 || line[len] == ' ' || line[len] == '\0'))
+			break;
+	}
+	answers[i].handle[unit->verdict](unit, line + len + (line[len] == ' '));
+}
+
+/* ---- lines ---- */
+
+static void send_line(struct unit *unit)
+{
+	static const char *const verbs[] = { [UNIT_DONE] = "done", [UNIT_FAILED] = "fail", [UNIT_RELEASED] = "release" };
+	struct pool *pool = unit->pool;
+	struct buf line = BUF_INIT;
+
+	buf_addf(&line, "%s %s", verbs[unit->verdict], unit->coded);
+	if (unit->verdict != UNIT_RELEASED && unit->values.len > 0)
+		buf_addf(&line, " %s", buf_text(&unit->values));
+	unit->command.answer = settle_answered;
+	unit->command.may_end = false;
+	if (buf_error(&line))
+		pool_session_broken(pool, buf_error(&line));
+	else
+		session_send(&pool->settle.session, &unit->command, buf_text(&line));
+	buf_release(&line);
+}
+
+static void measure_work(struct aside_job *job)
+{
+	unit_measure(container_of(job, struct unit, job));
+}
+
+static void measure_done(struct aside_job *job)
+{
+	struct unit *unit = container_of(job, struct unit, job);
+
+	if (unit->out_bytes >= 0)
+		buf_addf(&unit->values, " out=%" PRId64, unit->out_bytes);
+	if (buf_error(&unit->values))
+		buf_reset(&unit->values);	/* the unit counts, not its figures */
+	send_line(unit);
+}
+
+void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict)
+{
+	unit->verdict = verdict;
+	pool->settle.count++;
+	if (verdict != UNIT_DONE) {
+		send_line(unit);
+		return;
+	}
+	unit->job.work = measure_work;
+	unit->job.done = measure_done;
+	aside_submit(pool->aside, &unit->job);
+}

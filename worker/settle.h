@@ -1,0 +1,24 @@
+/*
+ * settle: tells the queue how units ended, through a ctl session of its own, so that a take that waits holds up nobody. What is settled
+ * in one turn of the loop is written together and committed together; slots don't wait for the answers.
+ */
+#ifndef CLAIMFS_WORKER_SETTLE_H
+#define CLAIMFS_WORKER_SETTLE_H
+
+#include "worker/session.h"
+#include "worker/unit.h"
+
+struct pool;
+
+struct settle {
+	struct session session;
+	unsigned int count;		/* units being measured, and those whose line is unanswered */
+};
+
+void settle_init(struct pool *pool, int fd);
+void settle_release(struct pool *pool);		/* closes the session */
+
+/* Takes the unit over. For UNIT_DONE and UNIT_FAILED unit->values are set; the output's size is added. */
+void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict);
+
+#endif

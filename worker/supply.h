@@ -1,0 +1,49 @@
+/*
+ * supply: takes units through a ctl session of its own and keeps enough of them ready.
+ *
+ * How many are kept beyond what runs follows what was measured: enough that no slot waits for a claim, and no more, since what a
+ * worker holds nobody else can take, and is a lost attempt when the worker is killed.
+ */
+#ifndef CLAIMFS_WORKER_SUPPLY_H
+#define CLAIMFS_WORKER_SUPPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/session.h"
+#include "worker/unit.h"
+
+struct pool;
+
+struct supply {
+	struct session session;
+	struct session_command command;
+	bool taking;			/* a take is unanswered */
+	bool ended;			/* the queue says that all is done or failed */
+	bool stopped;			/* we want no more */
+	int64_t sent_ns;		/* of the take */
+	struct list ready;
+	unsigned int ready_count;
+	unsigned int preparing;
+	struct loop_timer again;	/* set: no take before it fires */
+	int64_t backoff_ns;
+	int64_t fetch_ns;		/* from take to ready, a moving mean; 0: not known */
+	int64_t job_ns;			/* of a job, likewise */
+};
+
+void supply_init(struct pool *pool, int fd);
+void supply_release(struct pool *pool);		/* closes the session */
+
+void supply_pump(struct pool *pool);		/* takes more, if more are wanted */
+struct unit *supply_pop(struct pool *pool);	/* NULL: none is ready */
+void supply_push_back(struct pool *pool, struct unit *unit);	/* could not be started now: the next to be popped */
+void supply_stop(struct pool *pool);		/* takes no more; what is ready is released */
+void supply_job_took(struct pool *pool, int64_t wall_ns);
+void supply_back_off(struct pool *pool);	/* the disk is in trouble: the next take waits, longer each time */
+void supply_recover(struct pool *pool);		/* it is not */
+bool supply_empty(const struct pool *pool);	/* nothing ready and nothing on its way there */
+
+/* How many to keep ready beyond the running ones: for the tests. */
+unsigned int supply_ahead(unsigned int slots, int64_t fetch_ns, int64_t job_ns);
+
+#endif

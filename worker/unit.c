@@ -1,0 +1,131 @@
+/*
+ * unit: names and paths of a unit, and the looks at its files.
+ */
+#include "worker/unit.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/conf.h"
+#include "base/io.h"
+#include "base/pct.h"
+#include "worker/pool.h"
+
+#define UNIT_MAX_TICKET 65536
+#define UNIT_MAX_MEASURED 10000		/* entries of a staged directory that are counted */
+
+static int unit_paths(struct unit *unit, const struct place *place)
+{
+	struct buf coded = BUF_INIT, in = BUF_INIT, out = BUF_INIT, ticket = BUF_INIT;
+	int error;
+
+	pct_encode_value(&coded, unit->name, strlen(unit->name));
+	place_ticket(place, unit->name, &ticket);
+	error = place_in(place, unit->name, &in);
+	if (!error)
+		error = place_out(place, unit->name, &out);
+	if (!error)
+		error = buf_error(&coded) ? buf_error(&coded) : buf_error(&ticket);
+	if (!error) {
+		unit->coded = buf_detach(&coded);
+		unit->in = buf_detach(&in);
+		unit->out = buf_detach(&out);
+		unit->ticket = buf_detach(&ticket);
+		if (!unit->coded || !unit->in || !unit->out || !unit->ticket)
+			error = -ENOMEM;
+	}
+	buf_release(&coded);
+	buf_release(&in);
+	buf_release(&out);
+	buf_release(&ticket);
+	return error;
+}
+
+int unit_new(struct pool *pool, const struct place *place, const char *coded, struct unit **ret_unit)
+{
+	struct unit *unit = calloc(1, sizeof(*unit));
+	int error = -ENOMEM;
+
+	if (!unit)
+		return -ENOMEM;
+	list_init(&unit->link);
+	list_init(&unit->job.link);
+	list_init(&unit->command.link);
+	list_append(&pool->units, &unit->all);
+	unit->pool = pool;
+	unit->in_bytes = unit->out_bytes = -1;
+	unit->name = strdup(coded);
+	if (unit->name)
+		error = pct_decode(unit->name);
+	if (error >= 0 && unit->name[0] == '\0')
+		error = -EINVAL;
+	if (error >= 0)
+		error = unit_paths(unit, place);
+	if (error < 0) {
+		unit_free(unit);
+		return error;
+	}
+	*ret_unit = unit;
+	return 0;
+}
+
+void unit_free(struct unit *unit)
+{
+	if (!unit)
+		return;
+	list_remove(&unit->link);
+	list_remove(&unit->all);
+	free(unit->name);
+	free(unit->coded);
+	free(unit->in);
+	free(unit->out);
+	free(unit->ticket);
+	buf_release(&unit->values);
+	buf_release(&unit->why);
+	free(unit);
+}
+
+void unit_look(struct unit *unit)
+{
+	struct buf text = BUF_INIT;
+	struct stat st;
+	const char *line;
+
+	if (io_read_file(unit->ticket, UNIT_MAX_TICKET, &text) == 0) {
+		line = strstr(buf_text(&text), "\nattempt: ");
+		if (line)
+			unit->attempt = atoi(line + strlen("\nattempt: "));
+	}
+	buf_release(&text);
+	if (stat(unit->in, &st) == 0 && S_ISREG(st.st_mode))
+		unit->in_bytes = st.st_size;
+}
+
+static int64_t measure_directory(char *path)
+{
+	char *const paths[] = { path, NULL };
+	FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	int64_t bytes = 0;
+	int count = 0;
+	FTSENT *entry;
+
+	if (!walk)
+		return -1;
+	while (count++ < UNIT_MAX_MEASURED && (entry = fts_read(walk)))
+		if (entry->fts_info == FTS_F)
+			bytes += entry->fts_statp->st_size;
+	fts_close(walk);
+	return bytes;
+}
+
+void unit_measure(struct unit *unit)
+{
+	struct stat st;
+
+	if (lstat(unit->out, &st) < 0)
+		return;
+	unit->out_bytes = S_ISDIR(st.st_mode) ? measure_directory(unit->out) : (int64_t)st.st_size;
+}

@@ -1,0 +1,18 @@
+/*
+ * warden: a tiny process that outlives the worker by a moment: when the worker dies, however it dies (kill -9 included), the warden
+ * kills the jobs it left: their groups, and what carries their CLAIM_JOB.
+ */
+#ifndef CLAIMFS_WORKER_WARDEN_H
+#define CLAIMFS_WORKER_WARDEN_H
+
+#include <sys/types.h>
+
+struct warden;
+
+/* Forks; call before any thread and any descriptor that must not stay open. 0 or -errno. */
+int warden_new(unsigned int slots, struct warden **ret_warden);
+void warden_set(struct warden *warden, unsigned int slot, pid_t group);		/* 0: nothing runs there */
+pid_t warden_pid(const struct warden *warden);
+void warden_free(struct warden *warden);	/* it looks a last time and ends; NULL is fine */
+
+#endif
