@@ -77,7 +77,7 @@ static int read_conf(struct place *place, struct buf *why)
 		buf_addf(why, "%s is no queue: `claimctl init %s' makes one", place->queue, place->queue);
 	else if (error)
 		refuse(error, "can't read the queue's settings", buf_text(&file), why);
-	else
+	else if ((error = qconf_init(&place->conf)) == 0)
 		error = qconf_parse(&place->conf, buf_text(&file), text.data ? text.data : "", text.len, why);
 	buf_release(&file);
 	buf_release(&text);
