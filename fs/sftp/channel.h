@@ -21,7 +21,7 @@
 
 #include "base/buf.h"
 
-#define CHANNEL_MAX_FDS 2
+#define CHANNEL_MAX_FDS 3
 
 struct channel;
 

@@ -1,0 +1,379 @@
+/* handle: see handle.h. */
+#include "sftp/handle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "sftp/conn.h"
+#include "sftp/pool.h"
+
+#define REFUSALS_MOST 2		/* a request isn't sent round for ever */
+
+/* ---- the file ---- */
+
+int file_new(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t flags, struct sftp_file **ret_file)
+{
+	struct sftp_file *file = calloc(1, sizeof(*file) + (size_t)sftp->count * sizeof(file->slots[0]));
+
+	if (!file)
+		return -ENOMEM;
+	file->path = strdup(path);
+	if (!file->path) {
+		free(file);
+		return -ENOMEM;
+	}
+	file->sftp = sftp;
+	file->lane = lane;
+	file->flags = flags;
+	atomic_store(&file->refs, 1);
+	pthread_mutex_init(&file->lock, NULL);
+	*ret_file = file;
+	return 0;
+}
+
+void file_ref(struct sftp_file *file)
+{
+	atomic_fetch_add(&file->refs, 1);
+}
+
+void file_unref(struct sftp_file *file)
+{
+	int i;
+
+	if (atomic_fetch_sub(&file->refs, 1) > 1)
+		return;
+	for (i = 0; i < file->sftp->count; i++)
+		free(file->slots[i]);
+	free(file->path);
+	pthread_mutex_destroy(&file->lock);
+	free(file);
+}
+
+static struct slot *slot_new(struct sftp_file *file, struct conn *conn)
+{
+	struct slot *slot = calloc(1, sizeof(*slot));
+
+	if (!slot)
+		return NULL;
+	slot->file = file;
+	slot->conn = conn;
+	list_init(&slot->waiting);
+	list_init(&slot->link);
+	return slot;
+}
+
+int file_slot(struct sftp_file *file, struct conn *conn, struct slot **ret_slot)
+{
+	struct slot *slot = file->slots[conn->index];
+
+	if (!slot) {
+		pthread_mutex_lock(&file->lock);
+		slot = file->slots[conn->index];
+		if (!slot)
+			file->slots[conn->index] = slot = slot_new(file, conn);
+		pthread_mutex_unlock(&file->lock);
+	}
+	if (!slot)
+		return -ENOMEM;
+	*ret_slot = slot;
+	return 0;
+}
+
+void file_encode_reopen(struct sftp_file *file, struct writer *writer)
+{
+	pthread_mutex_lock(&file->lock);
+	writer_string(writer, file->path, strlen(file->path));
+	pthread_mutex_unlock(&file->lock);
+	writer_u32(writer, file->flags & (SFTP_OPEN_READ | SFTP_OPEN_WRITE | SFTP_OPEN_APPEND));
+	writer_attrs(writer, NULL);
+}
+
+static void fill_written(struct sftp_file *file, const struct request *request)
+{
+	uint64_t end = request->offset + request->len;
+
+	if (!(file->flags & SFTP_OPEN_APPEND) && end > file->written)
+		file->written = end;
+}
+
+void file_fill(struct sftp_file *file, const struct request *request, const struct answer *answer)
+{
+	enum op_kind kind = request->op->kind;
+
+	if (answer->reply.error || (kind != OP_WRITE && kind != OP_FSTAT && kind != OP_FSETSTAT))
+		return;
+	pthread_mutex_lock(&file->lock);
+	if (kind == OP_WRITE)
+		fill_written(file, request);
+	if (kind == OP_FSETSTAT && request->len)	/* a size was set, see sftp_fsetstat */
+		file->written = request->offset;
+	if (kind == OP_FSTAT && !request->embedded) {
+		file->attrs = answer->reply.attrs;
+		file->seen = true;
+		if ((file->attrs.flags & SFTP_ATTR_SIZE) && file->attrs.size < file->written)
+			file->written = file->attrs.size;	/* somebody cut it, and it is still this file */
+	}
+	pthread_mutex_unlock(&file->lock);
+}
+
+/* ---- a slot's state, from any thread ---- */
+
+bool slot_usable(const struct slot *slot)
+{
+	return atomic_load(&slot->state) == SLOT_OPEN && conn_is_up(slot->conn) &&
+		atomic_load(&slot->session) == atomic_load(&slot->conn->session);
+}
+
+struct slot *file_usable(struct sftp_file *file, const struct conn *conn)
+{
+	struct slot *slot = file->slots[conn->index];
+
+	return slot && slot_usable(slot) ? slot : NULL;
+}
+
+bool file_refused(struct sftp_file *file, const struct conn *conn)
+{
+	struct slot *slot = file->slots[conn->index];
+
+	return slot && atomic_load(&slot->state) == SLOT_REFUSED;
+}
+
+/* Whoever gets true must send slot->open. */
+static bool begin_opening(struct slot *slot)
+{
+	int state = atomic_load(&slot->state);
+
+	if (state == SLOT_OPEN && atomic_load(&slot->session) == atomic_load(&slot->conn->session))
+		return false;
+	if (state == SLOT_OPENING || state == SLOT_CHECKING)
+		return false;
+	return atomic_compare_exchange_strong(&slot->state, &state, SLOT_OPENING);
+}
+
+static void opened(struct request *request, struct answer *answer);
+
+static void init_open(struct slot *slot)
+{
+	request_init(&slot->open, OP_OPEN);
+	slot->open.slot = slot;
+	slot->open.bound = true;
+	slot->open.finish = opened;
+	file_ref(slot->file);
+}
+
+void file_warm(struct sftp_file *file, struct conn *conn)
+{
+	struct slot *slot;
+
+	if (file_refused(file, conn) || file_slot(file, conn, &slot) || !begin_opening(slot))
+		return;
+	init_open(slot);
+	if (conn_submit(conn, &slot->open, false))
+		return;
+	atomic_store(&slot->state, SLOT_NONE);
+	file_unref(file);
+}
+
+/* ---- opening, on the connection's I/O thread ---- */
+
+static void set_open(struct slot *slot)
+{
+	atomic_store(&slot->session, atomic_load(&slot->conn->session));
+	atomic_store(&slot->state, SLOT_OPEN);
+}
+
+static void keep_handle(struct slot *slot, const struct answer *answer)
+{
+	memcpy(slot->handle, answer->handle, answer->handle_len);
+	slot->handle_len = answer->handle_len;
+}
+
+void slot_opened(struct slot *slot, const struct answer *answer)
+{
+	keep_handle(slot, answer);
+	set_open(slot);
+}
+
+static void resume(struct slot *slot)
+{
+	list_remove(&slot->link);
+	conn_resume(slot->conn, &slot->waiting);
+}
+
+static bool open_elsewhere(struct sftp_file *file)
+{
+	int i;
+
+	for (i = 0; i < file->sftp->count; i++)
+		if (file_usable(file, file->sftp->conns[i]))
+			return true;
+	return false;
+}
+
+/* Not here. Where the file lives on elsewhere, what waited goes there; else nobody can have it any more. */
+static void refuse(struct slot *slot)
+{
+	struct sftp_file *file = slot->file;
+	bool elsewhere = open_elsewhere(file);
+	struct list waiting, *link;
+
+	list_init(&waiting);
+	list_splice(&waiting, &slot->waiting);
+	list_remove(&slot->link);
+	atomic_store(&slot->state, SLOT_REFUSED);
+	if (!elsewhere && !list_empty(&waiting))
+		atomic_store(&file->stale, true);
+	while ((link = list_pop(&waiting))) {
+		struct request *request = list_entry(link, struct request, link);
+
+		list_remove(&request->age);
+		if (!elsewhere || request->bound || request->refusals++ >= REFUSALS_MOST) {
+			conn_fail(request, request->op->kind == OP_COPY && elsewhere ? -EOPNOTSUPP : -ESTALE);
+			continue;
+		}
+		atomic_fetch_sub(&slot->conn->load, request->cost);
+		request->conn = NULL;
+		pool_reroute(file->sftp, request);
+	}
+}
+
+/* `written`: what was acknowledged when the server was asked. It may have grown meanwhile. */
+static bool same_file(struct sftp_file *file, const struct sftp_attrs *attrs, uint64_t written, bool beside)
+{
+	bool same = true;
+
+	if ((attrs->flags & SFTP_ATTR_MODE) && (attrs->mode & S_IFMT) && !S_ISREG(attrs->mode))
+		return false;
+	pthread_mutex_lock(&file->lock);
+	if (written > file->written)
+		written = file->written;	/* it was truncated meanwhile */
+	if (attrs->flags & SFTP_ATTR_SIZE)
+		same = attrs->size >= written;
+	if (beside && file->seen && !(file->flags & SFTP_OPEN_WRITE))
+		same = same && attrs->size == file->attrs.size && attrs->mtime == file->attrs.mtime && attrs->mode == file->attrs.mode;
+	pthread_mutex_unlock(&file->lock);
+	return same;
+}
+
+static bool session_ended(int error)
+{
+	return error == SFTP_UNKNOWN || error == -ENOTCONN;
+}
+
+/* FSTAT of the new handle. */
+static void checked(struct request *request, struct answer *answer)
+{
+	struct slot *slot = request->slot;
+	struct sftp_file *file = slot->file;
+	int error = answer->reply.error;
+
+	if (session_ended(error)) {
+		atomic_store(&slot->state, SLOT_NONE);
+	} else if (!error && same_file(file, &answer->reply.attrs, request->offset, open_elsewhere(file))) {
+		set_open(slot);
+		resume(slot);
+	} else {
+		log_debug("a reopened file is not the one it was (%s)", log_strerror(error));
+		conn_close_handle(slot->conn, (const char *)slot->handle, slot->handle_len);
+		refuse(slot);
+	}
+	file_unref(file);
+}
+
+static void check(struct slot *slot)
+{
+	struct conn *conn = slot->conn;
+
+	atomic_store(&slot->state, SLOT_CHECKING);
+	request_init(&slot->open, OP_FSTAT);
+	slot->open.slot = slot;
+	slot->open.bound = true;
+	slot->open.finish = checked;
+	slot->open.conn = conn;
+	slot->open.session = atomic_load(&conn->session);
+	pthread_mutex_lock(&slot->file->lock);
+	slot->open.offset = slot->file->written;
+	pthread_mutex_unlock(&slot->file->lock);
+	conn_track(conn, &slot->open);
+	conn_push(conn, &slot->open);
+}
+
+static void opened(struct request *request, struct answer *answer)
+{
+	struct slot *slot = request->slot;
+	struct sftp_file *file = slot->file;
+
+	if (!answer->reply.error) {
+		keep_handle(slot, answer);
+		check(slot);
+		return;
+	}
+	if (session_ended(answer->reply.error))
+		atomic_store(&slot->state, SLOT_NONE);
+	else
+		refuse(slot);
+	file_unref(file);
+}
+
+static void wait_for(struct slot *slot, struct request *request)
+{
+	request->state = REQUEST_WAITING;
+	list_append(&slot->waiting, &request->link);
+	if (list_empty(&slot->link))
+		list_append(&slot->conn->reopening, &slot->link);
+	if (!begin_opening(slot))
+		return;		/* it is being opened */
+	init_open(slot);
+	slot->open.conn = slot->conn;
+	conn_track(slot->conn, &slot->open);
+	conn_push(slot->conn, &slot->open);
+}
+
+/* A handle that is not open needs no closing. */
+static bool prepare_close(struct slot *slot, struct request *request)
+{
+	int state = atomic_load(&slot->state);
+
+	if (slot_usable(slot)) {
+		atomic_store(&slot->state, SLOT_NONE);
+		return true;
+	}
+	if (state == SLOT_OPENING || state == SLOT_CHECKING)
+		wait_for(slot, request);
+	else
+		conn_fail(request, SFTP_UNKNOWN);
+	return false;
+}
+
+bool slot_prepare(struct conn *conn, struct request *request)
+{
+	struct slot *slot = request->slot, *lacking = NULL;
+
+	(void)conn;
+	if (request->op->kind == OP_OPEN || request == &slot->open)
+		return true;
+	if (request->op->kind == OP_CLOSE)
+		return prepare_close(slot, request);
+	if (atomic_load(&slot->file->stale)) {
+		conn_fail(request, -ESTALE);
+		return false;
+	}
+	if (!slot_usable(slot))
+		lacking = slot;
+	else if (request->slot2 && !slot_usable(request->slot2))
+		lacking = request->slot2;
+	if (lacking)
+		wait_for(lacking, request);
+	return !lacking;
+}
+
+void slots_broke(struct conn *conn, struct list *ret_requests)
+{
+	struct list *link;
+
+	while ((link = list_pop(&conn->reopening)))
+		list_splice(ret_requests, &list_entry(link, struct slot, link)->waiting);
+}

@@ -1,0 +1,500 @@
+/* pool: see pool.h. */
+#include "sftp/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+
+#define MIND_TICK_NS (50 * NS_PER_MS)	/* while a connection is down, late requests are looked for this often */
+#define ALIVE_DEFAULT_NS (15 * NS_PER_S)
+
+/* ---- which connection ---- */
+
+static uint64_t load_of(const struct conn *conn)
+{
+	return atomic_load(&conn->load);
+}
+
+/* The least loaded data connection that is up, NULL when none is. */
+static struct conn *free_data_conn(const struct sftp *sftp)
+{
+	struct conn *best = NULL;
+	int i;
+
+	for (i = 1; i < sftp->count; i++)
+		if (conn_is_up(sftp->conns[i]) && (!best || load_of(sftp->conns[i]) < load_of(best)))
+			best = sftp->conns[i];
+	return best;
+}
+
+/* The least loaded data connection on which the file is open. */
+static struct conn *free_file_conn(struct sftp_file *file)
+{
+	struct sftp *sftp = file->sftp;
+	struct conn *best = NULL;
+	int i;
+
+	for (i = 1; i < sftp->count; i++)
+		if (file_usable(file, sftp->conns[i]) && (!best || load_of(sftp->conns[i]) < load_of(best)))
+			best = sftp->conns[i];
+	return best;
+}
+
+static void want_another(struct sftp *sftp)
+{
+	int64_t now = clock_now();
+	int i;
+
+	for (i = 1; i < sftp->count; i++) {
+		struct conn *conn = sftp->conns[i];
+		int state = atomic_load(&conn->state);
+
+		if (state == CONN_CONNECTING)
+			return;		/* one at a time: servers drop connections that come in bursts */
+		if (state == CONN_IDLE && atomic_load(&conn->retry_ns) <= now) {
+			conn_want(conn);
+			return;
+		}
+	}
+}
+
+/* Is the load of what is there reason to open another data connection? */
+static void grow(struct sftp *sftp, const struct request *request)
+{
+	const struct conn *data = free_data_conn(sftp);
+	bool bulk = request->cost > POOL_BULK_BYTES + POOL_REQUEST_COST || request->op->slow;
+
+	if (data ? load_of(data) > POOL_BUSY_LOAD : bulk || load_of(sftp->conns[0]) > POOL_FIRST_LOAD)
+		want_another(sftp);
+}
+
+/* For what takes long: rather wait for the first data connection than hold up the control lane. */
+static struct conn *slow_conn(struct sftp *sftp)
+{
+	struct conn *data = free_data_conn(sftp);
+
+	if (data || sftp->count == 1)
+		return data;
+	if (atomic_load(&sftp->conns[1]->retry_ns) > clock_now())
+		return NULL;
+	conn_want(sftp->conns[1]);
+	return sftp->conns[1];
+}
+
+static void warm_more(struct sftp_file *file)
+{
+	struct sftp *sftp = file->sftp;
+	int i;
+
+	for (i = 1; i < sftp->count; i++)
+		if (conn_is_up(sftp->conns[i]) && !file_usable(file, sftp->conns[i]))
+			file_warm(file, sftp->conns[i]);
+}
+
+/* Bulk on an open file: where it is open already, so that nothing waits for an open; others are opened ahead. */
+static struct conn *bulk_conn(struct sftp_file *file, struct conn *home)
+{
+	bool home_usable = file_usable(file, home), striped = atomic_load(&file->outstanding) > POOL_STRIPE_BYTES;
+	struct conn *best, *data;
+
+	if (striped)
+		warm_more(file);
+	if (home_usable && home->index && !striped)
+		return home;
+	best = free_file_conn(file);
+	if (!best && (data = free_data_conn(file->sftp)))
+		file_warm(file, data);
+	return best ? best : home_usable ? home : NULL;
+}
+
+static struct conn *any_usable(struct sftp_file *file)
+{
+	int i;
+
+	for (i = 0; i < file->sftp->count; i++)
+		if (file_usable(file, file->sftp->conns[i]))
+			return file->sftp->conns[i];
+	return NULL;
+}
+
+static bool is_bulk(const struct request *request)
+{
+	return (request->op->kind == OP_READ || request->op->kind == OP_WRITE) && request->len > POOL_BULK_BYTES;
+}
+
+/* It is open nowhere (any more): it gets a new home. */
+static struct conn *new_home(struct sftp_file *file)
+{
+	struct sftp *sftp = file->sftp;
+	struct conn *conn = file->lane == SFTP_DATA ? free_data_conn(sftp) : NULL;
+
+	if (!conn)
+		conn = sftp->conns[0];
+	atomic_store(&file->home, conn->index);
+	return conn;
+}
+
+static struct conn *slow_file_conn(struct sftp_file *file, struct conn *home)
+{
+	struct conn *conn;
+
+	if (home->index && file_usable(file, home))
+		return home;
+	conn = slow_conn(file->sftp);
+	return conn && !file_refused(file, conn) ? conn : NULL;
+}
+
+static struct conn *file_conn(struct sftp_file *file, const struct request *request)
+{
+	struct sftp *sftp = file->sftp;
+	struct conn *home = sftp->conns[atomic_load(&file->home)], *conn = NULL;
+
+	if (request->op->slow)
+		conn = slow_file_conn(file, home);
+	else if (file->flags & SFTP_OPEN_APPEND)
+		conn = file_usable(file, home) ? home : NULL;	/* in order, so never spread */
+	else if (is_bulk(request))
+		conn = bulk_conn(file, home);
+	if (conn)
+		return conn;
+	if (file_usable(file, home) || (file->lane == SFTP_CONTROL && !any_usable(file)))
+		return home;
+	conn = any_usable(file);
+	return conn ? conn : new_home(file);
+}
+
+static struct conn *choose(struct sftp *sftp, enum sftp_lane lane, const struct request *request)
+{
+	struct conn *conn = NULL;
+
+	if (request->bound && request->slot)
+		return request->slot->conn;
+	if (request->slot && request->op->kind != OP_OPEN)
+		return file_conn(request->slot->file, request);
+	if (lane == SFTP_DATA)
+		conn = free_data_conn(sftp);
+	return conn ? conn : sftp->conns[0];
+}
+
+/* Its handles there. */
+static int bind_slots(struct conn *conn, struct request *request)
+{
+	int error = 0;
+
+	if (request->slot && !request->bound)
+		error = file_slot(request->slot->file, conn, &request->slot);
+	if (!error && request->slot2)
+		error = file_slot(request->slot2->file, conn, &request->slot2);
+	return error;
+}
+
+static void set_home(struct request *request, const struct conn *conn)
+{
+	if (request->op->kind == OP_OPEN && request->slot && !request->bound)
+		atomic_store(&request->slot->file->home, conn->index);
+}
+
+static void place(struct sftp *sftp, struct request *request)
+{
+	struct conn *conn = choose(sftp, request->lane, request);
+	int error = bind_slots(conn, request);
+
+	if (error) {
+		conn_fail(request, error);
+		return;
+	}
+	set_home(request, conn);
+	if (conn_submit(conn, request, conn->index == 0 || request->op->slow))
+		return;
+	/* It has broken this very moment; connection 0 takes everything but what belonged to that session. */
+	conn = sftp->conns[0];
+	error = request->bound ? SFTP_UNKNOWN : bind_slots(conn, request);
+	if (error) {
+		conn_fail(request, error);
+		return;
+	}
+	set_home(request, conn);
+	if (!conn_submit(conn, request, true))
+		conn_fail(request, atomic_load(&sftp->closing) ? -ENOTCONN : SFTP_UNKNOWN);
+}
+
+void pool_submit(struct sftp *sftp, enum sftp_lane lane, struct request *request)
+{
+	enum op_kind kind = request->op->kind;
+
+	request->lane = lane;
+	request->submitted_ns = clock_now();
+	if (sftp->options.timeout_ns)
+		request->deadline_ns = request->submitted_ns + sftp->options.timeout_ns;
+	request->cost = POOL_REQUEST_COST;
+	if (kind == OP_READ || kind == OP_WRITE) {
+		request->cost += (size_t)request->len;
+		atomic_fetch_add(&request->slot->file->outstanding, request->len);
+	}
+	if (lane == SFTP_DATA || is_bulk(request) || request->op->slow)
+		grow(sftp, request);
+	place(sftp, request);
+}
+
+void pool_reroute(struct sftp *sftp, struct request *request)
+{
+	if (atomic_load(&sftp->closing))
+		conn_fail(request, -ENOTCONN);
+	else
+		place(sftp, request);
+}
+
+/* ---- reports ---- */
+
+void pool_connected(struct conn *conn, const struct limits *limits)
+{
+	struct sftp *sftp = conn->sftp;
+
+	if (conn->index)
+		return;
+	atomic_store(&sftp->features, limits->features);
+	atomic_store(&sftp->max_read, limits->max_read);
+	atomic_store(&sftp->max_write, limits->max_write);
+	pthread_mutex_lock(&sftp->lock);
+	if (sftp->start == POOL_STARTING)
+		sftp->start = POOL_STARTED;
+	pthread_cond_broadcast(&sftp->changed);
+	pthread_mutex_unlock(&sftp->lock);
+}
+
+static bool is_final(int error)
+{
+	return error == -EACCES || error == -EPERM || error == -ENOENT || error == -EINVAL;
+}
+
+void pool_failed(struct conn *conn, int error, const char *why)
+{
+	struct sftp *sftp = conn->sftp;
+
+	pthread_mutex_lock(&sftp->lock);
+	if (conn->index == 0 && sftp->start == POOL_STARTING) {
+		buf_reset(&sftp->start_why);
+		buf_adds(&sftp->start_why, why);
+		sftp->start_error = error;
+		if (is_final(error))
+			sftp->start = POOL_FAILED;
+		pthread_cond_broadcast(&sftp->changed);
+	}
+	pthread_mutex_unlock(&sftp->lock);
+}
+
+void pool_down(struct conn *conn)
+{
+	struct sftp *sftp = conn->sftp;
+
+	pthread_mutex_lock(&sftp->lock);
+	pthread_cond_broadcast(&sftp->changed);
+	pthread_mutex_unlock(&sftp->lock);
+}
+
+bool pool_heard_since(const struct sftp *sftp, const struct conn *but, int64_t since_ns)
+{
+	int i;
+
+	for (i = 0; i < sftp->count; i++)
+		if (sftp->conns[i] != but && conn_is_up(sftp->conns[i]) && atomic_load(&sftp->conns[i]->heard_ns) >= since_ns)
+			return true;
+	return false;
+}
+
+int pool_up_count(const struct sftp *sftp)
+{
+	int i, count = 0;
+
+	for (i = 0; i < sftp->count; i++)
+		count += conn_is_up(sftp->conns[i]);
+	return count;
+}
+
+/* ---- the minder: while a connection's thread is busy connecting, somebody must look at its requests' deadlines ---- */
+
+static bool any_down(const struct sftp *sftp)
+{
+	int i;
+
+	for (i = 0; i < sftp->count; i++)
+		if (atomic_load(&sftp->conns[i]->state) == CONN_CONNECTING || (i == 0 && !conn_is_up(sftp->conns[i])))
+			return true;
+	return false;
+}
+
+static void *mind(void *arg)
+{
+	struct sftp *sftp = arg;
+	int i;
+
+	pthread_mutex_lock(&sftp->lock);
+	while (!atomic_load(&sftp->closing)) {
+		int64_t now = clock_now();
+
+		clock_cond_wait(&sftp->changed, &sftp->lock, any_down(sftp) ? now + MIND_TICK_NS : INT64_MAX);
+		pthread_mutex_unlock(&sftp->lock);
+		for (i = 0; i < sftp->count; i++)
+			conn_expire_incoming(sftp->conns[i], clock_now());
+		pthread_mutex_lock(&sftp->lock);
+	}
+	pthread_mutex_unlock(&sftp->lock);
+	return NULL;
+}
+
+/* ---- beginning and end ---- */
+
+static int sftp_new(struct channel_maker *maker, const struct sftp_options *options, struct sftp **ret_sftp)
+{
+	struct sftp *sftp = calloc(1, sizeof(*sftp));
+	int i, error = 0;
+
+	if (!sftp)
+		return -ENOMEM;
+	sftp->maker = maker;
+	sftp->options = *options;
+	if (sftp->options.alive_ns <= 0)
+		sftp->options.alive_ns = ALIVE_DEFAULT_NS;
+	pthread_mutex_init(&sftp->lock, NULL);
+	clock_cond_init(&sftp->changed);
+	sftp->cancel_fd = io_wake_new();
+	if (sftp->cancel_fd < 0)
+		error = sftp->cancel_fd;
+	for (i = 0; !error && i < POOL_MAX_CONNS && (i < 1 || i < options->connections); i++) {
+		error = conn_new(sftp, i, &sftp->conns[i]);
+		if (!error)
+			sftp->count = i + 1;
+	}
+	if (error) {
+		sftp_free(sftp);
+		return error;
+	}
+	*ret_sftp = sftp;
+	return 0;
+}
+
+static int start_threads(struct sftp *sftp)
+{
+	int i, error = 0;
+
+	for (i = 0; !error && i < sftp->count; i++)
+		error = conn_start(sftp->conns[i]);
+	if (!error)
+		error = -pthread_create(&sftp->minder, NULL, mind, sftp);
+	sftp->minding = !error;
+	return error;
+}
+
+static int await_start(struct sftp *sftp, struct buf *why)
+{
+	int64_t deadline_ns = sftp->options.timeout_ns ? clock_now() + sftp->options.timeout_ns : INT64_MAX;
+	int error = 0;
+
+	pthread_mutex_lock(&sftp->lock);
+	while (sftp->start == POOL_STARTING && !error)
+		error = clock_cond_wait(&sftp->changed, &sftp->lock, deadline_ns);
+	if (sftp->start == POOL_STARTED)
+		error = 0;
+	else if (sftp->start == POOL_FAILED)
+		error = sftp->start_error;
+	if (error && sftp->start_why.len)
+		buf_adds(why, buf_text(&sftp->start_why));
+	else if (error)
+		buf_adds(why, "the server did not answer in time");
+	pthread_mutex_unlock(&sftp->lock);
+	return error;
+}
+
+int sftp_connect(struct channel_maker *maker, const struct sftp_options *options, struct sftp **ret_sftp, struct buf *why)
+{
+	struct sftp *sftp;
+	int error = sftp_new(maker, options, &sftp);
+
+	if (error) {
+		buf_addf(why, "starting the SFTP engine: %s", log_strerror(error));
+		return error;
+	}
+	error = start_threads(sftp);
+	if (error)
+		buf_addf(why, "starting the SFTP engine's threads: %s", log_strerror(error));
+	else
+		error = await_start(sftp, why);
+	if (error) {
+		sftp_free(sftp);
+		return error;
+	}
+	*ret_sftp = sftp;
+	return 0;
+}
+
+static void begin_closing(struct sftp *sftp)
+{
+	int i;
+
+	atomic_store(&sftp->closing, true);
+	if (sftp->cancel_fd >= 0)
+		io_wake(sftp->cancel_fd);
+	pthread_mutex_lock(&sftp->lock);
+	pthread_cond_broadcast(&sftp->changed);
+	pthread_mutex_unlock(&sftp->lock);
+	for (i = 0; i < sftp->count; i++)
+		conn_poke(sftp->conns[i]);
+}
+
+void sftp_free(struct sftp *sftp)
+{
+	int i;
+
+	if (!sftp)
+		return;
+	begin_closing(sftp);
+	if (sftp->minding)
+		pthread_join(sftp->minder, NULL);
+	for (i = 0; i < sftp->count; i++)		/* a completion of one may look at any other */
+		if (sftp->conns[i]->started) {
+			pthread_join(sftp->conns[i]->thread, NULL);
+			sftp->conns[i]->started = false;
+		}
+	for (i = 0; i < sftp->count; i++)
+		conn_free(sftp->conns[i]);
+	if (sftp->cancel_fd >= 0)
+		io_close(&sftp->cancel_fd);
+	buf_release(&sftp->start_why);
+	pthread_cond_destroy(&sftp->changed);
+	pthread_mutex_destroy(&sftp->lock);
+	free(sftp);
+}
+
+unsigned int sftp_features(const struct sftp *sftp)
+{
+	return atomic_load(&sftp->features);
+}
+
+uint32_t sftp_max_read(const struct sftp *sftp)
+{
+	return atomic_load(&sftp->max_read);
+}
+
+uint32_t sftp_max_write(const struct sftp *sftp)
+{
+	return atomic_load(&sftp->max_write);
+}
+
+void sftp_stats(struct sftp *sftp, struct buf *ret_json)
+{
+	static const char *const states[] = { "idle", "connecting", "up", "ended" };
+	struct stats_conn_view views[POOL_MAX_CONNS];
+	int i;
+
+	for (i = 0; i < sftp->count; i++)
+		views[i] = (struct stats_conn_view){
+			.counts = &sftp->conns[i]->stats,
+			.state = states[atomic_load(&sftp->conns[i]->state)],
+			.waiting = atomic_load(&sftp->conns[i]->waiting),
+		};
+	stats_json(&sftp->stats, views, sftp->count, ret_json);
+}
