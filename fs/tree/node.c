@@ -220,6 +220,8 @@ static void lose_name_locked(struct tree *tree, struct node *node, struct node *
 	struct node *parent;
 
 	make_stray_locked(tree, node);	/* out of memory: a number might be seen twice, which harms nobody */
+	free(node->anchor);
+	node->anchor = NULL;
 	node->refs++;
 	parent = unname_locked(tree, node);
 	if (parent)
@@ -359,7 +361,7 @@ static int collect_open(struct tree *tree, struct node *top, struct node ***ret_
 
 	pthread_mutex_lock(&tree->lock);
 	while ((node = map_next(&tree->names, &cursor, NULL, NULL))) {
-		if (!node->data || !node->ops->real || !is_below_locked(node, top))
+		if (!node->ops->real || !node->data || !is_below_locked(node, top))
 			continue;
 		if (count == room) {
 			struct node **more = realloc(nodes, (room + 16) * 2 * sizeof(*nodes));
@@ -399,7 +401,7 @@ static void tell_open_files(struct tree *tree, struct node *top)
 int node_moved(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name)
 {
 	struct node *chain = NULL, *node, *old;
-	char *copy = strdup(new_name);
+	char *copy = strdup(new_name), *anchor = NULL;
 	int error = 0;
 
 	pthread_mutex_lock(&tree->lock);
@@ -411,9 +413,15 @@ int node_moved(struct tree *tree, struct node *dir, const char *name, struct nod
 		return 0;
 	}
 	new_dir->refs++;	/* until its new child holds it */
-	if (old)
+	if (old) {		/* where it was kept is where the new one is now */
+		anchor = old->anchor;
+		old->anchor = NULL;
 		lose_name_locked(tree, old, &chain);
+	}
 	if (node) {
+		free(node->anchor);
+		node->anchor = anchor;
+		anchor = NULL;
 		node->refs++;
 		error = copy ? move_locked(tree, node, new_dir, copy, &chain) : -ENOMEM;
 		if (error)
@@ -429,7 +437,31 @@ int node_moved(struct tree *tree, struct node *dir, const char *name, struct nod
 		node_unref(tree, node);
 	destroy_chain(chain);
 	free(copy);
+	free(anchor);
 	return error;
+}
+
+int node_set_anchor(struct tree *tree, struct node *node, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	pthread_mutex_lock(&tree->lock);
+	free(node->anchor);
+	node->anchor = copy;
+	pthread_mutex_unlock(&tree->lock);
+	return 0;
+}
+
+bool node_has_anchor(struct tree *tree, struct node *node, const char *path)
+{
+	bool same;
+
+	pthread_mutex_lock(&tree->lock);
+	same = node->anchor && strcmp(node->anchor, path) == 0;
+	pthread_mutex_unlock(&tree->lock);
+	return same;
 }
 
 /* ---- paths ---- */
@@ -467,11 +499,17 @@ static int add_names_locked(const struct node *stop, const struct node *node, co
 
 int node_path(struct tree *tree, struct node *node, const char *name, struct buf *ret_path)
 {
+	struct node *child;
 	const struct node *at;
 	size_t before = ret_path->len;
 	int error;
 
 	pthread_mutex_lock(&tree->lock);
+	child = name ? find_locked(tree, node, name) : NULL;
+	if (child && child->anchor) {
+		node = child;
+		name = NULL;
+	}
 	for (at = node; at && !at->anchor && at != tree->root; at = at->parent)
 		;
 	if (!at) {

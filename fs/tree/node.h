@@ -42,6 +42,10 @@ struct node_ops {
 	/* Called on the source's directory. */
 	void (*rename)(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply);
 	void (*link)(struct tree *tree, struct node *node, struct node *new_dir, const char *new_name, struct reply *reply);
+	/* Not NULL: called on the new directory when a real node is renamed or linked into it, before anything else; it comes back with
+	 * real_rename_here() or real_link_here(). */
+	void (*rename_into)(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply);
+	void (*link_into)(struct tree *tree, struct node *node, struct node *new_dir, const char *new_name, struct reply *reply);
 	/* Any node. `handle` may be NULL. */
 	void (*getattr)(struct tree *tree, struct node *node, struct handle *handle, struct reply *reply);
 	/* `valid`: TREE_SET_* below. */
@@ -122,6 +126,11 @@ void node_free_all(struct tree *tree);	/* the mount has ended: nobody holds any 
 void node_removed(struct tree *tree, struct node *dir, const char *name);
 /* rename: what stood at the new name is removed; open files learn their new path. 0, or -ENOMEM: the node has lost its name. */
 int node_moved(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name);
+
+/* Real nodes that are shown elsewhere than they are kept (stage/): the server's path. An anchor stays with the name: what is renamed to an anchored
+ * name is kept there from then on, and leaves its own behind. 0 or -ENOMEM. */
+int node_set_anchor(struct tree *tree, struct node *node, const char *path);
+bool node_has_anchor(struct tree *tree, struct node *node, const char *path);
 
 /* The server's path of a real node, or of `name` in it (name may be NULL), appended. 0, -ESTALE when its name was removed, -ENOMEM,
  * -ENAMETOOLONG. */

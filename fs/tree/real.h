@@ -19,6 +19,9 @@ void real_opendir(struct tree *tree, struct node *dir, struct reply *reply);
 /* rename.c */
 void real_rename(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply);
 void real_link(struct tree *tree, struct node *node, struct node *new_dir, const char *new_name, struct reply *reply);
+/* The same, once the new directory has agreed: for rename_into and link_into. */
+void real_rename_here(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply);
+void real_link_here(struct tree *tree, struct node *node, struct node *new_dir, const char *new_name, struct reply *reply);
 
 /* symlink.c */
 void real_readlink(struct tree *tree, struct node *node, struct reply *reply);

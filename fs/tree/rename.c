@@ -77,14 +77,22 @@ static void renamed_or_in_the_way(struct change *change, int error)
 
 void real_rename(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply)
 {
+	if (flags & ~RENAME_KNOWN_FLAGS)
+		reply->ops->error(reply, -EINVAL);
+	else if (new_dir->ops->rename_into)
+		new_dir->ops->rename_into(tree, dir, name, new_dir, new_name, flags, reply);
+	else if (!new_dir->ops->real)
+		reply->ops->error(reply, -EPERM);
+	else
+		real_rename_here(tree, dir, name, new_dir, new_name, flags, reply);
+}
+
+void real_rename_here(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply)
+{
 	bool replaces = !(flags & RENAME_NOREPLACE);
 	bool atomic = sftp_features(tree->sftp) & SFTP_HAS_POSIX_RENAME;
 	struct task *task;
 
-	if (flags & ~RENAME_KNOWN_FLAGS || !new_dir->ops->real) {
-		reply->ops->error(reply, flags & ~RENAME_KNOWN_FLAGS ? -EINVAL : -EPERM);
-		return;
-	}
 	task = task_new(tree, reply, NULL, dir, name);
 	task = two_names(tree, replaces && atomic ? CHANGE_RENAME : CHANGE_RENAME_NEW, task, new_dir, new_name);
 	if (!task)
@@ -120,16 +128,20 @@ static void linked(struct change *change, int error)
 
 void real_link(struct tree *tree, struct node *node, struct node *new_dir, const char *new_name, struct reply *reply)
 {
+	if (tree->options.disable_hardlink || !(sftp_features(tree->sftp) & SFTP_HAS_HARDLINK))
+		reply->ops->error(reply, -ENOSYS);
+	else if (new_dir->ops->link_into)
+		new_dir->ops->link_into(tree, node, new_dir, new_name, reply);
+	else if (!new_dir->ops->real)
+		reply->ops->error(reply, -EPERM);
+	else
+		real_link_here(tree, node, new_dir, new_name, reply);
+}
+
+void real_link_here(struct tree *tree, struct node *node, struct node *new_dir, const char *new_name, struct reply *reply)
+{
 	struct task *task;
 
-	if (tree->options.disable_hardlink || !(sftp_features(tree->sftp) & SFTP_HAS_HARDLINK)) {
-		reply->ops->error(reply, -ENOSYS);
-		return;
-	}
-	if (!new_dir->ops->real) {
-		reply->ops->error(reply, -EPERM);
-		return;
-	}
 	task = task_new(tree, reply, node, NULL, NULL);
 	task = two_names(tree, CHANGE_LINK, task, new_dir, new_name);
 	if (task)
