@@ -135,7 +135,8 @@ $(BUILD)/.libraries:
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FAKES := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fake/*.c))
-FAULTS := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fault/*.c))
+PIPE := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fault/pipe*.c))
+FAULTS := $(BUILD)/tests/fault/pipe
 
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(FAKES) $(filter-out $(call archive,fuse),$(FS_ARCHIVES))
 	@echo "  LD      $@"
@@ -146,7 +147,7 @@ $(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(filter-
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
 
-$(BUILD)/tests/fault/%: $(BUILD)/tests/fault/%.o $(call archive,base)
+$(BUILD)/tests/fault/pipe: $(PIPE) $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 
@@ -272,11 +273,14 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(MOUNT_HELPERS))
 	rm -f $(foreach page,$(MAN_PAGES),$(call man_dir,$(page))/$(notdir $(page)))
 
+# Objects of tests are kept: they are made on the way.
+.SECONDARY:
+
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)
 
 # What the compiler found out about headers; the sanitizers' builds below this one keep their own.
-OBJECTS := $(foreach l,$(LIBS),$(OBJ_$(l))) $(FS_MAIN) $(WORKER) $(TOOLS) $(FAKES) $(addsuffix .o,$(UNIT_TESTS) $(FAULTS)) \
+OBJECTS := $(foreach l,$(LIBS),$(OBJ_$(l))) $(FS_MAIN) $(WORKER) $(TOOLS) $(FAKES) $(PIPE) $(addsuffix .o,$(UNIT_TESTS)) \
 	$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/fuzz_*.c))
 -include $(wildcard $(OBJECTS:.o=.d))
