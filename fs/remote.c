@@ -1,0 +1,193 @@
+/*
+ * remote: see remote.h. A directory of this machine is served by OpenSSH's sftp-server as a child; a host through SSH.
+ */
+#include "remote.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define REMOTE_MAX_WORDS 256
+
+struct remote {
+	struct pipe_maker pipe;
+	char *argv[REMOTE_MAX_WORDS + 1];
+	size_t argc;
+};
+
+static const char *const local_servers[] = {
+	"/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server", "/usr/libexec/sftp-server",
+	"/usr/lib/misc/sftp-server", NULL
+};
+
+static int add_word(struct remote *remote, const char *word)
+{
+	if (remote->argc == REMOTE_MAX_WORDS)
+		return -E2BIG;
+	remote->argv[remote->argc] = strdup(word);
+	if (!remote->argv[remote->argc])
+		return -ENOMEM;
+	remote->argc++;
+	return 0;
+}
+
+void remote_free(struct remote *remote)
+{
+	size_t i;
+
+	if (!remote)
+		return;
+	for (i = 0; i < remote->argc; i++)
+		free(remote->argv[i]);
+	free(remote);
+}
+
+static int find_local_server(const struct options *options, const char **ret_path, struct buf *why)
+{
+	unsigned int i;
+
+	if (options->sftp_server) {
+		*ret_path = options->sftp_server;
+		if (!access(options->sftp_server, X_OK))
+			return 0;
+		buf_addf(why, "-o sftp_server=%s: %s", options->sftp_server, log_strerror(-errno));
+		return -ENOENT;
+	}
+	for (i = 0; local_servers[i]; i++)
+		if (!access(local_servers[i], X_OK)) {
+			*ret_path = local_servers[i];
+			return 0;
+		}
+	buf_adds(why, "no sftp-server found to serve a local directory: install the package openssh-sftp-server, or say where it is with "
+		"-o sftp_server=PATH");
+	return -ENOENT;
+}
+
+static int local_words(struct remote *remote, const struct options *options, struct buf *why)
+{
+	const char *server;
+	int error = find_local_server(options, &server, why);
+
+	return error ? error : add_word(remote, server);
+}
+
+static int ssh_words(struct remote *remote, const struct options *options)
+{
+	char *command = strdup(options->ssh_command ? options->ssh_command : "ssh"), *at = command, *word;
+	int error = command ? 0 : -ENOMEM;
+	size_t i;
+
+	while (!error && (word = strsep(&at, " ")))
+		if (*word)
+			error = add_word(remote, word);
+	free(command);
+	if (!error && options->ssh_config)
+		error = add_word(remote, "-F");
+	if (!error && options->ssh_config)
+		error = add_word(remote, options->ssh_config);
+	for (i = 0; !error && i < options->ssh_option_count; i++) {
+		error = add_word(remote, "-o");
+		if (!error)
+			error = add_word(remote, options->ssh_options[i]);
+	}
+	if (!error)
+		error = add_word(remote, "-xas");
+	if (!error)
+		error = add_word(remote, "--");
+	if (!error)
+		error = add_word(remote, options->host);
+	return error ? error : add_word(remote, options->sftp_server ? options->sftp_server : "sftp");
+}
+
+int remote_new(const struct options *options, struct remote **ret_remote, struct buf *why)
+{
+	struct remote *remote = calloc(1, sizeof(*remote));
+	int error;
+
+	if (!remote)
+		return -ENOMEM;
+	error = options->host ? ssh_words(remote, options) : local_words(remote, options, why);
+	if (error) {
+		remote_free(remote);
+		return error;
+	}
+	pipe_maker_init(&remote->pipe, remote->argv);
+	*ret_remote = remote;
+	return 0;
+}
+
+struct channel_maker *remote_maker(struct remote *remote)
+{
+	return &remote->pipe.maker;
+}
+
+/* ---- once connected ---- */
+
+static const char *place(const struct options *options)
+{
+	return options->host ? options->host : "here";
+}
+
+static int look(struct sftp *sftp, const char *path, struct sftp_reply *ret_reply, struct buf *text)
+{
+	struct sftp_wait *wait = sftp_wait_new();
+	int error;
+
+	if (!wait)
+		return -ENOMEM;
+	error = text ? sftp_realpath(sftp, SFTP_CONTROL, path, sftp_wait_done, wait) : sftp_stat(sftp, SFTP_CONTROL, path, sftp_wait_done, wait);
+	if (!error)
+		error = sftp_wait_for(wait, ret_reply, text);
+	sftp_wait_free(wait);
+	return error;
+}
+
+/* A directory of this machine is named relative to where one stands; the server child may stand elsewhere. */
+static int local_root(const char *dir, struct buf *ret_path)
+{
+	char *path = realpath(dir, NULL);
+
+	if (!path)
+		return -errno;
+	buf_adds(ret_path, path);
+	free(path);
+	return buf_error(ret_path);
+}
+
+int remote_root(const struct options *options, struct sftp *sftp, struct buf *ret_path, struct buf *why)
+{
+	struct sftp_reply reply = { 0 };
+	int error;
+
+	error = options->host ? look(sftp, options->dir, &reply, ret_path) : local_root(options->dir, ret_path);
+	if (!error)
+		error = look(sftp, buf_text(ret_path), &reply, NULL);
+	if (!error && !S_ISDIR(reply.attrs.mode))
+		error = -ENOTDIR;
+	if (!error)
+		return 0;
+	if (error == -ENOENT || error == -EREMOTEIO)
+		buf_addf(why, "%s: no such directory: %s", place(options), options->dir);
+	else if (error == -ENOTDIR)
+		buf_addf(why, "%s: not a directory: %s", place(options), options->dir);
+	else
+		buf_addf(why, "%s: cannot look at %s: %s", place(options), options->dir, log_strerror(error));
+	return error;
+}
+
+int remote_user(struct sftp *sftp, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+	struct sftp_reply reply = { 0 };
+	int error = look(sftp, ".", &reply, NULL);
+
+	if (error)
+		return error;
+	*ret_uid = reply.attrs.uid;
+	*ret_gid = reply.attrs.gid;
+	return 0;
+}
