@@ -84,7 +84,7 @@ void change_release(struct change *change)
 {
 	buf_release(&change->path);
 	buf_release(&change->path2);
-	flight_release(&change->flight);
+	flight_clear(&change->flight);
 }
 
 /* The directory that holds `path`, for STATVFS of a name that may not be there. */

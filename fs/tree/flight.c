@@ -12,7 +12,7 @@ void flight_init(struct flight *flight)
 	memset(flight, 0, sizeof(*flight));
 }
 
-void flight_release(struct flight *flight)
+void flight_clear(struct flight *flight)
 {
 	unsigned int i;
 
@@ -23,7 +23,7 @@ void flight_release(struct flight *flight)
 
 void flight_begin(struct flight *flight, void (*landed)(struct flight *flight))
 {
-	flight_release(flight);
+	flight_clear(flight);
 	memset(flight->legs, 0, sizeof(flight->legs));
 	flight->landed = landed;
 	atomic_store(&flight->pending, 1);

@@ -32,7 +32,7 @@ struct flight {
 };
 
 void flight_init(struct flight *flight);
-void flight_release(struct flight *flight);
+void flight_clear(struct flight *flight);
 void flight_begin(struct flight *flight, void (*landed)(struct flight *flight));	/* forgets what an earlier flight brought */
 struct flight_leg *flight_leg(struct flight *flight);
 void flight_sent(struct flight_leg *leg, int error);	/* what the sftp_ call returned */

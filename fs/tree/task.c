@@ -45,7 +45,7 @@ void task_end(struct task *task)
 	buf_release(&task->path);
 	buf_release(&task->path2);
 	change_release(&task->change);
-	flight_release(&task->flight);
+	flight_clear(&task->flight);
 	free(task);
 }
 
