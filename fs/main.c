@@ -163,9 +163,13 @@ static int run(struct mount *mount, struct buf *why)
 		buf_addf(why, "cannot go to the background: %s", log_strerror(error));
 		return error;
 	}
+	if (!options->debug)		/* what goes wrong until it is mounted is told once, at the end */
+		log_set_level(LOG_LEVEL_WARN);
 	error = start(mount, why);
 	if (error)
 		return error;
+	if (!options->debug)
+		log_set_level(LOG_LEVEL_INFO);
 	background_ready(&mount->background);
 	error = session_loop(mount->session);
 	if (error)

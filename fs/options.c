@@ -34,15 +34,22 @@ static const struct args_option helper_table[] = {
 	{ 'V', "version", NULL, NULL }, { 0, NULL, NULL, NULL },
 };
 
+struct parsing {
+	struct options *options;
+	struct buf why;		/* of -o lists: names the option itself, not the -o before it */
+};
+
 static int set_key(void *target, int key, const char *value, struct buf *why)
 {
-	struct options *options = target;
+	struct parsing *parsing = target;
+	struct options *options = parsing->options;
 
+	(void)why;
 	switch (key) {
 	case 'o':
-		return options_set_list(options, value, why);
+		return options_set_list(options, value, &parsing->why);
 	case 'p':
-		return options_set(options, "port", value, why);
+		return options_set(options, "port", value, &parsing->why);
 	case 'C':
 		return options_add_ssh(options, "Compression", "yes");
 	case 'F':
@@ -68,10 +75,10 @@ static int set_key(void *target, int key, const char *value, struct buf *why)
 
 static int set_helper_key(void *target, int key, const char *value, struct buf *why)
 {
-	struct options *options = target;
+	struct parsing *parsing = target;
 
 	if (key == 'f')
-		options->fake = true;
+		parsing->options->fake = true;
 	return strchr("ohV", key) ? set_key(target, key, value, why) : 0;
 }
 
@@ -80,12 +87,13 @@ static int parse_all(struct options *options, int argc, char **argv, char **oper
 {
 	const char *slash = strrchr(argv[0], '/');
 	bool helper = !strncmp(slash ? slash + 1 : argv[0], "mount.", 6);
-	int error, first, count = 0;
+	struct parsing parsing = { .options = options, .why = BUF_INIT };
+	int error = 0, first, count = 0;
 
 	while (argc > 1) {
-		error = args_parse(argc, argv, helper ? helper_table : args_table, helper ? set_helper_key : set_key, options, &first, why);
+		error = args_parse(argc, argv, helper ? helper_table : args_table, helper ? set_helper_key : set_key, &parsing, &first, why);
 		if (error)
-			return error;
+			break;
 		if (first < argc && count < 2)
 			operands[count] = argv[first];
 		if (first < argc)
@@ -93,8 +101,13 @@ static int parse_all(struct options *options, int argc, char **argv, char **oper
 		argc -= first;		/* the operand takes the program's place */
 		argv += first;
 	}
+	if (parsing.why.len) {
+		buf_reset(why);
+		buf_adds(why, buf_text(&parsing.why));
+	}
+	buf_release(&parsing.why);
 	*ret_count = count;
-	return 0;
+	return error;
 }
 
 /* Where the colon is that ends a host: not in brackets, not after a slash. NULL: a path. */

@@ -336,7 +336,9 @@ static void connect_failed(struct conn *conn, int error, const struct buf *why)
 	if (strcmp(buf_text(&conn->last_why), text) != 0) {
 		buf_reset(&conn->last_why);
 		buf_adds(&conn->last_why, text);
-		if (!is_closing(conn))
+		if (!atomic_load(&conn->session) && !conn->index)	/* sftp_connect() tells it, if it stays so */
+			log_debug("connecting to the server failed: %s", text);
+		else if (!is_closing(conn))
 			log_warn("connecting to the server failed: %s", text);
 	}
 	pool_failed(conn, error, text);
