@@ -7,23 +7,25 @@
  *
  * Every call encodes a request, queues it, wakes the connection and returns at once: 0 (then `done` is called exactly once, on an
  * I/O thread, possibly before the call has returned) or -ENOMEM/-ENAMETOOLONG (then it never is). A completion must not block
- * and may submit more requests. Requests given to one lane by one thread reach the server in that order, and OpenSSH
- * carries them out in that order.
+ * and may submit more requests. Requests given to the control lane by one thread reach the server in that order, and OpenSSH
+ * carries them out in that order; one on a file that must be reopened first (after a break) may be overtaken by others. The data lane has
+ * several connections and keeps no order: what must come after something waits for its answer; reads and writes in flight must not overlap writes.
  *
  * A broken connection is made anew in the background, for ever. What it means for a request:
  *   not sent yet                        sent on the new connection
  *   sent, unanswered, idempotent        sent again: lstat stat readlink list statvfs realpath read write fstat setstat fsetstat
- *                                       fsync, open without EXCL (TRUNC only the first time)
+ *                                       fsync, open without EXCL (with TRUNC until it was answered, a reopening never)
  *   sent, unanswered, anything else     completed with SFTP_UNKNOWN: it may have happened, and an old server process may still do it.
  *                                       The caller looks before it asks again.
- *   waited longer than the time-out     -ETIMEDOUT (also: it may have happened)
+ *   waited longer than the time-out     -ETIMEDOUT (also: it may have happened). Behind others that are being answered (megabytes
+ *                                       on a slow link) it may wait ten times as long.
  * Open files survive: they are reopened on the new connection (never with CREAT, TRUNC or EXCL) before the next request on them;
  * one that can't be is -ESTALE from then on.
  *
  * Names are bytes; paths are as the server resolves them (absolute, or relative to the login directory). The engine checks
  * every length and drops listed names that are empty, ".", "..", or hold '/' or NUL.
  *
- * Thread-safe throughout. Lock order: pool before conn before file.
+ * Thread-safe throughout. Locks: pool, conn and file each guard their own lists; none is held while another is taken or a completion runs.
  */
 #ifndef CLAIMFS_SFTP_CLIENT_H
 #define CLAIMFS_SFTP_CLIENT_H
@@ -41,7 +43,6 @@
 
 struct sftp;		/* one server, several connections */
 struct sftp_file;	/* an open remote file; its own handle on every connection that carries it */
-struct sftp_call;	/* a submitted request, for sftp_cancel() */
 
 /* Which connection: control is for metadata, claims, heartbeats, never bulk data; data for reads, writes and long listings. */
 enum sftp_lane { SFTP_CONTROL, SFTP_DATA };
@@ -103,7 +104,7 @@ struct sftp_options {
  */
 int sftp_connect(struct channel_maker *maker, const struct sftp_options *options, struct sftp **ret_sftp, struct buf *why);
 
-/* Requests still waiting complete with -ENOTCONN; returns when all completions have run and all threads have ended. NULL is fine. */
+/* Close the files first. Requests still waiting complete with -ENOTCONN; returns when all completions have run and all threads have ended. NULL is fine. */
 void sftp_free(struct sftp *sftp);
 
 /* What the server offers (the version reply's extensions), known once connected. */
@@ -154,6 +155,9 @@ int sftp_list(struct sftp *sftp, enum sftp_lane lane, const char *path, sftp_ent
 #define SFTP_OPEN_TRUNC 0x10
 #define SFTP_OPEN_EXCL 0x20
 
+/* An open file that is shorter than what was acknowledged as written, or no regular file, when it is reopened after a break is -ESTALE. A
+ * truncation by path (sftp_setstat) is not known to it: sftp_fsetstat or sftp_fstat on the file itself are. */
+
 /* reply->file is the new file. `attrs` may be NULL (only mode is used). The lane is where it is opened first. */
 int sftp_open(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t flags, const struct sftp_attrs *attrs, sftp_done *done, void *arg);
 
@@ -167,7 +171,8 @@ int sftp_write(struct sftp_file *file, uint64_t offset, const void *data, size_t
 int sftp_fstat(struct sftp_file *file, sftp_done *done, void *arg);
 int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs, sftp_done *done, void *arg);
 int sftp_fsync(struct sftp_file *file, sftp_done *done, void *arg);	/* -EOPNOTSUPP without the extension */
-/* copy-data: on the server, from one open file to another. Both on one connection. */
+/* copy-data: on the server, from one open file to another (`len` 0: up to the end). -EOPNOTSUPP: not here, copy it yourself. Where the source
+ * ends before `len` that is no error, and not told: look at the sizes. */
 int sftp_copy(struct sftp_file *from, uint64_t from_offset, uint64_t len, struct sftp_file *to, uint64_t to_offset, sftp_done *done, void *arg);
 
 /* Closes on every connection; requests on it must have completed. The file is gone when this returns; `done` may be NULL. Always

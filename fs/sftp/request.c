@@ -184,11 +184,12 @@ void request_encode(struct request *request, uint32_t id, uint32_t max_read, uin
 
 static int decode_status(const struct request *request, struct reader *body, struct answer *answer)
 {
+	enum op_kind kind = request->op->kind;
 	uint32_t status = reader_u32(body);
 
 	if (body->bad)
 		return -EPROTO;
-	if (status == FX_EOF && (request->op->kind == OP_READ || request->op->kind == OP_READDIR)) {
+	if (status == FX_EOF && (kind == OP_READ || kind == OP_READDIR || kind == OP_COPY)) {
 		answer->eof = true;
 		return 0;
 	}

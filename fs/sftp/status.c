@@ -39,14 +39,27 @@ static const struct {
 	{ FX_FILE_IS_A_DIRECTORY, -EISDIR },
 };
 
-/* A component longer than any file system takes, in any of the strings the request begins with (all are paths then). */
-static bool has_long_name(const struct request *request)
+static bool has_long_component(const char *path, size_t len)
 {
 	size_t i, run = 0;
 
-	for (i = 0; i < request->body_len; i++) {
-		run = request->body[i] == '/' || !request->body[i] ? 0 : run + 1;
-		if (run > NAME_LONGEST)
+	for (i = 0; i < len && run <= NAME_LONGEST; i++)
+		run = path[i] == '/' ? 0 : run + 1;
+	return run > NAME_LONGEST;
+}
+
+/* A component longer than any file system takes, in the path or paths the body begins with. (What else may follow is shorter.) */
+static bool has_long_name(const struct request *request)
+{
+	struct reader body;
+	const char *path;
+	size_t len;
+	int i;
+
+	reader_init(&body, request->body, request->body_len);
+	for (i = 0; i < 2; i++) {
+		path = reader_string(&body, &len);
+		if (has_long_component(path, len))
 			return true;
 	}
 	return false;
