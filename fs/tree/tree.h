@@ -21,6 +21,7 @@
 struct idmap;		/* tree/idmap.h */
 struct work;		/* tree/work.h: threads for what may wait */
 struct queues;		/* tree/queues.h: the queues this mount has opened */
+struct files;		/* tree/file.h: what all open files share */
 
 enum idmap_mode { IDMAP_NONE, IDMAP_USER, IDMAP_FILE };
 
@@ -59,6 +60,7 @@ struct tree {
 	struct node *root;
 	struct work *work;
 	struct queues *queues;
+	struct files *files;
 	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
 	struct map names;		/* parent's address and name → node; by lock */
 	struct map strays;		/* ino → node, of nodes that were renamed; by lock */
@@ -108,6 +110,9 @@ void real_lookup(struct tree *tree, struct node *dir, const char *name, struct r
 const char *const *queues_listing(struct tree *tree, struct node *dir);
 
 int queues_new(struct tree *tree, struct queues **ret_queues);
+/* Unmounting begins: handles given back from now on were not closed by their programs, so claims of their ctl sessions are not lost attempts
+ * but released by queues_free(). NULL is fine. */
+void queues_ending(struct queues *queues);
 void queues_free(struct queues *queues);
 
 #endif
