@@ -167,6 +167,7 @@ int session_end(struct session *session, int64_t timeout_ns)
 
 	session->tree->invalidate_entry = NULL;
 	session->tree->invalidate_inode = NULL;
+	queues_ending(session->tree->queues);
 	if (session->mounted)
 		fuse_session_unmount(session->fuse);
 	session->mounted = false;
