@@ -9,6 +9,7 @@
 #   make check-layers    no include points up         make check-headers             every header compiles alone
 #   make check-man       the man pages are clean
 #   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
+#   make torture         clients, kills and cuts, and a checker of their histories     make model  the protocol searched with spin
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too
 #   make install         DESTDIR= PREFIX=/usr/local   make uninstall likewise
 #   make deps            install the packages for all of this (Debian), with sudo when not root
@@ -45,7 +46,7 @@ LDFLAGS_ALL := -pthread $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 
 # To build and to run, `make demo` included.
 DEPS_BUILD := gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssh2-1-dev libssl-dev libxxhash-dev liblmdb-dev libcjson-dev \
-	libncurses-dev openssh-client openssh-sftp-server xz-utils
+	openssh-client openssh-sftp-server xz-utils
 # To run the tests as well: what a user would run on a mount.
 DEPS_CHECK := libcmocka-dev bats openssh-server mandoc attr git rsync sqlite3 xxhash procps python3
 # For make bench and make fuzz.
