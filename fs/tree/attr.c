@@ -138,7 +138,7 @@ static void fill_times(struct task *task, const struct stat *st, unsigned int va
 		task->keep |= TREE_SET_MTIME;
 }
 
-static int fill_attrs(struct task *task, const struct stat *st, unsigned int valid)
+int real_fill_attrs(struct task *task, const struct stat *st, unsigned int valid)
 {
 	int error = 0;
 
@@ -171,7 +171,7 @@ void real_setattr(struct tree *tree, struct node *node, struct handle *handle, c
 	if (!task)
 		return;
 	task->nofollow = S_ISLNK(node->type) && !tree->options.follow_symlinks;
-	error = fill_attrs(task, st, valid);
+	error = real_fill_attrs(task, st, valid);
 	complete = !task->keep;		/* the task may be gone once something was sent */
 	if (!error)
 		error = complete ? task_path(task) : look(task, setattr_looked);

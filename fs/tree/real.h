@@ -13,6 +13,10 @@ void real_statvfs(struct tree *tree, struct node *node, struct reply *reply);
 void real_access(struct tree *tree, struct node *node, int mask, struct reply *reply);
 void real_getxattr(struct tree *tree, struct node *node, const char *name, size_t size, struct reply *reply);
 
+struct task;
+/* What `valid` fields of `st` are on the server, into task->attrs; of times that stay: task->keep. 0, -EPERM for an id without counterpart. */
+int real_fill_attrs(struct task *task, const struct stat *st, unsigned int valid);
+
 /* listing.c */
 void real_opendir(struct tree *tree, struct node *dir, struct reply *reply);
 

@@ -25,6 +25,7 @@ struct task {
 	struct sftp_attrs attrs;	/* to be set */
 	bool nofollow;
 	unsigned int keep;		/* TREE_SET_ATIME, TREE_SET_MTIME: the one that stays as it is */
+	void *owner;			/* of who began it */
 };
 
 /* On `dir`'s entry `name`, or on `node` (those not meant are NULL). NULL: out of memory, and the reply has been answered so. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tree/file.h"
 #include "tree/idmap.h"
 #include "tree/work.h"
 
@@ -33,6 +34,8 @@ int tree_new(struct sftp *sftp, const char *root_path, const struct tree_options
 	if (!tree->root_path || !tree->root)
 		goto fail;
 	error = work_new(&tree->work);
+	if (!error)
+		error = files_new(options, &tree->files);
 	if (error)
 		goto fail;
 	if (!options->no_queues)
@@ -62,6 +65,7 @@ void tree_free(struct tree *tree)
 	if (!tree)
 		return;
 	node_free_all(tree);
+	files_free(tree->files);
 	pthread_mutex_destroy(&tree->lock);
 	free(tree->root_path);
 	free(tree);

@@ -1,0 +1,275 @@
+/*
+ * file: opening real files, and the table of what can be done with them.
+ *
+ *   OPEN, LSTAT (in one flight) ─▶ is it what the page cache holds? ─▶ answered: keep the cache
+ *                                                              └─▶ READ of the first block, answered
+ *
+ * So a small file is here, or on its way, before its first read comes. With O_TRUNC the open is a step among queued writes (writebehind.h).
+ */
+#include "tree/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "tree/errors.h"
+#include "tree/file_state.h"
+#include "tree/task.h"
+
+/* SFTP's times are whole seconds: a file that changed so shortly before it was read may change again without showing it. */
+#define RACY_S 2
+
+const struct handle_ops file_ops = {
+	.read = file_read,
+	.write = file_write,
+	.flush = file_flush,
+	.fsync = file_fsync,
+	.fallocate = file_fallocate,
+	.copy = file_copy,
+	.release = file_release,
+};
+
+void file_moved(struct tree *tree, struct node *node)
+{
+	struct real *real = real_of(tree, node);
+	struct buf path = BUF_INIT;
+	struct list *link;
+
+	if (!real || node_path(tree, node, NULL, &path)) {
+		buf_release(&path);
+		return;
+	}
+	pthread_mutex_lock(&real->lock);
+	list_for_each(link, &real->opens)
+		if (sftp_file_moved(list_entry(link, struct open_file, link)->file, path.data))
+			break;		/* out of memory: it can't be reopened after a break, and says so then */
+	pthread_mutex_unlock(&real->lock);
+	buf_release(&path);
+}
+
+uint32_t file_sftp_flags(int flags)
+{
+	uint32_t sftp_flags = 0;
+
+	if ((flags & O_ACCMODE) != O_WRONLY)
+		sftp_flags |= SFTP_OPEN_READ;
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		sftp_flags |= SFTP_OPEN_WRITE;
+	if ((flags & O_APPEND) && (flags & O_ACCMODE) != O_RDONLY)
+		sftp_flags |= SFTP_OPEN_APPEND;
+	return sftp_flags;
+}
+
+/* ---- what the page cache may keep ---- */
+
+/* Is the file as it was when the kernel's page cache was filled? If not, the kernel drops that now, and fills it with what is there. */
+static bool is_cached_locked(struct real *real, const struct sftp_attrs *attrs)
+{
+	bool same = real->cached && real->cached_size == attrs->size && real->cached_mtime == attrs->mtime;
+
+	if (same && !real->cached_racy)
+		return true;
+	real->cached = writebehind_idle(&real->wb);
+	real->cached_size = attrs->size;
+	real->cached_mtime = attrs->mtime;
+	real->cached_racy = files_server_time(real->tree->files) < (int64_t)attrs->mtime + RACY_S;
+	return false;
+}
+
+static bool are_known(const struct sftp_attrs *attrs)
+{
+	return attrs && S_ISREG(attrs->mode) && (attrs->flags & SFTP_ATTR_SIZE) && (attrs->flags & SFTP_ATTR_TIMES);
+}
+
+void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tree_opened *ret_opened)
+{
+	const struct tree_options *options = &of->handle.tree->options;
+	struct real *real = of->real;
+	bool keep = false;
+	struct list fetch;
+
+	list_init(&fetch);
+	if (are_known(attrs))
+		files_saw_time(of->handle.tree->files, attrs);
+	pthread_mutex_lock(&real->lock);
+	if (are_known(attrs)) {
+		real_saw_locked(real, attrs);
+		keep = is_cached_locked(real, attrs);
+		if (!keep && !of->writable && writebehind_idle(&real->wb))
+			readahead_open(&of->ra, attrs->size, &fetch);
+		open_file_ahead_locked(of);
+	}
+	pthread_mutex_unlock(&real->lock);
+	file_fetch(of, &fetch);
+	*ret_opened = (struct tree_opened){
+		.handle = &of->handle,
+		.direct_io = options->direct_io,
+		.keep_cache = keep || options->kernel_cache,
+	};
+}
+
+/* ---- open ---- */
+
+struct opening {
+	struct writebehind_item step;	/* with O_TRUNC */
+	struct flight flight;
+	struct task *task;
+	struct open_file *of;
+	struct real *real;
+	int flags;
+	struct sftp_file *file;
+	int error;
+};
+
+enum { LEG_OPEN, LEG_LOOK };
+
+/* The step is over; no more is needed of what led here. The reply is the caller's. */
+static void opening_end(struct opening *opening)
+{
+	if (opening->flags & O_TRUNC)
+		real_acked(opening->real, &opening->step);
+	task_end(opening->task);
+	flight_clear(&opening->flight);
+	free(opening);
+}
+
+static void opening_fail(struct opening *opening, int error)
+{
+	struct reply *reply = opening->task->reply;
+
+	open_file_unref(opening->of);
+	opening_end(opening);
+	reply->ops->error(reply, error == -ESTALE ? -ENOENT : errors_plain(error));
+}
+
+static void open_explained(struct change *change, int error)
+{
+	struct task *task = container_of(change, struct task, change);
+
+	opening_fail(task->owner, error && error != ERRORS_AGAIN ? error : -EIO);
+}
+
+static void open_refused(struct opening *opening, int error)
+{
+	struct task *task = opening->task;
+
+	change_init(&task->change, task->tree->sftp, CHANGE_OPEN);
+	buf_adds(&task->change.path, task->path.data);
+	if (error != -EREMOTEIO || buf_error(&task->change.path))
+		opening_fail(opening, error);
+	else
+		change_explain(&task->change, error, open_explained);
+}
+
+static void opened(struct opening *opening)
+{
+	struct reply *reply = opening->task->reply;
+	struct open_file *of = opening->of;
+	struct tree_opened answer;
+	struct sftp_attrs attrs = { 0 };
+
+	if (opening->flight.count > LEG_LOOK && !opening->flight.legs[LEG_LOOK].error)
+		attrs = opening->flight.legs[LEG_LOOK].attrs;
+	if (opening->flags & O_TRUNC)
+		of->size = 0;
+	open_file_attach(of, opening->real, opening->file);
+	opening_end(opening);
+	file_begin(of, &attrs, &answer);
+	reply->ops->opened(reply, &answer);
+}
+
+static void open_landed(struct flight *flight)
+{
+	struct opening *opening = container_of(flight, struct opening, flight);
+	int error = flight->legs[LEG_OPEN].error;
+
+	if (error)
+		open_refused(opening, error);
+	else
+		opened(opening);
+}
+
+static void open_done(void *arg, const struct sftp_reply *answer)
+{
+	struct flight_leg *leg = arg;
+
+	container_of(leg->flight, struct opening, flight)->file = answer->file;
+	flight_done(leg, answer);
+}
+
+static void send_look(struct opening *opening)
+{
+	struct task *task = opening->task;
+	struct flight_leg *leg = flight_leg(&opening->flight);
+
+	if (task->tree->options.follow_symlinks)
+		flight_sent(leg, sftp_stat(task->tree->sftp, SFTP_DATA, task->path.data, flight_done, leg));
+	else
+		flight_sent(leg, sftp_lstat(task->tree->sftp, SFTP_DATA, task->path.data, flight_done, leg));
+}
+
+static void open_send(struct opening *opening)
+{
+	struct task *task = opening->task;
+	uint32_t flags = file_sftp_flags(opening->flags);
+	struct flight_leg *leg;
+	int error = task_path(task);
+
+	if (error) {
+		opening_fail(opening, error);
+		return;
+	}
+	if (opening->flags & O_TRUNC)
+		flags |= SFTP_OPEN_TRUNC;
+	flight_begin(&opening->flight, open_landed);
+	leg = flight_leg(&opening->flight);
+	flight_sent(leg, sftp_open(task->tree->sftp, SFTP_DATA, task->path.data, flags, NULL, open_done, leg));
+	if (opening->of->readable && !(opening->flags & O_TRUNC))
+		send_look(opening);
+	flight_go(&opening->flight);
+}
+
+static void open_run(struct writebehind_item *step)
+{
+	open_send(container_of(step, struct opening, step));
+}
+
+static struct opening *opening_new(struct tree *tree, struct node *node, int flags, struct reply *reply)
+{
+	struct opening *opening = calloc(1, sizeof(*opening));
+
+	if (!opening || !(opening->of = open_file_new(tree, flags)) || !(opening->real = real_get(tree, node)))
+		goto fail;
+	opening->task = task_new(tree, reply, node, NULL, NULL);
+	if (!opening->task) {
+		reply = NULL;
+		goto fail;
+	}
+	opening->task->owner = opening;
+	opening->flags = flags;
+	flight_init(&opening->flight);
+	return opening;
+fail:
+	if (reply)
+		reply->ops->error(reply, -ENOMEM);
+	if (opening)
+		free(opening->of);
+	free(opening);
+	return NULL;
+}
+
+void file_open(struct tree *tree, struct node *node, int flags, struct reply *reply)
+{
+	struct opening *opening = opening_new(tree, node, flags, reply);
+
+	if (!opening)
+		return;
+	if (!(flags & O_TRUNC)) {
+		open_send(opening);
+		return;
+	}
+	opening->step.run = open_run;
+	opening->step.changes = true;
+	opening->step.sets_size = true;
+	real_add_step(opening->real, &opening->step);
+}

@@ -1,0 +1,346 @@
+/*
+ * file_attr: attributes of files that are open here: read and set through a handle, so that it works after unlink and rename too, and in order with queued
+ * writes: a truncation, or times, must not come before writes that were made before.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "tree/errors.h"
+#include "tree/file.h"
+#include "tree/file_state.h"
+#include "tree/real.h"
+#include "tree/task.h"
+
+bool file_overlay(struct tree *tree, struct node *node, struct stat *st)
+{
+	struct real *real = real_of(tree, node);
+	uint64_t size = (uint64_t)st->st_size;
+	bool dirty;
+
+	if (!real || !S_ISREG(st->st_mode))
+		return false;
+	pthread_mutex_lock(&real->lock);
+	dirty = real_overlay_locked(real, &size);
+	pthread_mutex_unlock(&real->lock);
+	st->st_size = (off_t)size;
+	st->st_blocks = (blkcnt_t)((size + 511) / 512);
+	return dirty;
+}
+
+/* ---- getattr ---- */
+
+struct getattr {
+	struct open_file *of;		/* held */
+	struct reply *reply;
+};
+
+/* What an answer about an open file means, to the kernel. */
+static bool as_stat(struct open_file *of, const struct sftp_attrs *attrs, struct stat *ret_st)
+{
+	struct tree *tree = of->handle.tree;
+
+	files_saw_time(tree->files, attrs);
+	pthread_mutex_lock(&of->real->lock);
+	real_saw_locked(of->real, attrs);
+	pthread_mutex_unlock(&of->real->lock);
+	tree_stat(tree, attrs, of->handle.node->ino, ret_st);
+	return file_overlay(tree, of->handle.node, ret_st);
+}
+
+static void getattr_done(void *arg, const struct sftp_reply *answer)
+{
+	struct getattr *getattr = arg;
+	struct open_file *of = getattr->of;
+	struct reply *reply = getattr->reply;
+	double ttl = of->handle.tree->options.attr_ttl;
+	struct stat st;
+
+	free(getattr);
+	if (answer->error) {
+		open_file_unref(of);
+		reply->ops->error(reply, errors_plain(answer->error));
+		return;
+	}
+	if (as_stat(of, &answer->attrs, &st))
+		ttl = 0;
+	open_file_unref(of);
+	reply->ops->attr(reply, &st, ttl);
+}
+
+bool file_getattr(struct tree *tree, struct node *node, struct handle *handle, struct reply *reply)
+{
+	struct real *real = real_of(tree, node);
+	struct open_file *of = real ? real_any_open(real, handle ? open_file_of(handle) : NULL, false) : NULL;
+	struct sftp_reply failed = { 0 };
+	struct getattr *getattr;
+
+	if (!of)
+		return false;
+	getattr = malloc(sizeof(*getattr));
+	if (!getattr) {
+		open_file_unref(of);
+		reply->ops->error(reply, -ENOMEM);
+		return true;
+	}
+	getattr->of = of;
+	getattr->reply = reply;
+	failed.error = sftp_fstat(of->file, getattr_done, getattr);
+	if (failed.error)
+		getattr_done(getattr, &failed);
+	return true;
+}
+
+/* ---- setattr: a step among the writes ---- */
+
+struct setattr {
+	struct writebehind_item step;
+	struct open_file *of;		/* held */
+	struct task *task;
+	struct reply *reply;
+	int error;
+	bool explaining;
+};
+
+static void setattr_end(struct setattr *setattr, const struct sftp_attrs *attrs)
+{
+	struct open_file *of = setattr->of;
+	struct reply *reply = setattr->reply;
+	double ttl = of->handle.tree->options.attr_ttl;
+	int error = setattr->error;
+	struct stat st;
+
+	real_acked(of->real, &setattr->step);
+	task_end(setattr->task);
+	free(setattr);
+	if (error) {
+		open_file_unref(of);
+		reply->ops->error(reply, errors_plain(error));
+		return;
+	}
+	if (as_stat(of, attrs, &st))
+		ttl = 0;
+	open_file_unref(of);
+	reply->ops->attr(reply, &st, ttl);
+}
+
+static void setattr_fail(struct setattr *setattr, int error)
+{
+	setattr->error = error;
+	setattr_end(setattr, NULL);
+}
+
+static void setattr_explained(struct change *change, int error)
+{
+	struct task *task = container_of(change, struct task, change);
+	struct setattr *setattr = task->owner;
+
+	setattr_fail(setattr, error && error != ERRORS_AGAIN ? error : -EIO);
+}
+
+/* A "failure" is looked into, while the file has a path to look at. */
+static void setattr_refused(struct setattr *setattr, int error)
+{
+	struct task *task = setattr->task;
+
+	change_init(&task->change, task->tree->sftp, CHANGE_SETATTR);
+	if (error != -EREMOTEIO || node_path(task->tree, task->node, NULL, &task->change.path)) {
+		setattr_fail(setattr, error);
+		return;
+	}
+	change_explain(&task->change, error, setattr_explained);
+}
+
+static void stat_done(void *arg, const struct sftp_reply *answer)
+{
+	struct setattr *setattr = arg;
+
+	setattr->error = answer->error;
+	setattr_end(setattr, &answer->attrs);
+}
+
+static void set_done(void *arg, const struct sftp_reply *answer)
+{
+	struct setattr *setattr = arg;
+	int error = answer->error;
+
+	if (!error)
+		error = sftp_fstat(setattr->of->file, stat_done, setattr);
+	if (error)
+		setattr_refused(setattr, error);
+}
+
+static void set(struct setattr *setattr)
+{
+	int error = sftp_fsetstat(setattr->of->file, &setattr->task->attrs, set_done, setattr);
+
+	if (error)
+		setattr_fail(setattr, error);
+}
+
+/* SFTP sets both times or none: the one that stays was asked for. */
+static void times_done(void *arg, const struct sftp_reply *answer)
+{
+	struct setattr *setattr = arg;
+	struct task *task = setattr->task;
+
+	if (answer->error) {
+		setattr_fail(setattr, answer->error);
+		return;
+	}
+	if (task->keep & TREE_SET_ATIME)
+		task->attrs.atime = answer->attrs.atime;
+	if (task->keep & TREE_SET_MTIME)
+		task->attrs.mtime = answer->attrs.mtime;
+	set(setattr);
+}
+
+/* All writes before it are on the server. */
+static void setattr_run(struct writebehind_item *step)
+{
+	struct setattr *setattr = container_of(step, struct setattr, step);
+	int error;
+
+	if (!setattr->task->keep) {
+		set(setattr);
+		return;
+	}
+	error = sftp_fstat(setattr->of->file, times_done, setattr);
+	if (error)
+		setattr_fail(setattr, error);
+}
+
+/* By path, then, but what is known of its bytes may be wrong afterwards. */
+static bool set_elsewhere(struct real *real, unsigned int valid)
+{
+	if (real && (valid & TREE_SET_SIZE)) {
+		pthread_mutex_lock(&real->lock);
+		real_drop_locked(real, 0, UINT64_MAX);
+		real->cached = false;
+		real->acked_end = 0;
+		pthread_mutex_unlock(&real->lock);
+	}
+	return false;
+}
+
+/* NULL: it could not be begun, and the reply has been answered. Takes the ref on `of`. */
+static struct setattr *setattr_new(struct open_file *of, const struct stat *st, unsigned int valid, struct reply *reply)
+{
+	struct setattr *setattr = calloc(1, sizeof(*setattr));
+	struct task *task = NULL;
+	int error;
+
+	if (!setattr)
+		reply->ops->error(reply, -ENOMEM);
+	else
+		task = task_new(of->handle.tree, reply, of->handle.node, NULL, NULL);
+	if (!task)
+		goto fail;
+	task->owner = setattr;
+	error = real_fill_attrs(task, st, valid);
+	if (error) {
+		task_fail(task, error);
+		goto fail;
+	}
+	setattr->task = task;
+	setattr->of = of;
+	setattr->reply = reply;
+	setattr->step.run = setattr_run;
+	setattr->step.changes = valid & TREE_SET_SIZE;
+	setattr->step.sets_size = valid & TREE_SET_SIZE;
+	setattr->step.size = (uint64_t)st->st_size;
+	return setattr;
+fail:
+	free(setattr);
+	open_file_unref(of);
+	return NULL;
+}
+
+bool file_setattr(struct tree *tree, struct node *node, struct handle *handle, const struct stat *st, unsigned int valid, struct reply *reply)
+{
+	struct real *real = real_of(tree, node);
+	struct open_file *of = real ? real_any_open(real, handle ? open_file_of(handle) : NULL, valid & TREE_SET_SIZE) : NULL;
+	struct setattr *setattr;
+
+	if (!of)
+		return set_elsewhere(real, valid);
+	setattr = setattr_new(of, st, valid, reply);
+	if (setattr)
+		real_add_step(real, &setattr->step);
+	return true;
+}
+
+/* ---- fallocate: SFTP can't reserve room; only what makes the file longer can be done honestly ---- */
+
+struct grow {
+	struct writebehind_item step;
+	struct open_file *of;		/* held */
+	struct reply *reply;
+	uint64_t end;
+};
+
+static void grow_end(struct grow *grow, int error)
+{
+	struct open_file *of = grow->of;
+	struct reply *reply = grow->reply;
+
+	real_acked(of->real, &grow->step);
+	free(grow);
+	open_file_unref(of);
+	reply->ops->error(reply, errors_plain(error));
+}
+
+static void grow_set_done(void *arg, const struct sftp_reply *answer)
+{
+	grow_end(arg, answer->error == -EREMOTEIO ? -ENOSPC : answer->error);
+}
+
+static void grow_stat_done(void *arg, const struct sftp_reply *answer)
+{
+	struct grow *grow = arg;
+	struct sftp_attrs attrs = { .flags = SFTP_ATTR_SIZE, .size = grow->end };
+	int error = answer->error;
+
+	if (!error && answer->attrs.size >= grow->end) {
+		grow_end(grow, -EOPNOTSUPP);	/* inside of the file: there may be holes, which can't be filled */
+		return;
+	}
+	if (!error)
+		error = sftp_fsetstat(grow->of->file, &attrs, grow_set_done, grow);
+	if (error)
+		grow_end(grow, error);
+}
+
+static void grow_run(struct writebehind_item *step)
+{
+	struct grow *grow = container_of(step, struct grow, step);
+	int error = sftp_fstat(grow->of->file, grow_stat_done, grow);
+
+	if (error)
+		grow_end(grow, error);
+}
+
+void file_fallocate(struct handle *handle, int mode, off_t offset, off_t length, struct reply *reply)
+{
+	struct open_file *of = open_file_of(handle);
+	struct grow *grow;
+
+	if (mode || offset < 0 || length <= 0 || !of->writable) {
+		reply->ops->error(reply, mode ? -EOPNOTSUPP : of->writable ? -EINVAL : -EBADF);
+		return;
+	}
+	grow = calloc(1, sizeof(*grow));
+	if (!grow) {
+		reply->ops->error(reply, -ENOMEM);
+		return;
+	}
+	open_file_ref(of);
+	grow->of = of;
+	grow->reply = reply;
+	grow->end = (uint64_t)offset + (uint64_t)length;
+	grow->step.run = grow_run;
+	grow->step.changes = true;
+	grow->step.grows_to = grow->end;
+	real_add_step(of->real, &grow->step);
+}

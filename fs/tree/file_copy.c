@@ -1,0 +1,135 @@
+/*
+ * file_copy: copy_file_range on the server (OpenSSH's copy-data, PROTOCOL section 4.10): cp within the mount moves no data over the network.
+ *
+ *   writes to the source are on the server ─▶ a step among the writes to the target: FSTAT of the source ─▶ COPY ─▶ how much
+ *
+ * One piece a call, so that a signal ends it. What copy-data can't do (the same file, a server without it) is -EOPNOTSUPP: the kernel or
+ * cp copies by reading and writing then.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tree/errors.h"
+#include "tree/file_state.h"
+
+#define COPY_MOST (64ull * 1024 * 1024)
+
+struct copy {
+	struct waiter waiter;		/* for the source */
+	struct writebehind_item step;	/* of the target */
+	struct open_file *from;		/* held, both */
+	struct open_file *to;
+	uint64_t from_offset;
+	uint64_t to_offset;
+	uint64_t len;
+	bool again;			/* sent a second time, after a break: the same bytes to the same place */
+	struct reply *reply;
+};
+
+static void copy_end(struct copy *copy, int error)
+{
+	struct open_file *from = copy->from, *to = copy->to;
+	struct reply *reply = copy->reply;
+	size_t len = (size_t)copy->len;
+
+	real_acked(to->real, &copy->step);
+	free(copy);
+	open_file_unref(from);
+	open_file_unref(to);
+	if (error)
+		reply->ops->error(reply, errors_plain(error));
+	else
+		reply->ops->written(reply, len);
+}
+
+static void copy_send(struct copy *copy);
+
+static void copy_done(void *arg, const struct sftp_reply *answer)
+{
+	struct copy *copy = arg;
+	int error = answer->error;
+
+	if (error == SFTP_UNKNOWN && !copy->again) {
+		copy->again = true;
+		copy_send(copy);
+		return;
+	}
+	/* Whatever the server has against it, reading and writing will work or say why. */
+	copy_end(copy, error == -EREMOTEIO || error == -EINVAL ? -EOPNOTSUPP : error);
+}
+
+static void copy_send(struct copy *copy)
+{
+	int error = sftp_copy(copy->from->file, copy->from_offset, copy->len, copy->to->file, copy->to_offset, copy_done, copy);
+
+	if (error)
+		copy_end(copy, error);
+}
+
+static void source_stat_done(void *arg, const struct sftp_reply *answer)
+{
+	struct copy *copy = arg;
+
+	if (answer->error) {
+		copy_end(copy, answer->error);
+		return;
+	}
+	if (answer->attrs.size <= copy->from_offset)
+		copy->len = 0;
+	else if (answer->attrs.size - copy->from_offset < copy->len)
+		copy->len = answer->attrs.size - copy->from_offset;
+	if (copy->len)
+		copy_send(copy);
+	else
+		copy_end(copy, 0);
+}
+
+static void copy_run(struct writebehind_item *step)
+{
+	struct copy *copy = container_of(step, struct copy, step);
+	int error = sftp_fstat(copy->from->file, source_stat_done, copy);
+
+	if (error)
+		copy_end(copy, error);
+}
+
+static void source_waited(struct waiter *waiter)
+{
+	struct copy *copy = container_of(waiter, struct copy, waiter);
+
+	real_add_step(copy->to->real, &copy->step);
+}
+
+static bool can_copy(const struct open_file *from, const struct open_file *to)
+{
+	return (sftp_features(from->handle.tree->sftp) & SFTP_HAS_COPY_DATA) && from->real != to->real && !to->append;
+}
+
+void file_copy(struct handle *from_handle, off_t from_offset, struct handle *to_handle, off_t to_offset, size_t length, struct reply *reply)
+{
+	struct open_file *from = open_file_of(from_handle), *to = open_file_of(to_handle);
+	struct copy *copy;
+
+	if (from_handle->ops != &file_ops || to_handle->ops != &file_ops || !can_copy(from, to)) {
+		reply->ops->error(reply, -EOPNOTSUPP);
+		return;
+	}
+	copy = calloc(1, sizeof(*copy));
+	if (!copy) {
+		reply->ops->error(reply, -ENOMEM);
+		return;
+	}
+	open_file_ref(from);
+	open_file_ref(to);
+	copy->from = from;
+	copy->to = to;
+	copy->from_offset = (uint64_t)from_offset;
+	copy->to_offset = (uint64_t)to_offset;
+	copy->len = length < COPY_MOST ? length : COPY_MOST;
+	copy->reply = reply;
+	copy->step.run = copy_run;
+	copy->step.changes = true;
+	list_init(&copy->waiter.link);
+	copy->waiter.run = source_waited;
+	real_wait(from->real, &copy->waiter);
+}

@@ -1,0 +1,247 @@
+/*
+ * file_write: writes, and what waits for them: flush (close), fsync, release.
+ *
+ * A write is answered when it is queued; it is done when flush, fsync or close say so. Errors come back there, or at the next write.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tree/errors.h"
+#include "tree/file.h"
+#include "tree/file_state.h"
+
+/* ---- to the server ---- */
+
+static void sent(struct real *real, struct writebehind_item *item, int error)
+{
+	if (error) {
+		file_write_failed(real, item, error);
+		return;
+	}
+	pthread_mutex_lock(&real->lock);
+	real_grew_locked(real, item->offset + item->len);
+	pthread_mutex_unlock(&real->lock);
+	real_acked(real, item);
+}
+
+static void write_done(void *arg, const struct sftp_reply *answer)
+{
+	struct writebehind_item *item = arg;
+	struct open_file *of = item->owner;
+
+	sent(of->real, item, answer->error);
+}
+
+void file_send(struct real *real, struct writebehind_item *item)
+{
+	struct open_file *of = item->owner;
+	int error = sftp_write(of->file, item->offset, item->data, item->len, write_done, item);
+
+	if (error)
+		sent(real, item, error);
+}
+
+/* ---- from a program ---- */
+
+struct wait {			/* for all that was queued so far, for the sake of one reply */
+	struct waiter waiter;
+	struct open_file *of;	/* held */
+	struct reply *reply;
+	size_t count;		/* of a write */
+};
+
+static struct wait *wait_new(struct open_file *of, struct reply *reply, size_t count, void (*run)(struct waiter *waiter))
+{
+	struct wait *wait = calloc(1, sizeof(*wait));
+
+	if (!wait) {
+		reply->ops->error(reply, -ENOMEM);
+		return NULL;
+	}
+	list_init(&wait->waiter.link);
+	wait->waiter.run = run;
+	wait->of = of;
+	wait->reply = reply;
+	wait->count = count;
+	open_file_ref(of);
+	return wait;
+}
+
+/* Takes it apart: the reply, and the error this handle must be told. The handle's ref is the caller's. */
+static int wait_end(struct waiter *waiter, struct open_file **ret_of, struct reply **ret_reply, size_t *ret_count)
+{
+	struct wait *wait = container_of(waiter, struct wait, waiter);
+	struct open_file *of = wait->of;
+	int error;
+
+	pthread_mutex_lock(&of->real->lock);
+	error = open_file_error_locked(of);
+	pthread_mutex_unlock(&of->real->lock);
+	*ret_of = of;
+	*ret_reply = wait->reply;
+	*ret_count = wait->count;
+	free(wait);
+	return error;
+}
+
+static void write_waited(struct waiter *waiter)
+{
+	struct open_file *of;
+	struct reply *reply;
+	size_t count;
+	int error = wait_end(waiter, &of, &reply, &count);
+
+	open_file_unref(of);
+	if (error)
+		reply->ops->error(reply, error);
+	else
+		reply->ops->written(reply, count);
+}
+
+/* Queues; what is charged and counted is undone when there is no memory. */
+static int enqueue(struct open_file *of, uint64_t offset, const void *data, size_t size)
+{
+	struct real *real = of->real;
+	int error;
+
+	files_charge(of->handle.tree->files, size);
+	pthread_mutex_lock(&real->lock);
+	error = open_file_error_locked(of);
+	if (!error)
+		error = writebehind_add(&real->wb, of, of->append, offset, data, size);
+	if (!error) {
+		real_drop_locked(real, of->append ? 0 : offset, of->append ? UINT64_MAX : size);
+		real->cached = false;
+	}
+	pthread_mutex_unlock(&real->lock);
+	if (error)
+		files_unqueued(of->handle.tree->files, size);
+	return error;
+}
+
+void file_write(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply)
+{
+	struct open_file *of = open_file_of(handle);
+	struct real *real = of->real;
+	bool sync = handle->tree->options.sync_writes;
+	struct wait *wait = NULL;
+	int error;
+
+	if (!of->writable || offset < 0) {
+		reply->ops->error(reply, of->writable ? -EINVAL : -EBADF);
+		return;
+	}
+	if (sync && !(wait = wait_new(of, reply, size, write_waited)))
+		return;
+	open_file_ref(of);
+	error = enqueue(of, (uint64_t)offset, data, size);
+	if (error) {
+		if (wait)
+			open_file_unref(of);
+		free(wait);
+		reply->ops->error(reply, error);
+	} else if (wait) {
+		real_wait(real, &wait->waiter);
+	} else {
+		real_pump(real);
+		files_queued(handle->tree->files, reply, size);
+	}
+	open_file_unref(of);
+}
+
+/* ---- flush: called at every close; fsync ---- */
+
+static void flush_waited(struct waiter *waiter)
+{
+	struct open_file *of;
+	struct reply *reply;
+	size_t count;
+	int error = wait_end(waiter, &of, &reply, &count);
+
+	open_file_unref(of);
+	reply->ops->error(reply, error);
+}
+
+void file_flush(struct handle *handle, struct reply *reply)
+{
+	struct open_file *of = open_file_of(handle);
+	struct wait *wait;
+
+	if (!of->writable) {
+		reply->ops->error(reply, 0);
+		return;
+	}
+	wait = wait_new(of, reply, 0, flush_waited);
+	if (wait)
+		real_wait(of->real, &wait->waiter);
+}
+
+struct fsync {
+	struct open_file *of;
+	struct reply *reply;
+};
+
+static void fsync_done(void *arg, const struct sftp_reply *answer)
+{
+	struct fsync *fsync = arg;
+	struct reply *reply = fsync->reply;
+	int error = answer->error;
+
+	open_file_unref(fsync->of);
+	free(fsync);
+	/* A server that can't: all is written, as far as it can be known. */
+	reply->ops->error(reply, error == -EOPNOTSUPP ? 0 : errors_plain(error));
+}
+
+static void fsync_waited(struct waiter *waiter)
+{
+	struct fsync *fsync = malloc(sizeof(*fsync));
+	struct sftp_reply failed = { 0 };
+	struct open_file *of;
+	struct reply *reply;
+	size_t count;
+	int error = wait_end(waiter, &of, &reply, &count);
+
+	if (error || !fsync) {
+		free(fsync);
+		open_file_unref(of);
+		reply->ops->error(reply, error ? error : -ENOMEM);
+		return;
+	}
+	fsync->of = of;
+	fsync->reply = reply;
+	failed.error = sftp_fsync(of->file, fsync_done, fsync);
+	if (failed.error)
+		fsync_done(fsync, &failed);
+}
+
+void file_fsync(struct handle *handle, bool data_only, struct reply *reply)
+{
+	struct open_file *of = open_file_of(handle);
+	struct wait *wait = wait_new(of, reply, 0, fsync_waited);
+
+	(void)data_only;
+	if (wait)
+		real_wait(of->real, &wait->waiter);
+}
+
+/* ---- release: the kernel has done with the handle; what it wrote (through a mapping, after the last close) may still be queued ---- */
+
+static void released(struct waiter *waiter)
+{
+	struct open_file *of = container_of(waiter, struct open_file, releasing);
+	struct reply *reply = of->release_reply;
+
+	open_file_unref(of);
+	reply->ops->error(reply, 0);
+}
+
+void file_release(struct handle *handle, struct reply *reply)
+{
+	struct open_file *of = open_file_of(handle);
+
+	of->release_reply = reply;
+	list_init(&of->releasing.link);
+	of->releasing.run = released;
+	real_wait(of->real, &of->releasing);
+}
