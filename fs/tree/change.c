@@ -50,6 +50,7 @@ struct change_how {
 	int (*send)(struct change *change, struct flight_leg *leg);	/* NULL: sent by others, only explained here */
 	const char *(*result)(struct change *change);			/* whose attributes to bring along */
 	bool two_names;
+	bool vague;		/* -ENOENT is worth a look */
 };
 
 static const char *result_first(struct change *change)
@@ -63,13 +64,13 @@ static const char *result_second(struct change *change)
 }
 
 static const struct change_how hows[CHANGE_KINDS] = {
-	[CHANGE_MKDIR] = { send_mkdir, result_first, false },
-	[CHANGE_RMDIR] = { send_rmdir, NULL, false },
-	[CHANGE_REMOVE] = { send_remove, NULL, false },
-	[CHANGE_SYMLINK] = { send_symlink, result_first, false },
-	[CHANGE_LINK] = { send_link, result_second, true },
-	[CHANGE_RENAME] = { send_rename, NULL, true },
-	[CHANGE_RENAME_NEW] = { send_rename_new, NULL, true },
+	[CHANGE_MKDIR] = { send_mkdir, result_first, false, false },
+	[CHANGE_RMDIR] = { send_rmdir, NULL, false, true },
+	[CHANGE_REMOVE] = { send_remove, NULL, false, false },
+	[CHANGE_SYMLINK] = { send_symlink, result_first, false, false },
+	[CHANGE_LINK] = { send_link, result_second, true, false },
+	[CHANGE_RENAME] = { send_rename, NULL, true, true },
+	[CHANGE_RENAME_NEW] = { send_rename_new, NULL, true, true },
 };
 
 void change_init(struct change *change, struct sftp *sftp, enum change_kind kind)
@@ -194,8 +195,9 @@ static void landed(struct flight *flight)
 		change_explain(change, error, change->done);
 		return;
 	}
-	if (change->uncertain && error == -ENOENT) {	/* or did the lost one take it away? */
-		change_explain(change, -EREMOTEIO, change->done);
+	/* "No such file" may be ENOTDIR; or the lost one took it away. */
+	if (error == -ENOENT && (how->vague || change->uncertain)) {
+		change_explain(change, error, change->done);
 		return;
 	}
 	if (!error && how->result && !flight->legs[LEG_RESULT].error)

@@ -38,9 +38,11 @@ static bool other_disk(const struct errors_seen *seen)
 	return !seen->disk.error && !seen->disk2.error && seen->disk.statvfs.fsid != seen->disk2.statvfs.fsid;
 }
 
-/* Nothing is at the new name: with an answer lost, send again; else the disk refused. */
+/* Nothing is at the new name, nor speaks against it: with an answer lost, send again; else the disk refused (or a directory above is missing). */
 static int not_made(const struct errors_seen *seen)
 {
+	if (seen->error == -ENOENT)
+		return -ENOENT;
 	return seen->error == SFTP_UNKNOWN ? ERRORS_AGAIN : blame_disk(&seen->disk);
 }
 

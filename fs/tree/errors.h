@@ -24,7 +24,7 @@ struct errors_disk {			/* one directory's disk */
 };
 
 struct errors_seen {
-	int error;			/* -EREMOTEIO or SFTP_UNKNOWN */
+	int error;			/* -EREMOTEIO, SFTP_UNKNOWN, or -ENOENT, which may be ENOTDIR */
 	bool uncertain;			/* an answer was lost, now or earlier */
 	struct errors_look first;	/* change->path */
 	struct errors_look second;	/* change->path2 of renames and links */

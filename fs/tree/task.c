@@ -77,7 +77,8 @@ void task_entry(struct task *task, const struct sftp_attrs *attrs)
 		return;
 	}
 	tree_stat(tree, attrs, node->ino, &entry.st);
-	file_overlay(tree, node, &entry.st);
+	if (file_overlay(tree, node, &entry.st))
+		entry.attr_ttl = 0;
 	entry.node = node;
 	node_looked_up(tree, node);
 	node_unref(tree, node);
@@ -100,7 +101,8 @@ void task_attr(struct task *task, const struct sftp_attrs *attrs)
 		return;
 	}
 	tree_stat(tree, attrs, node->ino, &st);
-	file_overlay(tree, node, &st);
+	if (file_overlay(tree, node, &st))
+		ttl = 0;
 	task_end(task);
 	reply->ops->attr(reply, &st, ttl);
 }
