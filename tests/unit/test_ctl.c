@@ -1,0 +1,361 @@
+/* Sessions of ctl over a queue in memory: answers in order, groups, ends of file, errors, and what a closing session gives back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "queue/ctl.h"
+#include "tests/fake/queue_fake.h"
+
+#define WAIT_NS (20 * NS_PER_S)
+
+static struct session {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct ctl *ctl;
+	int notified;
+	bool closed;
+} session = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void notify(void *arg)
+{
+	struct session *to = arg;
+
+	pthread_mutex_lock(&to->lock);
+	to->notified++;
+	pthread_cond_broadcast(&to->changed);
+	pthread_mutex_unlock(&to->lock);
+}
+
+static void closed(void *arg)
+{
+	struct session *to = arg;
+
+	pthread_mutex_lock(&to->lock);
+	to->closed = true;
+	pthread_cond_broadcast(&to->changed);
+	pthread_mutex_unlock(&to->lock);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	fake_reset();
+	clock_cond_init(&session.changed);
+	session.closed = false;
+	session.notified = 0;
+	return ctl_open(NULL, notify, &session, &session.ctl);
+}
+
+static void end(bool lose)
+{
+	int64_t deadline = clock_now() + WAIT_NS;
+	int error = 0;
+
+	if (!session.ctl)
+		return;
+	ctl_close(session.ctl, lose, closed, &session);
+	session.ctl = NULL;
+	pthread_mutex_lock(&session.lock);
+	while (!session.closed && !error)
+		error = clock_cond_wait(&session.changed, &session.lock, deadline);
+	pthread_mutex_unlock(&session.lock);
+	assert_int_equal(error, 0);
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	fake_set_gate(false);
+	end(true);
+	return 0;
+}
+
+static void say(const char *text)
+{
+	assert_int_equal(ctl_write(session.ctl, text, strlen(text)), strlen(text));
+}
+
+/* Waits for `expected` to be read; "" is an end of file. */
+static void hear(const char *expected)
+{
+	int64_t deadline = clock_now() + WAIT_NS;
+	char data[4096];
+	ssize_t count;
+	int error = 0;
+
+	pthread_mutex_lock(&session.lock);
+	for (;;) {
+		count = ctl_read(session.ctl, data, strlen(expected) > 0 ? strlen(expected) : sizeof(data));
+		if (count != -EAGAIN || error)
+			break;
+		assert_false(ctl_readable(session.ctl));
+		error = clock_cond_wait(&session.changed, &session.lock, deadline);
+	}
+	pthread_mutex_unlock(&session.lock);
+	assert_true(count >= 0);
+	data[count] = '\0';
+	assert_string_equal(data, expected);
+}
+
+static void wait_for_waiting(int waiting)
+{
+	int64_t deadline = clock_now() + WAIT_NS;
+
+	while (fake_waiting() != waiting) {
+		assert_true(clock_now() < deadline);
+		sched_yield();
+	}
+}
+
+static void test_cycle(void **state)
+{
+	(void)state;
+	fake_add("a", QUEUE_TODO);
+	fake_add("dir/b c", QUEUE_TODO);
+	fake_add("t\tn\n%", QUEUE_TODO);
+	say("take\n");
+	hear("a\n");
+	say("done a status=0 wall=1\n");
+	hear("ok\n");
+	assert_string_equal(fake_unit("a").values, "status=0 wall=1");
+	say("take 5\n");
+	hear("dir/b c\tt%09n%0A%25\n");
+	say("fail dir/b c\nrelease t%09n%0A%25\n");
+	hear("ok\nok\n");
+	assert_int_equal(fake_unit("dir/b c").state, QUEUE_FAILED);
+	assert_int_equal(fake_unit("t\tn\n%").state, QUEUE_TODO);
+	say("take 2 wait\n");
+	hear("t%09n%0A%25\n");
+	say("done t%09n%0A%25\n");
+	hear("ok\n");
+	say("take\n");
+	hear("");
+	say("take wait\n");
+	hear("");
+	hear("");	/* nothing asked: an end of file too, and not for ever waiting */
+}
+
+static void test_part_lines(void **state)
+{
+	(void)state;
+	fake_add("a", QUEUE_TODO);
+	say("ta");
+	assert_true(ctl_readable(session.ctl));
+	say("ke");
+	hear("");
+	say("\nrele");
+	hear("a\n");
+	say("ase a");
+	say("\n");
+	hear("o");
+	hear("k");
+	hear("\n");
+}
+
+/* Ends of file stand where the answer would be, also between others. */
+static void test_end_of_file_in_order(void **state)
+{
+	(void)state;
+	fake_add("a", QUEUE_TODO);
+	say("take\ntake\ndone a\n");
+	hear("a\n");
+	hear("");
+	hear("ok\n");
+	hear("");
+}
+
+static void test_bad_lines(void **state)
+{
+	char *line = malloc(CTL_MAX_LINE + 3);
+
+	(void)state;
+	say("tkae\n");
+	hear("error EINVAL unknown command 'tkae', did you mean 'take'?\n");
+	say("\nexplode x\n");
+	hear("error EINVAL unknown command ''");
+	assert_non_null(line);
+	say("take 0\n");
+	while (ctl_readable(session.ctl) == false)
+		sched_yield();
+	assert_non_null(line);
+	memset(line, 'x', CTL_MAX_LINE + 2);
+	line[CTL_MAX_LINE + 1] = '\n';
+	assert_int_equal(ctl_write(session.ctl, line, CTL_MAX_LINE + 2), -EMSGSIZE);
+	assert_int_equal(ctl_write(session.ctl, line, CTL_MAX_LINE + 1), -EMSGSIZE);
+	free(line);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *answer;
+	} cases[] = {
+		{ "take 0\n", "error EINVAL take: a count from 1 to 100000 or 'wait' is wanted, not '0'\n" },
+		{ "take -1\n", "error EINVAL take: a count from 1 to 100000 or 'wait' is wanted, not '-1'\n" },
+		{ "take 1 now\n", "error EINVAL take: 'wait' or nothing is wanted, not 'now'\n" },
+		{ "take wait 3\n", "error EINVAL take: 'wait' or nothing is wanted, not '3'\n" },
+		{ "done\n", "error EINVAL usage: done NAME [k=v ...]\n" },
+		{ "release \n", "error EINVAL usage: release NAME\n" },
+		{ "done a%2\n", "error EINVAL not percent-encoded as ctl gives names: 'a%252'\n" },
+		{ "done ../a\n", "error EINVAL not the name of a unit: '../a'\n" },
+		{ "done nobody\n", "error EACCES not a unit that this mount has claimed\n" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		say(cases[i].line);
+		hear(cases[i].answer);
+	}
+	assert_int_equal(ctl_write(session.ctl, "done a\0b\n", 9), 9);
+	hear("error EINVAL a line with a byte of 0 in it\n");
+}
+
+static void test_answers(void **state)
+{
+	static const struct {
+		int error;
+		const char *answer;
+	} cases[] = {
+		{ -EEXIST, "already node%0A2.1\n" },
+		{ -ESTALE, "error ESTALE the lease was lost: another node may have the unit now\n" },
+		{ STORE_FAILURE, "error EIO the disk refused and did not say why\n" },
+		{ -ENOSPC, "error ENOSPC No space left on device\n" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fake_reset();
+		fake_add("a", QUEUE_TODO)->answer = cases[i].error;
+		say("take\n");
+		hear("a\n");
+		say("done a\n");
+		hear(cases[i].answer);
+	}
+}
+
+/* Names with spaces and with words like values. */
+static void test_names_with_values(void **state)
+{
+	(void)state;
+	fake_add("a b=c", QUEUE_TODO);
+	fake_add("x", QUEUE_TODO);
+	say("take 2\n");
+	hear("a b=c\tx\n");
+	say("done a b=c d=1  e=2 \n");
+	hear("ok\n");
+	assert_string_equal(fake_unit("a b=c").values, "d=1 e=2");
+	say("done x b=c\n");
+	hear("ok\n");
+	assert_string_equal(fake_unit("x").values, "b=c");
+}
+
+/* What is written while the thread is busy is committed together; a take, or the same unit again, ends a group. */
+static void test_groups(void **state)
+{
+	char line[32];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 10; i++) {
+		snprintf(line, sizeof(line), "u%d", i);
+		fake_add(line, QUEUE_TODO);
+	}
+	say("take 10\n");
+	hear("u0\tu1\tu2\tu3\tu4\tu5\tu6\tu7\tu8\tu9\n");
+	fake_set_gate(true);
+	say("done u0\n");
+	wait_for_waiting(1);
+	say("done u1\nfail u2\nrelease u3\ndone u1\ntake\ndone u4\nnonsense\ndone u5\n");
+	fake_set_gate(false);
+	hear("ok\nok\nok\nok\nerror EACCES not a unit that this mount has claimed\n");
+	hear("u3\n");
+	hear("ok\nerror EINVAL unknown command 'nonsense', known are take, done, fail and release\nok\n");
+	assert_int_equal(fake.group_count, 5);
+	assert_int_equal(fake.groups[0], 1);
+	assert_int_equal(fake.groups[1], 3);
+	assert_int_equal(fake.groups[2], 1);
+	assert_int_equal(fake.groups[3], 1);
+	assert_int_equal(fake.groups[4], 1);
+}
+
+static void test_close_loses(void **state)
+{
+	(void)state;
+	fake_add("read", QUEUE_TODO);
+	fake_add("unread", QUEUE_TODO);
+	fake_add("moved", QUEUE_TODO);
+	fake_add("ended", QUEUE_TODO);
+	say("take\ntake 1\ntake\ntake\n");
+	hear("read\n");
+	hear("unread\n");
+	hear("moved\n");
+	hear("ended\n");
+	say("release unread\n");
+	hear("ok\n");
+	say("take\n");
+	while (fake_unit("unread").state != QUEUE_CLAIMS || !ctl_readable(session.ctl))
+		sched_yield();
+	pthread_mutex_lock(&fake.lock);
+	fake_find("moved")->owner = NULL;	/* finished by mv and claimed again by others meanwhile */
+	pthread_mutex_unlock(&fake.lock);
+	say("done ended\n");	/* written before the close, so carried out */
+	end(true);
+	assert_int_equal(fake_unit("read").lost, 1);
+	assert_int_equal(fake_unit("unread").lost, 0);
+	assert_int_equal(fake_unit("unread").released, 2);
+	assert_int_equal(fake_unit("moved").state, QUEUE_CLAIMS);
+	assert_int_equal(fake_unit("ended").state, QUEUE_DONE);
+}
+
+static void test_close_at_the_end_of_the_mount(void **state)
+{
+	(void)state;
+	fake_add("a", QUEUE_TODO);
+	say("take\n");
+	hear("a\n");
+	end(false);
+	assert_int_equal(fake_unit("a").state, QUEUE_CLAIMS);
+	assert_int_equal(fake_unit("a").lost, 0);
+}
+
+static void test_close_ends_a_waiting_take(void **state)
+{
+	(void)state;
+	fake_add("held", QUEUE_CLAIMS);
+	say("take wait\n");
+	wait_for_waiting(1);
+	assert_int_equal(ctl_read(session.ctl, (char[1]){ 0 }, 1), -EAGAIN);
+	end(true);
+	assert_int_equal(fake_unit("held").state, QUEUE_CLAIMS);
+}
+
+/* A waiting take goes on when a unit comes free. */
+static void test_waiting_take_wakes(void **state)
+{
+	(void)state;
+	fake_add("held", QUEUE_CLAIMS);
+	say("take wait\n");
+	wait_for_waiting(1);
+	fake_add("late", QUEUE_TODO);
+	hear("late\n");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_cycle), TEST(test_part_lines), TEST(test_end_of_file_in_order), TEST(test_bad_lines), TEST(test_refused),
+		TEST(test_answers), TEST(test_names_with_values), TEST(test_groups), TEST(test_close_loses),
+		TEST(test_close_at_the_end_of_the_mount), TEST(test_close_ends_a_waiting_take), TEST(test_waiting_take_wakes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
