@@ -71,6 +71,7 @@ int ssh2_errno(int code)
 	case LIBSSH2_ERROR_SOCKET_TIMEOUT:
 		return -ETIMEDOUT;
 	case LIBSSH2_ERROR_SOCKET_NONE:
+	case LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE:
 	case LIBSSH2_ERROR_BANNER_RECV:
 	case LIBSSH2_ERROR_BANNER_SEND:
 	case LIBSSH2_ERROR_SOCKET_SEND:
@@ -130,8 +131,8 @@ static int handshake(struct ssh2 *s)
 	int error;
 
 	SSH2_WAIT(s, rc, error, libssh2_session_handshake(s->session, s->fd));
-	if (!error && (rc == LIBSSH2_ERROR_KEX_FAILURE || rc == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE ||
-		       rc == LIBSSH2_ERROR_METHOD_NONE)) {
+	/* This code alone means that the two lists have nothing in common; a cut in the middle is KEY_EXCHANGE_FAILURE, and may pass. */
+	if (!error && rc == LIBSSH2_ERROR_KEX_FAILURE) {
 		buf_addf(s->why, "libssh2 %s and %s have no cipher, MAC, key exchange or host key algorithm in common",
 			 channel_ssh2_version(), conf->hostname);
 		return -EOPNOTSUPP;

@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,9 +23,9 @@
 #define PERSON_NS (300 * NS_PER_S)	/* nobody thinks longer; servers hang up sooner (LoginGraceTime) */
 
 struct ssh_prompt {
-	pthread_mutex_t lock;
-	int tty_fd;		/* guarded by lock */
-	bool forbidden;		/* guarded by lock */
+	pthread_mutex_t lock;	/* held while a question is asked: one at a time */
+	atomic_int tty_fd;
+	atomic_bool forbidden;
 };
 
 /* ---- secrets ---- */
@@ -67,7 +68,8 @@ struct ssh_prompt *ssh_prompt_new(int tty_fd)
 	if (!prompt)
 		return NULL;
 	pthread_mutex_init(&prompt->lock, NULL);
-	prompt->tty_fd = tty_fd;
+	atomic_init(&prompt->tty_fd, tty_fd);
+	atomic_init(&prompt->forbidden, false);
 	return prompt;
 }
 
@@ -81,16 +83,12 @@ void ssh_prompt_free(struct ssh_prompt *prompt)
 
 void ssh_prompt_detach(struct ssh_prompt *prompt)
 {
-	pthread_mutex_lock(&prompt->lock);
-	prompt->tty_fd = -1;
-	pthread_mutex_unlock(&prompt->lock);
+	atomic_store(&prompt->tty_fd, -1);
 }
 
 void ssh_prompt_forbid(struct ssh_prompt *prompt)
 {
-	pthread_mutex_lock(&prompt->lock);
-	prompt->forbidden = true;
-	pthread_mutex_unlock(&prompt->lock);
+	atomic_store(&prompt->forbidden, true);
 }
 
 /* The program to ask with, or NULL. SSH_ASKPASS_REQUIRE: never; prefer and force put it before the terminal. */
@@ -108,12 +106,7 @@ static const char *askpass(bool has_tty)
 
 bool ssh_prompt_can_ask(struct ssh_prompt *prompt)
 {
-	bool can;
-
-	pthread_mutex_lock(&prompt->lock);
-	can = !prompt->forbidden && (prompt->tty_fd >= 0 || askpass(false));
-	pthread_mutex_unlock(&prompt->lock);
-	return can;
+	return !atomic_load(&prompt->forbidden) && (atomic_load(&prompt->tty_fd) >= 0 || askpass(false));
 }
 
 static int ask_program(const char *program, const char *question, const struct ssh_limit *limit, struct ssh_secret **ret_answer)
@@ -228,16 +221,18 @@ int ssh_prompt_ask(struct ssh_prompt *prompt, const char *question, bool echo, s
 	int64_t begun = clock_now();
 	struct ssh_limit patient = { .deadline_ns = begun + PERSON_NS, .cancel_fd = limit->cancel_fd };
 	const char *program;
+	int tty_fd;
 	int error = -ENOTTY;
 
 	pthread_mutex_lock(&prompt->lock);
-	program = askpass(prompt->tty_fd >= 0);
-	if (prompt->forbidden)
+	tty_fd = atomic_load(&prompt->tty_fd);
+	program = askpass(tty_fd >= 0);
+	if (atomic_load(&prompt->forbidden))
 		error = -ENOTTY;
 	else if (program)
 		error = ask_program(program, question, &patient, ret_answer);
-	else if (prompt->tty_fd >= 0)
-		error = ask_tty(prompt->tty_fd, question, echo, &patient, ret_answer);
+	else if (tty_fd >= 0)
+		error = ask_tty(tty_fd, question, echo, &patient, ret_answer);
 	pthread_mutex_unlock(&prompt->lock);
 	if (limit->deadline_ns != INT64_MAX)
 		limit->deadline_ns += clock_now() - begun;

@@ -102,11 +102,12 @@ static int set_word(struct sshconf *conf, const struct setting *setting, const c
 	return 0;
 }
 
+/* Some have a third value that is a kind of yes: PubkeyAuthentication host-bound. */
 static int set_bool(struct sshconf *conf, const struct setting *setting, const char *value)
 {
 	bool *field = (bool *)(void *)((char *)conf + setting->offset);
 
-	*field = !strcmp(value, "yes") || !strcmp(value, "true");
+	*field = strcmp(value, "no") && strcmp(value, "false") && strcmp(value, "off");
 	return 0;
 }
 
