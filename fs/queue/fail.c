@@ -1,0 +1,196 @@
+/*
+ * fail: a unit is set aside: failed/UNIT.G, made exclusively. Its text is the record's line, so that what the logs say can be read from it
+ * when they are gone.
+ */
+#include "queue/inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/pct.h"
+#include "queue/record.h"
+
+static int make_text(struct queue *queue, const struct held *held, const char *values, struct buf *text, struct record *ret_record)
+{
+	*ret_record = (struct record) {
+		.what = RECORD_FAILED, .unit = held->claim.unit, .key = held->has_key ? held->key : held->claim.unit,
+		.generation = held->claim.generation, .attempt = held->attempt, .name = held->name,
+		.values = values && record_values_good(values) ? values : NULL,
+	};
+	ret_record->time = queue_time(queue);
+	return record_format(ret_record, text);
+}
+
+static void create_all(struct queue *queue, struct ending *list, struct buf *texts, size_t count)
+{
+	struct flight flight = FLIGHT_INIT;
+	char path[LAYOUT_PATH];
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (list[i].settled)
+			continue;
+		layout_failed(path, &list[i].held->claim.unit, list[i].held->claim.generation);
+		list[i].op = flight_create(&flight, path, texts[i].data, texts[i].len);
+	}
+	flight_run(&flight, queue->store);
+	for (i = 0; i < count; i++)
+		if (!list[i].settled)
+			list[i].rename_error = flight_error(&flight, list[i].op);
+	flight_release(&flight);
+}
+
+static void make_dir(struct queue *queue)
+{
+	struct flight flight = FLIGHT_INIT;
+
+	flight_mkdir(&flight, LAYOUT_FAILED);
+	flight_run(&flight, queue->store);
+	flight_release(&flight);
+}
+
+/* failed/UNIT.G is there: is the text this mount's? A creation without an answer may have made it, whole or empty. */
+static int look_whose(struct queue *queue, const struct ending *ending, const struct buf *text)
+{
+	struct flight flight = FLIGHT_INIT;
+	struct buf there = BUF_INIT;
+	char path[LAYOUT_PATH];
+	int error;
+
+	layout_failed(path, &ending->held->claim.unit, ending->held->claim.generation);
+	flight_read(&flight, path, 0, RECORD_MAX_LINE, &there);
+	flight_run(&flight, queue->store);
+	error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(&there);
+	if (!error) {
+		bool same = there.len == text->len && memcmp(buf_text(&there), text->data, text->len) == 0;
+		bool unknown = ending->rename_error == STORE_UNKNOWN;
+
+		error = same || (unknown && there.len == 0) ? 0 : -EEXIST;
+	}
+	buf_release(&there);
+	flight_release(&flight);
+	return error;
+}
+
+static void settle_failed(struct queue *queue, struct ending *ending, const struct record *record, int error)
+{
+	struct held *held = ending->held;
+	struct index_clock clock;
+	char path[LAYOUT_PATH];
+
+	pthread_mutex_lock(&queue->lock);
+	queue_clock(queue, &clock);
+	if (!error)
+		logs_add_locked(queue, record);
+	else
+		index_mark(&queue->index, held->unit, held->claim.generation, UNIT_FAILED);
+	sweep_claims_locked(queue, &held->claim);
+	if (held->looked) {
+		layout_staged(path, held->stand.node, &held->claim);
+		sweep_path_locked(queue, path, true);
+	}
+	index_update(&queue->index, held->unit, &clock, record->time);
+	lease_end(queue->lease, &held->stand, 1);
+	held_drop_locked(queue, held);
+	ending->held = NULL;
+	pthread_mutex_unlock(&queue->lock);
+	ending_settle(queue, ending, error);
+}
+
+void fail_claims(struct queue *queue, struct ending *list, size_t count)
+{
+	struct buf *texts = calloc(count, sizeof(*texts));
+	struct record *records = calloc(count, sizeof(*records));
+	size_t i;
+	int tries;
+
+	ending_check(queue, list, count);
+	for (i = 0; i < count; i++) {
+		int error = -ENOMEM;
+
+		if (list[i].settled)
+			continue;
+		if (texts && records)
+			error = make_text(queue, list[i].held, list[i].finish->values, &texts[i], &records[i]);
+		if (error)
+			ending_settle(queue, &list[i], error);
+	}
+	for (tries = 0; tries < 3 && texts && records; tries++) {
+		create_all(queue, list, texts, count);
+		for (i = 0; i < count; i++) {
+			int error = list[i].rename_error;
+
+			if (list[i].settled)
+				continue;
+			if (error == -ENOENT && tries == 0) {
+				make_dir(queue);
+				continue;
+			}
+			if (error == STORE_FAILURE || error == STORE_UNKNOWN || error == -EEXIST)
+				error = look_whose(queue, &list[i], &texts[i]);
+			if (error == -ENOENT && tries < 2 && list[i].rename_error == STORE_UNKNOWN)
+				continue;
+			if (!error || error == -EEXIST)
+				settle_failed(queue, &list[i], &records[i], error);
+			else
+				ending_settle(queue, &list[i], error == -ENOENT ? -EIO : error);
+		}
+	}
+	for (i = 0; i < count; i++) {
+		if (!list[i].settled)
+			ending_settle(queue, &list[i], -EIO);
+		if (texts)
+			buf_release(&texts[i]);
+	}
+	free(texts);
+	free(records);
+}
+
+int fail_exhausted(struct queue *queue, struct held *held, uint32_t attempts)
+{
+	struct buf why = BUF_INIT, values = BUF_INIT, text = BUF_INIT;
+	struct flight flight = FLIGHT_INIT;
+	struct index_clock clock;
+	struct record record;
+	char path[LAYOUT_PATH];
+	int error, tries;
+
+	buf_addf(&why, "%u attempts were lost: their nodes went away, or their jobs took the worker with them", attempts);
+	buf_adds(&values, "why=");
+	pct_encode_value(&values, buf_text(&why), why.len);
+	error = buf_error(&why) ? buf_error(&why) : buf_error(&values);
+	if (!error)
+		error = make_text(queue, held, values.data, &text, &record);
+	layout_failed(path, &held->claim.unit, held->claim.generation);
+	for (tries = 0; !error && tries < 2; tries++) {
+		flight_reset(&flight);
+		flight_create(&flight, path, text.data, text.len);
+		flight_lstat(&flight, path);
+		flight_run(&flight, queue->store);
+		error = flight_error(&flight, 0);
+		if (error != -ENOENT)
+			break;
+		make_dir(queue);
+		error = 0;
+	}
+	/* There already, or made without an answer: both are well, if it is there. */
+	if (error == STORE_FAILURE || error == STORE_UNKNOWN || error == -EEXIST) {
+		flight_reset(&flight);
+		flight_lstat(&flight, path);
+		flight_run(&flight, queue->store);
+		error = flight_error(&flight, 0) ? -EIO : 0;
+	}
+	if (!error) {
+		pthread_mutex_lock(&queue->lock);
+		queue_clock(queue, &clock);
+		record.attempt = attempts;
+		logs_add_locked(queue, &record);
+		sweep_claims_locked(queue, &held->claim);
+		pthread_mutex_unlock(&queue->lock);
+	}
+	buf_release(&why);
+	buf_release(&values);
+	buf_release(&text);
+	flight_release(&flight);
+	return error;
+}

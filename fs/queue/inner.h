@@ -1,0 +1,271 @@
+/*
+ * inner: struct queue, as the files of the engine see it. Not for others: they have queue.h.
+ *
+ * Lock order: queue->lock, then the lease's (inside lease.c). queue->lock is held for moments, never across a store call: a step reads what
+ * it needs under the lock, marks its units UNIT_BUSY (or its held claims `busy`), asks the disk, and takes the lock again to say
+ * what came of it. Whoever finds a unit busy waits on `changed` or leaves it alone.
+ */
+#ifndef CLAIMFS_QUEUE_INNER_H
+#define CLAIMFS_QUEUE_INNER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "queue/flight.h"
+#include "queue/index.h"
+#include "queue/lease.h"
+#include "queue/queue.h"
+#include "queue/record.h"
+
+/* A claim of this mount, or (not yet `claimed`) one under way, which keeps others from the same name and output. */
+struct held {
+	struct list link;		/* queue->held */
+	char *name;
+	char *output;			/* relative to the queue */
+	char *stage;			/* below stage/ */
+	uint32_t unit;
+	struct layout_claim claim;
+	struct lease_stand stand;	/* its lapses are those it was claimed or last verified under */
+	struct hash128 key;
+	bool has_key;
+	bool claimed;
+	bool busy;			/* an end of it is under way */
+	bool looked;			/* its place in stage/ was asked for: something may be staged */
+	bool unanswered;		/* a LINK of its marker was sent and never answered */
+	uint32_t attempt;
+	uint64_t size;			/* of the input at the claim */
+	int64_t mtime;
+	int64_t since;			/* the server's seconds */
+	struct ctl *owner;		/* NULL: the mount */
+};
+
+/* A claim to be given back, or to be looked for: kept until the disk has acknowledged it (queue.md, "Release" and "Heal"). */
+enum debt_kind {
+	DEBT_FREE,			/* rename NODE.free over it */
+	DEBT_LOST,
+	DEBT_HEAL,			/* a LINK without an answer: should it appear, free it */
+};
+
+struct debt {
+	struct list link;
+	enum debt_kind kind;
+	struct layout_claim claim;
+	struct lease_stand stand;
+	bool sent;			/* tried before: read the owner first */
+};
+
+/* What anybody may remove: queue.md, "Sweep". */
+struct dirt {
+	struct list link;
+	char path[LAYOUT_PATH];
+	bool tree;			/* may be a directory with things in it */
+};
+
+struct node_facts {			/* what is known of a node, for progress and tickets */
+	char name[LAYOUT_MAX_NODE + 1];
+	uint64_t done, failed, lost;
+	int64_t last_record;		/* the server's seconds */
+};
+
+struct log_state {			/* another node's log, or this mount's own ones */
+	uint32_t node;			/* index into nodes + 1 */
+	uint64_t listed;		/* size in the last listing */
+	uint64_t consumed;		/* whole lines taken in */
+	bool skipping;			/* in the middle of a line that is too long */
+	bool own;
+};
+
+#define CONTENT_MAP_KEY (sizeof(struct hash128) + sizeof(uint32_t))	/* KEY.G as a key of maps */
+#define RATE_SLOTS 64			/* seconds of recent completions */
+
+struct queue {
+	struct store *store;
+	struct qconf conf;
+	struct queue_options options;
+	char *host;
+	struct lease *lease;
+
+	pthread_mutex_t lock;		/* guards all below */
+	pthread_cond_t changed;		/* states, busy flags, the view's age, wake-ups */
+	pthread_cond_t work;		/* for the keeper */
+	struct index index;
+
+	/* the view */
+	bool refreshing;
+	int64_t viewed_ns;		/* begin of the last good refresh; INT64_MIN: none yet */
+	uint64_t refreshes;		/* ended, good or not */
+	int refresh_error;		/* of the last one */
+	int64_t used_ns;		/* when somebody last looked or took */
+	int64_t relist_ns;		/* key = stat, content: list all inputs again then */
+	int64_t failed_mtime, redo_mtime;	/* of the directories at their last clean listing; INT64_MIN */
+	int64_t failed_since_ns[2], redo_since_ns[2];	/* since when an mtime was seen, and which */
+	int64_t probed_ns;		/* when the server was last asked for its time without an identity */
+	bool probe_failed;
+	struct log_state *logs;		/* log id is index + 1 */
+	uint32_t log_count;
+	struct map log_by_node;		/* NODE → index + 1 */
+	struct node_facts *nodes;
+	uint32_t node_count;
+	struct map node_by_name;	/* NODE → index + 1 */
+	struct map keys;		/* key = content: KEY.G → unit + 1 that is done under it */
+
+	/* taking */
+	uint32_t *order;		/* todo units by hash: the common order */
+	uint32_t order_count;
+	uint32_t order_at;
+	uint32_t order_left;
+	uint64_t random;
+	uint64_t wakes;
+
+	/* claims of this mount */
+	struct list held;
+	struct map held_by_name;
+	struct map held_by_stage;
+	struct map stage_dirs;		/* directories above outputs → how many (as a pointer) */
+	struct map committing;		/* KEY.G of commits under way */
+	struct map answered;		/* KEY.G this mount answered ok, for key = content */
+	struct map made_dirs;		/* output directories known to be there */
+
+	/* own log */
+	struct buf log_text;		/* records not written yet */
+	struct buf log_sending;		/* being written */
+	bool log_busy;
+	bool log_unsure;		/* the last append may stand there in part */
+	uint64_t log_size;
+	uint64_t log_sent_at;
+	struct store_file *log_file;
+	char log_node[LAYOUT_MAX_NODE + 1];
+	uint32_t log_index;		/* in logs + 1 */
+
+	/* the keeper */
+	pthread_t keeper;
+	bool keeper_running;
+	bool stopping;
+	struct list debts;
+	struct list dirt;
+	bool paying;
+	int64_t debts_ns;		/* when to try them next */
+	int64_t flush_ns;		/* when to write the log and to sweep next, after a failure */
+	int64_t watched_ns;		/* when claims/ was last listed */
+	int64_t sweep_ns;		/* when to look for nodes long gone next */
+	uint32_t marker_dir;		/* the next of done/00 … ff to check; 256: all were */
+
+	/* progress */
+	struct { int64_t second; uint32_t done; } rate[RATE_SLOTS];
+	int64_t first_done, last_done;
+	double wall_s, user_s, sys_s, in_bytes, out_bytes;
+	bool has_spent;
+	double take_s, commit_s;
+};
+
+/* queue.c */
+void queue_clock(struct queue *queue, struct index_clock *ret_clock);
+int64_t queue_time(struct queue *queue);	/* the server's seconds as well as is known */
+void queue_changed_locked(struct queue *queue);
+
+/* refresh.c */
+int queue_refresh(struct queue *queue, int64_t max_age_ns);	/* a view at most that old; 0 or -errno */
+void queue_watch(struct queue *queue);				/* lists claims/ only */
+bool refresh_is_clean(const struct index_clock *clock, int64_t mtime, int64_t since_ns);
+
+/* scan.c */
+int scan_inputs(struct queue *queue);
+
+/* logs.c */
+int logs_refresh(struct queue *queue);
+/* Puts a record of this mount into its log and its own index (queue->lock held). The write follows at once, on the keeper. */
+void logs_add_locked(struct queue *queue, const struct record *record);
+int logs_flush(struct queue *queue);
+/* The line of a done or failed unit: 0 and `text`, which is decoded in place and which *ret_record points into. */
+int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record *ret_record, char ret_node[LAYOUT_MAX_NODE + 1]);
+uint32_t nodes_get_locked(struct queue *queue, const char *name);	/* index + 1; 0: out of memory */
+/* Builds a ticket's size from a record, for the unit it is of. */
+uint32_t ticket_size_of_record(struct queue *queue, uint32_t unit, const struct record *record, const char *node);
+
+/* held.c */
+int held_new(struct queue *queue, uint32_t unit, const char *name, struct ctl *owner, struct held **ret_held);
+void held_free(struct held *held);
+int held_add_locked(struct queue *queue, struct held *held);		/* 0; -EBUSY its output is another's; -ENOMEM */
+void held_drop_locked(struct queue *queue, struct held *held);		/* off all lists, and frees it */
+struct held *held_find_locked(struct queue *queue, const char *name);	/* claimed ones only */
+bool held_is_sure(struct queue *queue, const struct held *held);	/* needs no verifying */
+
+/* verify.c */
+struct verify {
+	struct held *held;
+	int error;			/* 0 still ours; -ESTALE gone; else the disk could not be asked */
+};
+void verify_claims(struct queue *queue, struct verify *list, size_t count);
+
+/* claim.c */
+struct attempt {			/* one unit that is to be claimed */
+	uint32_t unit;			/* UNIT_BUSY; the call ends that */
+	struct index_chance chance;
+	int error;			/* 0 claimed: `held`; -EBUSY; -ENOENT done, failed, gone; -errno */
+	struct held *held;
+	bool settled;			/* `error` says how it ended */
+	bool again;			/* the disk's limit of links was met: once more from another file */
+	uint64_t full;			/* what lease_full() said then */
+	bool doubtful;			/* verify before believing */
+	bool found_done;		/* the marker was there: whose it is belongs into the log */
+	size_t link, marker, failed, redo, stale, input;	/* in the flight */
+};
+/* May the unit be claimed now? Then it is UNIT_BUSY and `ret_attempt` filled in. */
+bool claim_ready_locked(struct queue *queue, uint32_t unit, struct attempt *ret_attempt);
+void claim_units(struct queue *queue, struct attempt *list, size_t count, struct ctl *owner);
+
+/* release.c */
+void debt_add_locked(struct queue *queue, enum debt_kind kind, const struct layout_claim *claim, const struct lease_stand *stand);
+void debts_pay(struct queue *queue);	/* what is not acknowledged stays for the next time */
+/* Ends a held claim (DEBT_FREE, DEBT_LOST): the debt, what was staged, the held itself. */
+void release_held_locked(struct queue *queue, struct held *held, enum debt_kind kind);
+
+/* commit.c */
+struct ending {				/* a held claim that is being ended */
+	struct queue_finish *finish;
+	struct held *held;		/* busy; NULL once it was dropped */
+	bool settled;			/* finish->error says how */
+	size_t op;			/* in the flight under way */
+	struct hash128 key;		/* of what was done, for after `held` */
+	char map_key[CONTENT_MAP_KEY];
+	size_t op_end;
+	bool staged;			/* something is staged and not yet published */
+	bool dir;			/* it is a directory */
+	int rename_error;
+};
+void commit_claims(struct queue *queue, struct ending *list, size_t count);
+/* What must be so before an end: still this mount's claim (verified where there is doubt). Others are settled with their error. */
+void ending_check(struct queue *queue, struct ending *list, size_t count);
+void ending_settle(struct queue *queue, struct ending *ending, int error);
+
+/* publish.c */
+void publish_outputs(struct queue *queue, struct ending *list, size_t count);
+int publish_link_output(struct queue *queue, const char *from, struct held *to);	/* a content duplicate's; 1 done, 0 can't be linked */
+
+/* fail.c */
+void fail_claims(struct queue *queue, struct ending *list, size_t count);
+int fail_exhausted(struct queue *queue, struct held *held, uint32_t attempts);	/* 0 or -errno */
+
+/* content.c */
+int content_key(struct queue *queue, struct held *held);
+/* KEY.G is done already: gives the unit the first one's output and logs it. 1: so it was; 0: it must be worked on; -errno. */
+int content_duplicate(struct queue *queue, struct held *held);
+void content_map_key(const struct hash128 *key, uint32_t generation, char ret_key[CONTENT_MAP_KEY]);
+
+/* sweep.c */
+void sweep_claims_locked(struct queue *queue, const struct layout_claim *highest);	/* 1 … number, of its generation */
+void sweep_path_locked(struct queue *queue, const char *path, bool tree);
+void sweep_run(struct queue *queue);
+void sweep_nodes(struct queue *queue);
+int sweep_tree(struct queue *queue, const char *path);
+
+/* keeper.c */
+int keeper_start(struct queue *queue);
+void keeper_stop(struct queue *queue);
+void keeper_wake_locked(struct queue *queue);
+
+#endif

@@ -1,0 +1,196 @@
+/*
+ * keeper: the one thread of a queue besides its heartbeats. It writes the log, pays debts, sweeps, and looks at claims/ now and then while
+ * others' live claims are known and somebody uses the queue: a claim is stale only after it was watched for a while.
+ */
+#include "queue/inner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "queue/owner.h"
+
+#define USED_NS (300 * NS_PER_S)	/* watch for so long after the last use */
+#define SWEEP_LEASES 10			/* look for nodes long gone this often */
+
+void keeper_wake_locked(struct queue *queue)
+{
+	pthread_cond_signal(&queue->work);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static bool in_use(const struct queue *queue, int64_t now)
+{
+	return queue->viewed_ns != INT64_MIN && now - queue->used_ns < USED_NS;
+}
+
+/* When the next claims listing is due; INT64_MAX: nobody needs one. */
+static int64_t watch_due(const struct queue *queue, int64_t now)
+{
+	if (!in_use(queue, now) || queue->index.counts[QUEUE_CLAIMS] == 0)
+		return INT64_MAX;
+	return queue->watched_ns + queue->conf.lease_ns / 4;
+}
+
+static bool log_waits(const struct queue *queue)
+{
+	return (queue->log_text.len || queue->log_sending.len) && queue->log_index;
+}
+
+static int64_t due_locked(struct queue *queue, int64_t now)
+{
+	int64_t due = watch_due(queue, now);
+
+	if (log_waits(queue))
+		due = earlier(due, queue->flush_ns);
+	if (!list_empty(&queue->debts))
+		due = earlier(due, queue->debts_ns);
+	if (!list_empty(&queue->dirt))
+		due = earlier(due, queue->flush_ns);
+	if (in_use(queue, now) && queue->marker_dir < 256)
+		due = earlier(due, now);
+	if (in_use(queue, now) && queue->log_index)
+		due = earlier(due, queue->sweep_ns);
+	return due;
+}
+
+/* ---- markers without a record: one directory of done/ at a time ---- */
+
+struct markers {
+	struct queue *queue;
+	struct index_clock clock;
+	char dir[3];
+};
+
+static bool take_marker(void *arg, const struct store_name *name)
+{
+	struct markers *markers = arg;
+	struct queue *queue = markers->queue;
+	struct hash128 hash;
+	uint32_t generation, unit;
+
+	if (layout_parse_marker(name->name, name->len, &hash, &generation) < 0 || strncmp(name->name, markers->dir, 2) != 0)
+		return !store_cancelled(queue->store);
+	pthread_mutex_lock(&queue->lock);
+	unit = units_find(&queue->index.units, &hash);
+	if (unit != UNITS_NONE && index_mark(&queue->index, unit, generation, UNIT_DONE))
+		index_update(&queue->index, unit, &markers->clock, 0);
+	pthread_mutex_unlock(&queue->lock);
+	return !store_cancelled(queue->store);
+}
+
+static void check_markers(struct queue *queue)
+{
+	struct markers markers = { .queue = queue };
+	char path[LAYOUT_PATH];
+	int error = 0;
+
+	/* A content's key is no unit's: only records tell whose it is. */
+	if (queue->conf.key != QCONF_KEY_CONTENT) {
+		snprintf(markers.dir, sizeof(markers.dir), "%02x", queue->marker_dir & 0xff);
+		snprintf(path, sizeof(path), "%s/%s", LAYOUT_DONE, markers.dir);
+		pthread_mutex_lock(&queue->lock);
+		queue_clock(queue, &markers.clock);
+		pthread_mutex_unlock(&queue->lock);
+		error = store_list(queue->store, path, take_marker, &markers);
+	}
+	pthread_mutex_lock(&queue->lock);
+	/* It is only a check: the next claim finds a marker by itself. */
+	queue->marker_dir = error && error != -ENOENT ? 256 : queue->marker_dir + 1;
+	queue_changed_locked(queue);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+/* ---- the thread ---- */
+
+struct jobs {
+	bool flush, sweep, pay, watch, markers, nodes;
+};
+
+static struct jobs jobs_locked(const struct queue *queue, int64_t now)
+{
+	return (struct jobs) {
+		.flush = log_waits(queue) && queue->flush_ns <= now,
+		.sweep = !list_empty(&queue->dirt) && queue->flush_ns <= now,
+		.pay = !list_empty(&queue->debts) && queue->debts_ns <= now,
+		.watch = watch_due(queue, now) <= now,
+		.markers = in_use(queue, now) && queue->marker_dir < 256,
+		.nodes = in_use(queue, now) && queue->log_index && queue->sweep_ns <= now,
+	};
+}
+
+static void keep(struct queue *queue, const struct jobs *jobs)
+{
+	int error = 0;
+
+	if (jobs->flush)
+		error = logs_flush(queue);
+	if (jobs->sweep && !error)
+		sweep_run(queue);
+	if (jobs->pay)
+		debts_pay(queue);
+	if (jobs->watch)
+		queue_watch(queue);
+	if (jobs->markers)
+		check_markers(queue);
+	if (jobs->nodes)
+		sweep_nodes(queue);
+	pthread_mutex_lock(&queue->lock);
+	/* What can't be done now is tried again soon, not at once. */
+	queue->flush_ns = error ? clock_now() + NS_PER_S : 0;
+	if (jobs->pay && !list_empty(&queue->debts))
+		queue->debts_ns = clock_now() + queue->conf.lease_ns / 12;
+	if (jobs->watch)
+		queue->watched_ns = clock_now();
+	if (jobs->nodes)
+		queue->sweep_ns = clock_now() + SWEEP_LEASES * queue->conf.lease_ns;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+static void *keeper_thread(void *arg)
+{
+	struct queue *queue = arg;
+	struct jobs jobs;
+	int64_t now, due;
+
+	pthread_mutex_lock(&queue->lock);
+	while (!queue->stopping) {
+		now = clock_now();
+		due = due_locked(queue, now);
+		if (due > now) {
+			clock_cond_wait(&queue->work, &queue->lock, due);
+			continue;
+		}
+		jobs = jobs_locked(queue, now);
+		pthread_mutex_unlock(&queue->lock);
+		keep(queue, &jobs);
+		pthread_mutex_lock(&queue->lock);
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return NULL;
+}
+
+int keeper_start(struct queue *queue)
+{
+	int error = pthread_create(&queue->keeper, NULL, keeper_thread, queue);
+
+	queue->keeper_running = !error;
+	return -error;
+}
+
+void keeper_stop(struct queue *queue)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->stopping = true;
+	pthread_cond_broadcast(&queue->work);
+	pthread_cond_broadcast(&queue->changed);
+	pthread_mutex_unlock(&queue->lock);
+	if (queue->keeper_running)
+		pthread_join(queue->keeper, NULL);
+	queue->keeper_running = false;
+}

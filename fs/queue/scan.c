@@ -1,0 +1,235 @@
+/*
+ * scan: the listing of the inputs. Every directory is looked at in each refresh (one flight of LSTATs), and listed again when its mtime
+ * changed, when the last listing may have missed a change within the same second, or when something in it settles.
+ */
+#include "queue/inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define LOOKS 1024			/* LSTATs a flight */
+#define RELIST_NS (60 * NS_PER_S)	/* a changed input shows in no directory's mtime: list all again this often, when UNIT holds it */
+
+struct scan {
+	struct queue *queue;
+	uint32_t *dirs;			/* to be listed */
+	uint32_t count;
+	uint32_t cap;
+	struct index_clock clock;
+	struct index_dir *dir;		/* being listed */
+	int error;
+};
+
+static int add_dir(struct scan *scan, uint32_t dir)
+{
+	uint32_t cap = scan->cap ? scan->cap * 2 : 64, *dirs;
+
+	if (scan->count == scan->cap) {
+		dirs = realloc(scan->dirs, cap * sizeof(*dirs));
+		if (!dirs)
+			return -ENOMEM;
+		scan->dirs = dirs;
+		scan->cap = cap;
+	}
+	scan->dirs[scan->count++] = dir;
+	return 0;
+}
+
+/* "/." for the input directory itself: it may be a symbolic link. */
+static int dir_path(struct queue *queue, const struct index_dir *dir, struct buf *path)
+{
+	buf_reset(path);
+	index_input(&queue->index, dir->path, path);
+	if (!dir->path[0])
+		buf_adds(path, "/.");
+	return buf_error(path);
+}
+
+static bool must_list(const struct index_dir *dir, int64_t mtime, const struct index_clock *clock)
+{
+	return dir->mtime != mtime || dir->dirty || dir->settle_ns <= clock->now_ns;
+}
+
+static void look_at(struct scan *scan, struct index_dir *dir, const struct store_op *op)
+{
+	struct queue *queue = scan->queue;
+
+	if (op->error == -ENOENT && dir->path[0]) {
+		index_dir_gone(&queue->index, dir, queue_time(queue));
+	} else if (op->error) {
+		scan->error = op->error;
+	} else if (!S_ISDIR(op->attrs.mode)) {
+		if (dir->path[0])
+			index_dir_gone(&queue->index, dir, queue_time(queue));
+		else
+			scan->error = -ENOTDIR;
+	} else if (must_list(dir, op->attrs.mtime, &scan->clock)) {
+		if (dir->mtime != op->attrs.mtime)
+			dir->mtime_since_ns = scan->clock.now_ns;
+		dir->mtime = op->attrs.mtime;
+		dir->dirty = true;
+		scan->error = add_dir(scan, dir->index);
+	}
+}
+
+/* One flight: the directories from `begin` on. */
+static uint32_t look_from(struct scan *scan, uint32_t begin)
+{
+	struct queue *queue = scan->queue;
+	struct flight flight = FLIGHT_INIT;
+	struct buf path = BUF_INIT;
+	uint32_t at, looked[LOOKS];
+	size_t i;
+
+	pthread_mutex_lock(&queue->lock);
+	for (at = begin; at < queue->index.dir_count && flight.count < LOOKS; at++) {
+		if (queue->index.dirs[at]->gone)
+			continue;
+		scan->error = dir_path(queue, queue->index.dirs[at], &path);
+		if (scan->error)
+			break;
+		looked[flight.count] = at;
+		flight_lstat(&flight, path.data);
+	}
+	pthread_mutex_unlock(&queue->lock);
+	flight_run(&flight, queue->store);
+	scan->error = scan->error ? scan->error : flight.error;
+	pthread_mutex_lock(&queue->lock);
+	for (i = 0; i < flight.count && !scan->error; i++)
+		look_at(scan, queue->index.dirs[looked[i]], flight_op(&flight, i));
+	pthread_mutex_unlock(&queue->lock);
+	flight_release(&flight);
+	buf_release(&path);
+	return at;
+}
+
+/* Younger than `settle` by the server's clock. An mtime in the future was set by somebody, after the upload. */
+static bool settled(struct scan *scan, int64_t mtime, int64_t *ret_settle_ns)
+{
+	const struct index_clock *clock = &scan->clock;
+	int64_t ready = mtime * NS_PER_S + scan->queue->conf.settle_ns;
+
+	if (clock->server_ns == INT64_MIN || clock->server_ns >= ready || mtime * NS_PER_S > clock->server_max_ns + NS_PER_S)
+		return true;
+	*ret_settle_ns = clock->now_ns + (ready - clock->server_ns);
+	return false;
+}
+
+static int take_file(struct scan *scan, const struct store_name *name)
+{
+	struct index_file file = { .name = name->name, .size = name->attrs.size, .mtime = name->attrs.mtime };
+	struct queue *queue = scan->queue;
+	int error;
+
+	file.settled = settled(scan, file.mtime, &file.settle_ns);
+	pthread_mutex_lock(&queue->lock);
+	error = index_dir_file(&queue->index, scan->dir, &file, &scan->clock);
+	pthread_mutex_unlock(&queue->lock);
+	return error;
+}
+
+static int take_dir(struct scan *scan, const struct store_name *name)
+{
+	struct queue *queue = scan->queue;
+	struct index_dir *dir;
+	int error = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	dir = index_dir_sub(&queue->index, scan->dir, name->name);
+	if (!dir)
+		error = -ENOMEM;
+	else if (dir->mtime == INT64_MIN && !dir->dirty) {
+		dir->mtime = name->attrs.mtime;
+		dir->dirty = true;
+		dir->mtime_since_ns = scan->clock.now_ns;
+		error = add_dir(scan, dir->index);
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return error;
+}
+
+static bool take_entry(void *arg, const struct store_name *name)
+{
+	static long long last;
+	struct scan *scan = arg;
+	char path[RECORD_MAX_NAME + 1];
+	int len;
+
+	if (qconf_skips(name->name) || !(S_ISREG(name->attrs.mode) || S_ISDIR(name->attrs.mode)))
+		return true;
+	len = snprintf(path, sizeof(path), "%s%s%s", scan->dir->path, scan->dir->path[0] ? "/" : "", name->name);
+	if (len < 0 || (size_t)len >= sizeof(path) || !record_name_good(path)) {
+		if (log_allowed(&last))
+			log_warn("queue: input %.80s…: the name is too long or not a good one, so it is left out", path);
+		return true;
+	}
+	scan->error = S_ISDIR(name->attrs.mode) ? take_dir(scan, name) : take_file(scan, name);
+	return scan->error == 0;
+}
+
+static int list_dir(struct scan *scan, struct index_dir *dir)
+{
+	struct queue *queue = scan->queue;
+	struct buf path = BUF_INIT;
+	int error;
+
+	pthread_mutex_lock(&queue->lock);
+	error = dir_path(queue, dir, &path);
+	queue_clock(queue, &scan->clock);
+	scan->dir = dir;
+	dir->listed_ns = scan->clock.now_ns;
+	index_dir_begin(&queue->index, dir);
+	pthread_mutex_unlock(&queue->lock);
+	if (!error)
+		error = store_list(queue->store, path.data, take_entry, scan);
+	buf_release(&path);
+	pthread_mutex_lock(&queue->lock);
+	if (!error && !scan->error) {
+		index_dir_end(&queue->index, dir, queue_time(queue));
+		dir->dirty = !refresh_is_clean(&scan->clock, dir->mtime, dir->mtime_since_ns);
+	} else if (error == -ENOENT && dir->path[0]) {
+		index_dir_gone(&queue->index, dir, queue_time(queue));
+		error = 0;
+	}
+	queue_changed_locked(queue);
+	pthread_mutex_unlock(&queue->lock);
+	return error ? error : scan->error;
+}
+
+static void list_all_again(struct scan *scan)
+{
+	struct queue *queue = scan->queue;
+	uint32_t i;
+
+	if (queue->conf.key == QCONF_KEY_NAME || scan->clock.now_ns < queue->relist_ns)
+		return;
+	queue->relist_ns = scan->clock.now_ns + RELIST_NS;
+	for (i = 0; i < queue->index.dir_count; i++)
+		queue->index.dirs[i]->dirty = true;
+}
+
+int scan_inputs(struct queue *queue)
+{
+	struct scan scan = { .queue = queue };
+	uint32_t at = 0, i;
+	int error;
+
+	pthread_mutex_lock(&queue->lock);
+	queue_clock(queue, &scan.clock);
+	list_all_again(&scan);
+	pthread_mutex_unlock(&queue->lock);
+	do
+		at = look_from(&scan, at);
+	while (!scan.error && at < queue->index.dir_count);
+	/* New sub-directories join at the end while this goes on. */
+	for (i = 0; i < scan.count && !scan.error; i++)
+		scan.error = list_dir(&scan, queue->index.dirs[scan.dirs[i]]);
+	error = scan.error;
+	free(scan.dirs);
+	return error;
+}
