@@ -15,6 +15,7 @@
  *   not sent yet                        sent on the new connection
  *   sent, unanswered, idempotent        sent again: lstat stat readlink list statvfs realpath read write fstat setstat fsetstat
  *                                       fsync, open without EXCL (with TRUNC until it was answered, a reopening never)
+ *                                       (a write to a file opened with APPEND is not: it would be there twice)
  *   sent, unanswered, anything else     completed with SFTP_UNKNOWN: it may have happened, and an old server process may still do it.
  *                                       The caller looks before it asks again.
  *   waited longer than the time-out     -ETIMEDOUT (also: it may have happened). Behind others that are being answered (megabytes

@@ -132,6 +132,7 @@ int sftp_write(struct sftp_file *file, uint64_t offset, const void *data, size_t
 		request->offset = offset;
 		request->len = len;
 		request->payload = data;
+		request->once = file->flags & SFTP_OPEN_APPEND;		/* it would be there twice */
 	}
 	return submit(file, request);
 }

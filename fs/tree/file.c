@@ -96,7 +96,7 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 		real_saw_locked(real, attrs);
 		keep = is_cached_locked(real, attrs);
 		if (!keep && !of->writable && writebehind_idle(&real->wb))
-			readahead_open(&of->ra, attrs->size, &fetch);
+			readahead_open(&of->ra, (attrs->size + FILE_PAGE - 1) / FILE_PAGE * FILE_PAGE, &fetch);
 		open_file_ahead_locked(of);
 	}
 	pthread_mutex_unlock(&real->lock);

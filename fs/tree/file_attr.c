@@ -16,12 +16,16 @@
 bool file_overlay(struct tree *tree, struct node *node, struct stat *st)
 {
 	struct real *real = real_of(tree, node);
+	struct sftp_attrs attrs = { .flags = SFTP_ATTR_SIZE | SFTP_ATTR_TIMES };
 	uint64_t size = (uint64_t)st->st_size;
 	bool dirty;
 
 	if (!real || !S_ISREG(st->st_mode))
 		return false;
+	attrs.size = size;
+	attrs.mtime = (uint32_t)st->st_mtime;
 	pthread_mutex_lock(&real->lock);
+	real_saw_locked(real, &attrs);
 	dirty = real_overlay_locked(real, &size);
 	pthread_mutex_unlock(&real->lock);
 	st->st_size = (off_t)size;
@@ -42,9 +46,6 @@ static bool as_stat(struct open_file *of, const struct sftp_attrs *attrs, struct
 	struct tree *tree = of->handle.tree;
 
 	files_saw_time(tree->files, attrs);
-	pthread_mutex_lock(&of->real->lock);
-	real_saw_locked(of->real, attrs);
-	pthread_mutex_unlock(&of->real->lock);
 	tree_stat(tree, attrs, of->handle.node->ino, ret_st);
 	return file_overlay(tree, of->handle.node, ret_st);
 }

@@ -238,19 +238,31 @@ static size_t allowance(const struct open_file *of)
 	return ahead < files->max_ahead && files->max_ahead - ahead > least ? files->max_ahead - ahead : least;
 }
 
+/* Up to the end of the page the file ends in: the kernel asks for whole pages. With writes queued it is the server that knows. */
+static uint64_t known_end(const struct open_file *of)
+{
+	if (!writebehind_idle(&of->real->wb) || of->size > INT64_MAX)
+		return READAHEAD_UNKNOWN;
+	return (of->size + FILE_PAGE - 1) / FILE_PAGE * FILE_PAGE;
+}
+
 static int plan_locked(struct read *read, struct list *fetch)
 {
 	struct open_file *of = read->of;
 	struct real *real = of->real;
-	uint64_t size = writebehind_idle(&real->wb) ? of->size : READAHEAD_UNKNOWN;
-	int count = readahead_max_pieces(&of->ra, read->offset, read->len);
+	uint64_t end = known_end(of);
+	int count;
 
+	/* No request only to hear that the file ends there. A reader that is at the end asks again from there. */
+	if (read->offset < end && end - read->offset < read->len)
+		read->len = (size_t)(end - read->offset);
+	count = readahead_max_pieces(&of->ra, read->offset, read->len);
 	read->floor = writebehind_size(&real->wb, 0);
 	free(read->pieces);
 	read->pieces = calloc((size_t)count, sizeof(*read->pieces));
 	if (!read->pieces)
 		return -ENOMEM;
-	count = readahead_plan(&of->ra, read->offset, read->len, size, allowance(of), read->pieces, fetch);
+	count = readahead_plan(&of->ra, read->offset, read->len, end, allowance(of), read->pieces, fetch);
 	open_file_ahead_locked(of);
 	if (count < 0)
 		return count;

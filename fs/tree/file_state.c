@@ -238,6 +238,7 @@ void real_drop_locked(struct real *real, uint64_t offset, uint64_t len)
 
 void real_saw_locked(struct real *real, const struct sftp_attrs *attrs)
 {
+	uint64_t size = attrs->size;
 	struct list *link;
 
 	if (!(attrs->flags & SFTP_ATTR_SIZE) || !(attrs->flags & SFTP_ATTR_TIMES))
@@ -247,8 +248,9 @@ void real_saw_locked(struct real *real, const struct sftp_attrs *attrs)
 	real->seen = true;
 	real->seen_size = attrs->size;
 	real->seen_mtime = attrs->mtime;
+	real_overlay_locked(real, &size);
 	list_for_each(link, &real->opens)
-		list_entry(link, struct open_file, link)->size = attrs->size;
+		list_entry(link, struct open_file, link)->size = size;
 }
 
 bool real_overlay_locked(struct real *real, uint64_t *size)

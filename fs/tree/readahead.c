@@ -83,7 +83,7 @@ static uint64_t distance(uint64_t a, uint64_t b)
 
 static uint64_t near_enough(const struct readahead *ra)
 {
-	return ra->longest * 2 > READAHEAD_NEAR ? ra->longest * 2 : READAHEAD_NEAR;
+	return ra->longest * 4 > READAHEAD_NEAR ? ra->longest * 4 : READAHEAD_NEAR;
 }
 
 static void note_read(struct readahead *ra, uint64_t offset, size_t len)
@@ -213,6 +213,22 @@ static void go_ahead(struct readahead *ra, uint64_t size, size_t allowance, stru
 	}
 }
 
+/* A reader that went elsewhere leaves blocks behind. They may be of use when it comes back, but not without end. */
+static void trim(struct readahead *ra)
+{
+	uint64_t near = near_enough(ra), end = ra->next + ra->window + near;
+	struct list *link, *next;
+
+	if (ra->bytes <= ra->max)
+		return;
+	list_for_each_safe(link, next, &ra->blocks) {
+		struct readahead_block *block = block_of(link);
+
+		if (block->ready && (block->offset > end || block->offset + block->len + near < ra->next))
+			unlist(ra, block);
+	}
+}
+
 int readahead_plan(struct readahead *ra, uint64_t offset, size_t len, uint64_t size, size_t allowance,
 		   struct readahead_piece *pieces, struct list *fetch)
 {
@@ -224,6 +240,7 @@ int readahead_plan(struct readahead *ra, uint64_t offset, size_t len, uint64_t s
 		return count;
 	if (ra->window && !readahead_ready(pieces, count))
 		widen(ra);
+	trim(ra);
 	go_ahead(ra, size, allowance, fetch);
 	return count;
 }
