@@ -467,6 +467,29 @@ static int make_copy_buffer(struct slot *slot)
 	return slot->bytes ? make_chunks(slot, slot->bytes, len, 0, len) : -ENOMEM;
 }
 
+/* A server that can't copy these, though it has the extension: through here then. */
+static void copied(struct slot *slot)
+{
+	if (slot->error != -EOPNOTSUPP) {
+		copy_end(slot);
+		return;
+	}
+	slot->error = make_copy_buffer(slot);
+	copy_read(slot);
+}
+
+static void copy_sized(struct slot *slot)
+{
+	if (slot->error || slot->attrs.size == 0) {
+		copy_end(slot);
+		return;
+	}
+	step_begin(slot, copied);
+	step_expect(slot);
+	step_sent(slot, sftp_copy(slot->file, 0, slot->attrs.size, slot->file2, 0, on_done, slot));
+	step_answer(slot, 0);
+}
+
 static void copy_opened(struct slot *slot)
 {
 	if (slot->error) {
@@ -478,9 +501,9 @@ static void copy_opened(struct slot *slot)
 		copy_read(slot);
 		return;
 	}
-	step_begin(slot, copy_end);
+	step_begin(slot, copy_sized);
 	step_expect(slot);
-	step_sent(slot, sftp_copy(slot->file, 0, 0, slot->file2, 0, on_done, slot));	/* length 0: to the end of the file */
+	step_sent(slot, sftp_fstat(slot->file, on_attrs, slot));
 	step_answer(slot, 0);
 }
 

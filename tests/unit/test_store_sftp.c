@@ -1,0 +1,348 @@
+/* The queue's disk over SFTP, against a peer over a directory that cuts, drops and refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "tests/fake/rig.h"
+#include "tree/store_sftp.h"
+
+static struct rig rig;
+static struct store *store;
+
+static void connect_plain(bool plain)
+{
+	char path[512];
+
+	rig_init(&rig);
+	rig_path(&rig, "q", path, sizeof(path));
+	assert_int_equal(mkdir(path, 0755), 0);
+	peer_plain(rig.peer, plain);
+	rig_connect(&rig, 2, 10000, 0);
+	assert_int_equal(store_sftp_new(rig.sftp, "/q", &store), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	connect_plain(false);
+	return 0;
+}
+
+static int setup_plain(void **state)
+{
+	(void)state;
+	connect_plain(true);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	store_sftp_free(store);
+	rig_release(&rig);
+	return 0;
+}
+
+static struct store_op run_one(struct store_op op)
+{
+	store_run(store, &op, 1);
+	return op;
+}
+
+static int create(const char *path, const char *text)
+{
+	return run_one((struct store_op){ .kind = STORE_CREATE, .path = path, .input = text, .input_len = strlen(text) }).error;
+}
+
+static int look(const char *path)
+{
+	return run_one((struct store_op){ .kind = STORE_LSTAT, .path = path }).error;
+}
+
+static void assert_text(const char *path, const char *text)
+{
+	struct buf data = BUF_INIT;
+	struct store_op op = run_one((struct store_op){ .kind = STORE_READ, .path = path, .max = 4096, .data = &data });
+
+	assert_int_equal(op.error, 0);
+	assert_string_equal(buf_text(&data), text);
+	buf_release(&data);
+}
+
+/* "Link, then look" in one flight. */
+static void test_flight_in_order(void **state)
+{
+	struct store_op ops[] = {
+		{ .kind = STORE_LINK, .path = "beat", .path2 = "claim" }, { .kind = STORE_LSTAT, .path = "claim" },
+		{ .kind = STORE_LINK, .path = "beat", .path2 = "claim" }, { .kind = STORE_REMOVE, .path = "claim" },
+		{ .kind = STORE_LSTAT, .path = "claim" }, { .kind = STORE_LSTAT, .path = "" },
+	};
+
+	(void)state;
+	assert_int_equal(create("beat", "host\n"), 0);
+	store_run(store, ops, 6);
+	assert_int_equal(ops[0].error, 0);
+	assert_int_equal(ops[1].error, 0);
+	assert_int_equal(ops[1].attrs.size, 5);
+	assert_true(S_ISREG(ops[1].attrs.mode));
+	assert_true(ops[1].attrs.mtime > 1600000000);
+	assert_true(ops[1].sent_ns > 0 && ops[1].received_ns >= ops[1].sent_ns);
+	assert_int_equal(ops[2].error, STORE_FAILURE);
+	assert_int_equal(ops[3].error, 0);
+	assert_int_equal(ops[4].error, -ENOENT);
+	assert_int_equal(ops[5].error, 0);
+	assert_true(S_ISDIR(ops[5].attrs.mode));
+}
+
+static void test_each_kind(void **state)
+{
+	struct store_op op;
+
+	(void)state;
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_MKDIR, .path = "d" }).error, 0);
+	assert_int_equal(create("d/a", "text"), 0);
+	assert_int_equal(create("d/a", "other"), STORE_FAILURE);
+	assert_text("d/a", "text");
+	assert_int_equal(create("d/empty", ""), 0);
+	assert_text("d/empty", "");
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_UTIME, .path = "d/a", .mtime = 1 }).error, 0);
+	op = run_one((struct store_op){ .kind = STORE_LSTAT, .path = "d/a" });
+	assert_int_equal(op.attrs.mtime, 1);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_FSYNC, .path = "d/a" }).error, 0);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_FSYNC, .path = "d" }).error, 0);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_FSYNC, .path = "none" }).error, -ENOENT);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_RENAME, .path = "d/a", .path2 = "d/empty" }).error, 0);
+	assert_text("d/empty", "text");
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_RMDIR, .path = "d" }).error, STORE_FAILURE);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_REMOVE, .path = "d/empty" }).error, 0);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_RMDIR, .path = "d" }).error, 0);
+	assert_int_equal(look("d"), -ENOENT);
+}
+
+static void test_reading(void **state)
+{
+	const size_t size = 3000000;
+	struct buf data = BUF_INIT;
+	char *bytes = malloc(size);
+	struct store_op op = { .kind = STORE_READ, .path = "big", .max = SIZE_MAX, .data = &data };
+	size_t i;
+
+	(void)state;
+	assert_non_null(bytes);
+	for (i = 0; i < size; i++)
+		bytes[i] = (char)(i * 7 + i / 251);
+	rig_put(&rig, "q/big", bytes, size);
+	store_run(store, &op, 1);
+	assert_int_equal(op.error, 0);
+	assert_int_equal(data.len, size);
+	assert_memory_equal(data.data, bytes, size);
+	assert_int_equal(op.attrs.size, size);
+	buf_reset(&data);
+	op.offset = size - 100000;
+	op.max = 70000;
+	store_run(store, &op, 1);
+	assert_int_equal(data.len, 70000);
+	assert_memory_equal(data.data, bytes + op.offset, 70000);
+	buf_reset(&data);
+	op.offset = size - 10;
+	op.max = 50;
+	store_run(store, &op, 1);
+	assert_int_equal(data.len, 10);
+	buf_reset(&data);
+	op.offset = size + 10;
+	store_run(store, &op, 1);
+	assert_int_equal(op.error, 0);
+	assert_int_equal(data.len, 0);
+	op.max = 1000000;
+	store_run(store, &op, 1);
+	assert_int_equal(op.error, 0);
+	assert_int_equal(data.len, 0);
+	buf_release(&data);
+	free(bytes);
+}
+
+static void check_copy(void)
+{
+	char bytes[600000];
+	struct buf data = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * 13 + i / 255);
+	rig_put(&rig, "q/from", bytes, sizeof(bytes));
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_COPY, .path = "from", .path2 = "to" }).error, 0);
+	rig_get(&rig, "q/to", &data);
+	assert_int_equal(data.len, sizeof(bytes));
+	assert_memory_equal(data.data, bytes, sizeof(bytes));
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_COPY, .path = "from", .path2 = "to" }).error, STORE_FAILURE);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_COPY, .path = "none", .path2 = "to2" }).error, -ENOENT);
+	assert_int_equal(look("to2"), -ENOENT);
+	buf_release(&data);
+}
+
+static void test_copy(void **state)
+{
+	(void)state;
+	check_copy();
+}
+
+static void test_files(void **state)
+{
+	struct store_file *file, *log;
+	struct buf data = BUF_INIT;
+	struct store_op op;
+
+	(void)state;
+	assert_int_equal(store_open(store, "none", O_RDWR, &file), -ENOENT);
+	assert_int_equal(store_open(store, "beat", O_RDWR | O_CREAT | O_EXCL, &file), 0);
+	assert_int_equal(store_open(store, "beat", O_RDWR | O_CREAT | O_EXCL, &log), STORE_FAILURE);
+	op = run_one((struct store_op){ .kind = STORE_WRITE, .file = file, .input = "hello", .input_len = 5, .offset = 2 });
+	assert_int_equal(op.error, 0);
+	op = run_one((struct store_op){ .kind = STORE_FSTAT, .file = file });
+	assert_int_equal(op.error, 0);
+	assert_int_equal(op.attrs.size, 7);
+	store_close(store, file);
+	assert_int_equal(store_open(store, "log", O_WRONLY | O_APPEND | O_CREAT, &log), 0);
+	op = run_one((struct store_op){ .kind = STORE_APPEND, .file = log, .input = "one\n", .input_len = 4 });
+	assert_int_equal(op.error, 0);
+	op = run_one((struct store_op){ .kind = STORE_APPEND, .file = log, .input = "two\n", .input_len = 4 });
+	assert_int_equal(op.error, 0);
+	store_close(store, log);
+	rig_get(&rig, "q/log", &data);
+	assert_string_equal(buf_text(&data), "one\ntwo\n");
+	buf_release(&data);
+}
+
+/* ---- listings ---- */
+
+struct listing {
+	size_t count;
+	size_t stop_at;
+	pthread_t thread;
+	uint64_t sum;
+};
+
+static bool count_entry(void *arg, const struct store_name *name)
+{
+	struct listing *listing = arg;
+
+	assert_true(pthread_equal(pthread_self(), listing->thread));
+	assert_int_equal(strlen(name->name), name->len);
+	assert_true(S_ISREG(name->attrs.mode));
+	listing->sum += strtoul(name->name + 1, NULL, 10);
+	return ++listing->count != listing->stop_at;
+}
+
+static void test_listing(void **state)
+{
+	struct listing listing = { .thread = pthread_self() };
+	char name[32];
+	int i;
+
+	(void)state;
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_MKDIR, .path = "d" }).error, 0);
+	for (i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "q/d/f%d", i);
+		rig_put(&rig, name, "", 0);
+	}
+	assert_int_equal(store_list(store, "d", count_entry, &listing), 0);
+	assert_int_equal(listing.count, 3000);
+	assert_int_equal(listing.sum, 3000 * 2999 / 2);
+	listing.count = 0;
+	listing.stop_at = 7;
+	assert_int_equal(store_list(store, "d", count_entry, &listing), 0);
+	assert_int_equal(listing.count, 7);
+	assert_int_equal(store_list(store, "none", count_entry, &listing), -ENOENT);
+	peer_rule(rig.peer, FXP_READDIR, 1, 1, PEER_CUT_BEFORE);
+	listing.stop_at = 0;
+	assert_true(store_list(store, "d", count_entry, &listing) < 0);
+	assert_int_equal(store_list(store, "d", count_entry, &listing), 0);
+}
+
+/* ---- broken connections ---- */
+
+static void test_lost_answers(void **state)
+{
+	struct store_op ops[] = {
+		{ .kind = STORE_LINK, .path = "beat", .path2 = "claim" }, { .kind = STORE_LSTAT, .path = "claim" },
+	};
+
+	(void)state;
+	assert_int_equal(create("beat", "host\n"), 0);
+	peer_rule(rig.peer, FXP_EXTENDED, 0, 1, PEER_CUT_AFTER);
+	store_run(store, ops, 2);
+	assert_int_equal(ops[0].error, STORE_UNKNOWN);
+	assert_int_equal(ops[1].error, 0);	/* looked again on the new connection */
+	peer_rule(rig.peer, FXP_REMOVE, 0, 1, PEER_CUT_BEFORE);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_REMOVE, .path = "claim" }).error, STORE_UNKNOWN);
+	assert_int_equal(look("claim"), 0);
+	peer_rule(rig.peer, FXP_OPEN, 0, 1, PEER_CUT_AFTER);
+	assert_int_equal(create("new", "x"), STORE_UNKNOWN);
+	peer_rule(rig.peer, FXP_READ, 0, 1, PEER_CUT_BEFORE);
+	assert_text("beat", "host\n");
+}
+
+static void *run_dropped(void *arg)
+{
+	struct store_op *ops = arg;
+
+	store_run(store, ops, 2);
+	return NULL;
+}
+
+static bool rules_done(void *arg)
+{
+	return peer_rules_done(arg);
+}
+
+/* The end of the mount: the thread that waits is let go, the answers come later or never. */
+static void test_cancel(void **state)
+{
+	struct store_op ops[] = {
+		{ .kind = STORE_LINK, .path = "beat", .path2 = "claim" }, { .kind = STORE_READ, .path = "beat", .max = 100 },
+	};
+	struct store_file *file;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(create("beat", "host\n"), 0);
+	peer_rule(rig.peer, FXP_EXTENDED, 0, 1, PEER_HOLD);
+	assert_false(store_cancelled(store));
+	assert_int_equal(pthread_create(&thread, NULL, run_dropped, ops), 0);
+	assert_true(rig_until(rules_done, rig.peer));
+	store_sftp_cancel(store);
+	pthread_join(thread, NULL);
+	assert_int_equal(ops[0].error, STORE_UNKNOWN);
+	assert_int_equal(ops[1].error, -ENOTCONN);
+	assert_true(store_cancelled(store));
+	assert_int_equal(look("beat"), -ENOTCONN);
+	assert_int_equal(store_open(store, "beat", O_RDWR, &file), -ENOTCONN);
+	assert_int_equal(store_list(store, "", count_entry, NULL), -ENOTCONN);
+	store_sftp_free(store);		/* before the answers */
+	store = NULL;
+	peer_release(rig.peer);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_flight_in_order), TEST(test_each_kind), TEST(test_reading), TEST(test_copy),
+		cmocka_unit_test_setup_teardown(test_copy, setup_plain, teardown), TEST(test_files), TEST(test_listing),
+		TEST(test_lost_answers), TEST(test_cancel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
