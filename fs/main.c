@@ -170,6 +170,8 @@ static int run(struct mount *mount, struct buf *why)
 		return error;
 	if (!options->debug)
 		log_set_level(LOG_LEVEL_INFO);
+	if (!options->foreground)
+		remote_detach(mount->remote);
 	background_ready(&mount->background);
 	error = session_loop(mount->session);
 	if (error)

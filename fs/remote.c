@@ -5,19 +5,22 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "sftp/ssh.h"
 
-#define REMOTE_MAX_WORDS 256
+#define REMOTE_MAX_PASSWORD 1024
 
 struct remote {
+	struct channel_maker *maker;	/* one of the two below */
 	struct pipe_maker pipe;
-	char *argv[REMOTE_MAX_WORDS + 1];
-	size_t argc;
+	char *argv[2];
+	struct ssh_maker *ssh;
 };
 
 static const char *const local_servers[] = {
@@ -25,25 +28,12 @@ static const char *const local_servers[] = {
 	"/usr/lib/misc/sftp-server", NULL
 };
 
-static int add_word(struct remote *remote, const char *word)
-{
-	if (remote->argc == REMOTE_MAX_WORDS)
-		return -E2BIG;
-	remote->argv[remote->argc] = strdup(word);
-	if (!remote->argv[remote->argc])
-		return -ENOMEM;
-	remote->argc++;
-	return 0;
-}
-
 void remote_free(struct remote *remote)
 {
-	size_t i;
-
 	if (!remote)
 		return;
-	for (i = 0; i < remote->argc; i++)
-		free(remote->argv[i]);
+	ssh_maker_free(remote->ssh);
+	free(remote->argv[0]);
 	free(remote);
 }
 
@@ -73,35 +63,53 @@ static int local_words(struct remote *remote, const struct options *options, str
 	const char *server;
 	int error = find_local_server(options, &server, why);
 
-	return error ? error : add_word(remote, server);
+	if (error)
+		return error;
+	remote->argv[0] = strdup(server);
+	return remote->argv[0] ? 0 : -ENOMEM;
 }
 
-static int ssh_words(struct remote *remote, const struct options *options)
+static int local_maker(struct remote *remote, const struct options *options, struct buf *why)
 {
-	char *command = strdup(options->ssh_command ? options->ssh_command : "ssh"), *at = command, *word;
-	int error = command ? 0 : -ENOMEM;
-	size_t i;
+	int error = local_words(remote, options, why);
 
-	while (!error && (word = strsep(&at, " ")))
-		if (*word)
-			error = add_word(remote, word);
-	free(command);
-	if (!error && options->ssh_config)
-		error = add_word(remote, "-F");
-	if (!error && options->ssh_config)
-		error = add_word(remote, options->ssh_config);
-	for (i = 0; !error && i < options->ssh_option_count; i++) {
-		error = add_word(remote, "-o");
-		if (!error)
-			error = add_word(remote, options->ssh_options[i]);
+	if (error)
+		return error;
+	pipe_maker_init(&remote->pipe, remote->argv);
+	remote->maker = &remote->pipe.maker;
+	return 0;
+}
+
+/* -o password_stdin: the first line. */
+static int read_password(char password[REMOTE_MAX_PASSWORD], struct buf *why)
+{
+	if (!fgets(password, REMOTE_MAX_PASSWORD, stdin)) {
+		buf_adds(why, "-o password_stdin: there is no password on standard input");
+		return -EINVAL;
+	}
+	password[strcspn(password, "\r\n")] = '\0';
+	return 0;
+}
+
+static int ssh_maker(struct remote *remote, const struct options *options, struct buf *why)
+{
+	char password[REMOTE_MAX_PASSWORD] = "";
+	struct ssh_options ssh_options = {
+		.host = options->host, .config_file = options->ssh_config, .ssh_args = options->ssh_options,
+		.ssh_command = options->ssh_command, .sftp_server = options->sftp_server, .direct_port = (int)options->directport, .ask = true,
+	};
+	int error = 0;
+
+	if (options->password_stdin) {
+		error = read_password(password, why);
+		ssh_options.password = password;
 	}
 	if (!error)
-		error = add_word(remote, "-xas");
+		error = ssh_maker_new(&ssh_options, &remote->ssh, why);
 	if (!error)
-		error = add_word(remote, "--");
-	if (!error)
-		error = add_word(remote, options->host);
-	return error ? error : add_word(remote, options->sftp_server ? options->sftp_server : "sftp");
+		remote->maker = ssh_maker_channel(remote->ssh);
+	explicit_bzero(password, sizeof(password));
+	return error;
 }
 
 int remote_new(const struct options *options, struct remote **ret_remote, struct buf *why)
@@ -111,19 +119,24 @@ int remote_new(const struct options *options, struct remote **ret_remote, struct
 
 	if (!remote)
 		return -ENOMEM;
-	error = options->host ? ssh_words(remote, options) : local_words(remote, options, why);
+	error = options->host ? ssh_maker(remote, options, why) : local_maker(remote, options, why);
 	if (error) {
 		remote_free(remote);
 		return error;
 	}
-	pipe_maker_init(&remote->pipe, remote->argv);
 	*ret_remote = remote;
 	return 0;
 }
 
 struct channel_maker *remote_maker(struct remote *remote)
 {
-	return &remote->pipe.maker;
+	return remote->maker;
+}
+
+void remote_detach(struct remote *remote)
+{
+	if (remote->ssh)
+		ssh_maker_detach(remote->ssh);
 }
 
 /* ---- once connected ---- */

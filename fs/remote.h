@@ -18,6 +18,8 @@ void remote_free(struct remote *remote);		/* after sftp_free; NULL is fine */
 
 struct channel_maker *remote_maker(struct remote *remote);
 
+void remote_detach(struct remote *remote);		/* the terminal is left: nobody there is asked any more */
+
 /* Connected: the absolute path of the mount's root. 0, or -errno with one line in `why`: no such directory, not a directory. */
 int remote_root(const struct options *options, struct sftp *sftp, struct buf *ret_path, struct buf *why);
 
