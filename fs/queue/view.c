@@ -386,7 +386,7 @@ static void stat_all(struct queue *queue, struct listed *list, size_t count, boo
 	for (i = 0; i < count; i++)
 		if (!(list[i].entry & INDEX_DIR_BIT))
 			units[wanted++] = list[i].entry;
-	if (stat)
+	if (stat && wanted)
 		view_prepare(queue, units, wanted);
 	pthread_mutex_lock(&queue->lock);
 	for (i = 0; i < count; i++)
