@@ -144,7 +144,7 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(FAKES) $(filter-out $
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
 
 # The worker's parts, without its main() and without the mount's archives.
-$(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(filter-out %/main.o,$(WORKER)) $(call archive,base)
+$(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fake/worker/*.c)) $(filter-out %/main.o,$(WORKER)) $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
 

@@ -31,27 +31,57 @@ void expand_free(char **strings)
 	free(strings);
 }
 
+static void fill_words(const struct expand_unit *unit, struct pattern_word words[4])
+{
+	size_t at = 0;
+
+	if (unit->in)
+		words[at++] = (struct pattern_word){ "in", unit->in };
+	if (unit->out)
+		words[at++] = (struct pattern_word){ "out", unit->out };
+	if (unit->name)
+		words[at++] = (struct pattern_word){ "name", unit->name };
+	words[at] = (struct pattern_word){ NULL, NULL };
+}
+
+static char *expand_one(const char *word, const struct expand_unit *unit)
+{
+	struct pattern_word words[4];
+	struct buf expanded = BUF_INIT;
+	char *text = NULL;
+
+	fill_words(unit, words);
+	if (pattern_expand(&expanded, word, unit->name ? unit->name : "", words) >= 0)
+		text = buf_detach(&expanded);
+	buf_release(&expanded);
+	return text;
+}
+
 int expand_command(char *const *command, const struct expand_unit *unit, char ***ret_argv)
 {
-	const struct pattern_word words[] = { { "in", unit->in }, { "out", unit->out }, { "name", unit->name }, { NULL, NULL } };
-	size_t i, count = count_strings(command);
-	char **argv = calloc(count + 1, sizeof(*argv));
+	size_t i, j, at = 0, count = count_strings(command), more = unit->inputs ? count_strings(unit->inputs) : 0;
+	char **argv = calloc(count * (more + 1) + 1, sizeof(*argv));
 
 	if (!argv)
 		return -ENOMEM;
 	for (i = 0; i < count; i++) {
-		struct buf word = BUF_INIT;
-
-		if (pattern_expand(&word, command[i], unit->name, words) >= 0)
-			argv[i] = buf_detach(&word);
-		buf_release(&word);
-		if (!argv[i]) {
-			expand_free(argv);
-			return -ENOMEM;
+		if (!unit->inputs || strcmp(command[i], EXPAND_INPUTS) != 0) {
+			argv[at] = expand_one(command[i], unit);
+			if (!argv[at++])
+				goto fail;
+			continue;
+		}
+		for (j = 0; j < more; j++) {
+			argv[at] = strdup(unit->inputs[j]);
+			if (!argv[at++])
+				goto fail;
 		}
 	}
 	*ret_argv = argv;
 	return 0;
+fail:
+	expand_free(argv);
+	return -ENOMEM;
 }
 
 bool expand_has_word(const char *word)

@@ -3,16 +3,20 @@
  *
  *   {in} {out} {name}   absolute paths of input and staged output, the unit's name
  *   {} {.} {/} {//} {/.}  GNU Parallel's, of the unit's name
+ *   {in...}             a word by itself: the inputs of many units, a word each
  */
 #ifndef CLAIMFS_WORKER_EXPAND_H
 #define CLAIMFS_WORKER_EXPAND_H
 
 #include <stdbool.h>
 
-struct expand_unit {
+#define EXPAND_INPUTS "{in...}"
+
+struct expand_unit {		/* a NULL stands for nothing: not replaced, not in the environment */
 	const char *name;
 	const char *in;
 	const char *out;
+	char *const *inputs;	/* ends with NULL */
 	unsigned int attempt;	/* 0: not known, CLAIM_ATTEMPT is not set */
 	const char *job;	/* CLAIM_JOB: how the worker knows its children's children again */
 };

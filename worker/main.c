@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "worker/dry_run.h"
 #include "worker/expand.h"
 #include "worker/options.h"
 #include "worker/place.h"
@@ -105,7 +106,7 @@ int main(int argc, char **argv)
 		buf_release(&why);
 		return EXIT_USAGE;
 	}
-	status = work(&options, &place);
+	status = options.dry_run ? dry_run(&options, &place) : work(&options, &place);
 	place_release(&place);
 	buf_release(&why);
 	return status;

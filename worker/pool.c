@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "worker/expand.h"
+#include "worker/job.h"
 #include "worker/options.h"
 #include "worker/report.h"
 #include "worker/run.h"
@@ -74,7 +75,21 @@ void pool_session_broken(void *arg, int error)
 	pool_end(pool, SLOT_KILL);
 }
 
-/* ---- signals ---- */
+void pool_unit_failed(struct pool *pool)
+{
+	const struct pool_counts *counts = &pool->counts;
+
+	if (pool->phase == POOL_ENDING || !guard_must_halt(pool->options, counts->failed, counts->failed + counts->done + counts->already))
+		return;
+	if (pool->phase == POOL_WORKING)
+		report_say(pool, LOG_LEVEL_WARN, "stopping, as --halt says: %llu failed", (unsigned long long)counts->failed);
+	if (pool->options->halt == HALT_NOW)
+		pool_end(pool, SLOT_STOP);
+	else if (pool->phase == POOL_WORKING)
+		pool_drain(pool);
+}
+
+/* ---- signals, and what is taken like one ---- */
 
 static void ask_to_stop(struct pool *pool, int number)
 {
@@ -89,6 +104,21 @@ static void ask_to_stop(struct pool *pool, int number)
 	} else {
 		pool_end(pool, SLOT_KILL);
 	}
+}
+
+static void drain_told(void *arg)
+{
+	ask_to_stop(arg, SIGTERM);
+}
+
+static void time_is_up(struct loop_timer *timer)
+{
+	struct pool *pool = container_of(timer, struct pool, max_time);
+
+	if (pool->phase != POOL_WORKING)
+		return;
+	pool_drain(pool);
+	loop_timer_set(pool->loop, &pool->timer, clock_now() + pool->options->grace_ns);
 }
 
 static struct slot *slot_of(struct pool *pool, pid_t pid)
@@ -107,12 +137,20 @@ static bool is_wanted(void *arg, pid_t pid)
 	struct pool *pool = arg;
 	unsigned int i;
 
-	if (pid == warden_pid(pool->warden) || slot_of(pool, pid))
+	if (pid == warden_pid(pool->warden) || pid == pool->drain.pid || slot_of(pool, pid))
 		return true;
 	for (i = 0; i < pool->slot_count; i++)
 		if (pool->slots[i].pid && stray_is_of(pid, pool->slots[i].job))
 			return true;
 	return false;
+}
+
+static void reap_other(struct pool *pool, pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, WNOHANG) == pid && pid == pool->drain.pid)
+		drain_ended(&pool->drain, status);
 }
 
 /* The group is ended before its leader is reaped: until then its number can't be another's. */
@@ -126,7 +164,7 @@ static void reap(struct pool *pool)
 		ended = true;
 		slot = slot_of(pool, pid);
 		if (!slot) {
-			waitpid(pid, NULL, WNOHANG);
+			reap_other(pool, pid);
 			continue;
 		}
 		run_signal_group(pid, SIGKILL);
@@ -164,35 +202,60 @@ static bool is_fatal(const struct pool *pool, int error)
 
 static void could_not_start(struct pool *pool, struct unit *unit, int error)
 {
-	if (!run_error_is_final(error)) {
-		report_say(pool, LOG_LEVEL_WARN, "can't start a process now, will try again: %s", log_strerror(error));
+	if (!run_error_is_final(error) || (error == -E2BIG && pool->kind->batches && !unit->alone)) {
+		unit->alone |= error == -E2BIG;
 		supply_push_back(pool, unit);
-		loop_timer_set(pool->loop, &pool->start_again, clock_now() + POOL_START_AGAIN_NS);
-	} else if (is_fatal(pool, error)) {
-		buf_addf(&pool->fatal, "can't run '%s': %s", pool->options->command[0], log_strerror(error));
+	} else if (pool->fatal.len > 0) {
 		settle_unit(pool, unit, UNIT_RELEASED);
-		pool_drain(pool);
 	} else {
 		report_start_failure(unit, error);
 		settle_unit(pool, unit, UNIT_FAILED);
 	}
 }
 
+static void start_failed(struct pool *pool, struct list *units, int error)
+{
+	struct list *link;
+
+	if (!run_error_is_final(error)) {
+		report_say(pool, LOG_LEVEL_WARN, "can't start a process now, will try again: %s", log_strerror(error));
+		loop_timer_set(pool->loop, &pool->start_again, clock_now() + POOL_START_AGAIN_NS);
+	} else if (is_fatal(pool, error)) {
+		buf_addf(&pool->fatal, "can't run '%s': %s", pool->options->command[0], log_strerror(error));
+	}
+	while ((link = list_pop(units)))
+		could_not_start(pool, list_entry(link, struct unit, link), error);
+	if (pool->fatal.len > 0)
+		pool_drain(pool);
+}
+
+/* Looked at again after a while when not. */
+static bool may_start(struct pool *pool)
+{
+	if (loop_timer_is_set(&pool->start_again))
+		return false;
+	if (guard_may_start(pool->options))
+		return true;
+	loop_timer_set(pool->loop, &pool->start_again, clock_now() + POOL_START_AGAIN_NS);
+	return false;
+}
+
 static void start_jobs(struct pool *pool)
 {
+	struct list units;
 	unsigned int i;
-	struct unit *unit;
 	int error;
 
-	for (i = 0; i < pool->slot_count && pool->phase == POOL_WORKING && !loop_timer_is_set(&pool->start_again); i++) {
-		if (pool->slots[i].state != SLOT_IDLE)
+	list_init(&units);
+	for (i = 0; i < pool->slot_count && pool->phase == POOL_WORKING; i++) {
+		if (!slot_is_free(&pool->slots[i]))
 			continue;
-		unit = supply_pop(pool);
-		if (!unit)
+		if (!supply_ready(pool) || !may_start(pool))
 			return;
-		error = slot_start(&pool->slots[i], unit);
+		supply_pop(pool, &units);
+		error = slot_give(&pool->slots[i], &units);
 		if (error)
-			could_not_start(pool, unit, error);
+			start_failed(pool, &units, error);
 	}
 }
 
@@ -206,15 +269,23 @@ static void pool_pump(struct pool *pool)
 	session_flush(&pool->settle.session);
 }
 
-static bool pool_finished(const struct pool *pool)
+static bool nothing_left(const struct pool *pool)
+{
+	return supply_empty(pool) && pool->settle.count == 0 && (pool->supply.ended || pool->phase != POOL_WORKING);
+}
+
+/* Processes that stay are told last. */
+static bool pool_finished(struct pool *pool)
 {
 	if (pool->gave_up)
 		return true;
-	if (pool->busy > 0)
+	if (pool->busy > 0 || (!pool->broken && !nothing_left(pool)))
 		return false;
-	if (pool->broken)
-		return true;
-	return supply_empty(pool) && pool->settle.count == 0 && (pool->supply.ended || pool->phase != POOL_WORKING);
+	if (pool->processes > 0 && !pool->dismissed) {
+		pool->dismissed = true;
+		all_slots(pool, SLOT_STOP);
+	}
+	return pool->processes == 0;
 }
 
 static int exit_status(struct pool *pool)
@@ -245,6 +316,7 @@ int pool_run(struct pool *pool)
 			break;
 		error = loop_turn(pool->loop);
 	}
+	drain_end(&pool->drain);
 	bar_end(pool->bar);
 	if (error) {
 		log_error("can't wait for events: %s", log_strerror(error));
@@ -313,6 +385,9 @@ int pool_new(const struct worker_options *options, const struct place *place, ch
 	loop_fd_init(&pool->signals, signal_came);
 	loop_timer_init(&pool->timer, timer_fired);
 	loop_timer_init(&pool->start_again, start_again_fired);
+	loop_timer_init(&pool->max_time, time_is_up);
+	pool->kind = job_kind_of(options);
+	batch_size_init(&pool->batch, (unsigned int)(options->batch > 0 ? options->batch : 0), options->batch_time_ns);
 	error = loop_new(&pool->loop);
 	if (!error)
 		error = watch_signals(pool);
@@ -325,6 +400,9 @@ int pool_new(const struct worker_options *options, const struct place *place, ch
 	if (error)
 		goto fail;
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	drain_begin(&pool->drain, pool->loop, options, drain_told, pool);
+	if (options->max_time_ns > 0)
+		loop_timer_set(pool->loop, &pool->max_time, clock_now() + options->max_time_ns);
 	supply_init(pool, take_fd);
 	settle_init(pool, finish_fd);
 	*ret_pool = pool;

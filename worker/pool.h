@@ -14,6 +14,8 @@
 #include "base/buf.h"
 #include "worker/aside.h"
 #include "worker/bar.h"
+#include "worker/batch.h"
+#include "worker/guard.h"
 #include "worker/loop.h"
 #include "worker/place.h"
 #include "worker/settle.h"
@@ -21,6 +23,7 @@
 #include "worker/supply.h"
 #include "worker/warden.h"
 
+struct job_kind;
 struct worker_options;
 
 enum pool_phase { POOL_WORKING, POOL_DRAINING, POOL_ENDING };
@@ -45,7 +48,11 @@ struct pool {
 	struct list units;		/* all there are */
 	struct slot *slots;
 	unsigned int slot_count;
-	unsigned int busy;
+	unsigned int busy;		/* slots with units */
+	unsigned int processes;		/* slots with a process */
+	bool dismissed;			/* resident processes were told that there is no more */
+	const struct job_kind *kind;
+	struct batch_size batch;
 	uint64_t serial;		/* of the last job */
 	enum pool_phase phase;
 	struct supply supply;
@@ -53,6 +60,8 @@ struct pool {
 	struct pool_counts counts;
 	struct loop_fd signals;
 	struct loop_timer timer;	/* DRAINING: the grace; ENDING: when to give up */
+	struct loop_timer max_time;
+	struct drain drain;
 	struct loop_timer start_again;	/* set: no job is started before it fires */
 	int exit_signal;		/* that ended us; 0: none */
 	bool gave_up;
@@ -73,6 +82,7 @@ void pool_free(struct pool *pool);
 
 /* ---- for the pool's own parts ---- */
 
+void pool_unit_failed(struct pool *pool);	/* looks at --halt */
 void pool_session_broken(void *pool, int error);	/* a session's call-back: the mount is gone */
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "worker/report.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 
 #define SHELL_NOT_FOUND 127
 #define SHELL_NOT_EXECUTABLE 126
+#define REPORT_MAX_VALUES 8192		/* of a resident command's own */
 #define REPORT_MAX_WORDS 200		/* of standard error in one line */
 
 void report_say(struct pool *pool, enum log_level level, const char *format, ...)
@@ -56,6 +58,7 @@ static void add_why(struct unit *unit, const struct run_result *result, bool tim
 {
 	struct buf *why = &unit->why;
 
+	buf_reset(why);
 	if (timed_out)
 		buf_addf(why, "timed out after %.1f s", (double)result->wall_ns / NS_PER_S);
 	else if (WIFSIGNALED(result->status))
@@ -108,6 +111,68 @@ void report_values(struct unit *unit, const struct run_result *result, const str
 	buf_release(&words);
 }
 
+/* ---- resident commands ---- */
+
+static bool value_good(const char *word, size_t len)
+{
+	size_t i, name = strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+	if (name == 0 || name >= len || word[name] != '=' || word[0] < 'a')
+		return false;
+	for (i = name; i < len; i++) {
+		unsigned char c = (unsigned char)word[i];
+
+		if (c < 0x20 || c == 0x7f || (c == '%' && (i + 2 >= len || !isxdigit((unsigned char)word[i + 1]) ||
+							     !isxdigit((unsigned char)word[i + 2]))))
+			return false;
+	}
+	return true;
+}
+
+static bool values_good(const char *values)
+{
+	size_t len;
+
+	if (strlen(values) > REPORT_MAX_VALUES)
+		return false;
+	for (; *values; values += len + (values[len] == ' ')) {
+		len = strcspn(values, " ");
+		if (len > 0 && !value_good(values, len))
+			return false;
+	}
+	return true;
+}
+
+void report_wall(struct unit *unit, const char *values)
+{
+	struct buf *to = &unit->values;
+
+	buf_reset(to);
+	buf_addf(to, "status=0 wall=%.3f", (double)unit->wall_ns / NS_PER_S);
+	add_bytes(to, "in", unit->in_bytes);
+	if (values && values_good(values))
+		buf_addf(to, " %s", values);
+}
+
+void report_said(struct unit *unit, const char *reason, const struct tail *tail)
+{
+	struct buf words = BUF_INIT;
+
+	buf_reset(&unit->values);
+	buf_addf(&unit->values, "status=1 wall=%.3f", (double)unit->wall_ns / NS_PER_S);
+	add_bytes(&unit->values, "in", unit->in_bytes);
+	tail_text(tail, &words);
+	if (words.len > 0 && words.data[words.len - 1] != '\n')
+		buf_addch(&words, '\n');
+	buf_adds(&words, reason);
+	add_stderr(&unit->values, words.data, words.len);
+	buf_reset(&unit->why);
+	buf_adds(&unit->why, reason);
+	buf_release(&words);
+}
+
+/* ---- a command that can't be run ---- */
+
 void report_start_failure(struct unit *unit, int error)
 {
 	const struct worker_options *options = unit->pool->options;
@@ -141,15 +206,16 @@ void report_failed(struct unit *unit)
 }
 
 /* One write a line, so that lines of jobs don't mix. */
-void report_stderr(struct unit *unit, const char *line, size_t len)
+void report_stderr(struct pool *pool, const struct unit *unit, const char *line, size_t len)
 {
+	const char *name = unit ? unit->name : pool->options->command[0];
 	struct buf text = BUF_INIT;
 
-	pct_encode(&text, unit->name, strlen(unit->name));
+	pct_encode(&text, name, strlen(name));
 	buf_adds(&text, ": ");
 	buf_add(&text, line, len);
 	buf_addch(&text, '\n');
-	bar_hide(unit->pool->bar);
+	bar_hide(pool->bar);
 	if (!buf_error(&text))
 		io_write_all(STDERR_FILENO, text.data, text.len);
 	buf_release(&text);

@@ -20,6 +20,11 @@ struct pool;
  */
 void report_values(struct unit *unit, const struct run_result *result, const struct tail *tail, bool timed_out);
 
+/* Values of a unit that a resident command was through with: the time, and its own `k=v …`, left out when they are not well formed. */
+void report_wall(struct unit *unit, const char *values);
+/* Values and reason of a unit that a resident command has failed. */
+void report_said(struct unit *unit, const char *reason, const struct tail *tail);
+
 /* The same for a unit whose command could not be started: as a shell would say it, 126 or 127. */
 void report_start_failure(struct unit *unit, int error);
 
@@ -28,7 +33,7 @@ void report_say(struct pool *pool, enum log_level level, const char *format, ...
 
 void report_unit(struct unit *unit, const char *what, const char *detail);	/* only with -v */
 void report_failed(struct unit *unit);
-void report_stderr(struct unit *unit, const char *line, size_t len);
+void report_stderr(struct pool *pool, const struct unit *unit, const char *line, size_t len);	/* unit may be NULL: of many */
 void report_summary(struct pool *pool);
 
 #endif

@@ -52,10 +52,13 @@ static void done_before(struct unit *unit, const char *rest)
 
 static void fail_good(struct unit *unit, const char *rest)
 {
+	struct pool *pool = unit->pool;
+
 	(void)rest;
-	unit->pool->counts.failed++;
+	pool->counts.failed++;
 	report_failed(unit);
 	finish(unit);
+	pool_unit_failed(pool);
 }
 
 static void claim_lost(struct unit *unit, const char *rest)
@@ -146,15 +149,20 @@ static void send_line(struct unit *unit)
 	buf_release(&line);
 }
 
-static void measure_work(struct aside_job *job)
+static void publish_work(struct aside_job *job)
 {
-	unit_measure(container_of(job, struct unit, job));
+	unit_publish(container_of(job, struct unit, job));
 }
 
-static void measure_done(struct aside_job *job)
+static void publish_done(struct aside_job *job)
 {
 	struct unit *unit = container_of(job, struct unit, job);
 
+	unit_forget_staged(unit);
+	if (unit->error) {
+		disk_trouble(unit, log_strerror(unit->error));
+		return;
+	}
 	if (unit->out_bytes >= 0)
 		buf_addf(&unit->values, " out=%" PRId64, unit->out_bytes);
 	if (buf_error(&unit->values))
@@ -170,7 +178,7 @@ void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict
 		send_line(unit);
 		return;
 	}
-	unit->job.work = measure_work;
-	unit->job.done = measure_done;
+	unit->job.work = publish_work;
+	unit->job.done = publish_done;
 	aside_submit(pool->aside, &unit->job);
 }

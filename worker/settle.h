@@ -12,7 +12,7 @@ struct pool;
 
 struct settle {
 	struct session session;
-	unsigned int count;		/* units being measured, and those whose line is unanswered */
+	unsigned int count;		/* units being published, and those whose line is unanswered */
 };
 
 void settle_init(struct pool *pool, int fd);

@@ -1,14 +1,15 @@
 /*
  * slot: state × event.
  *
- *              EXIT      TIMER              STOP             KILL
- *   IDLE       -         -                  -                -
- *   RUNNING    settle    timed out: TERM    TERM → ENDING    KILL → KILLED
- *   ENDING     settle    KILL → KILLED      -                KILL → KILLED
- *   KILLED     settle    -                  -                -
+ *             GIVE    ANSWER             EXIT    TIMER             STOP             KILL
+ *   IDLE      start   -                  -       -                 -                -
+ *   WAITING   ask     misbehaves: KILL   ended   -                 dismiss: ENDING  KILL → KILLED
+ *   RUNNING   -       answered: WAITING  ended   timed out: TERM   TERM → ENDING    KILL → KILLED
+ *   ENDING    -       -                  ended   KILL → KILLED     -                KILL → KILLED
+ *   KILLED    -       -                  ended   -                 -                -
  *
- * settle: what ended by itself is done or failed by its exit status; what timed out has failed; what was stopped is released, whatever its
- * status: a program that ends well on SIGTERM may have done half of its work.
+ * What ended by itself is done or failed by its exit status; what timed out has failed; what was stopped is released, whatever its status: a
+ * program that ends well on SIGTERM may have done half of its work.
  */
 #include "worker/slot.h"
 
@@ -18,18 +19,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/io.h"
-#include "base/log.h"
-#include "worker/expand.h"
+#include "worker/job.h"
 #include "worker/options.h"
 #include "worker/pool.h"
 #include "worker/report.h"
 
-#define SLOT_KILL_AFTER_NS (2 * NS_PER_S)	/* from SIGTERM to SIGKILL */
+#define SLOT_KILL_AFTER_NS (2 * NS_PER_S)	/* from asking to SIGKILL */
 #define SLOT_READ_BYTES 4096
 #define SLOT_MAX_LAST_READS 64			/* of what stands in the pipe when the process has ended */
 #define SLOT_MAX_LINE 8192			/* a longer line is shown in pieces */
@@ -39,7 +38,7 @@
 static void show_line(struct slot *slot)
 {
 	if (slot->line.len > 0)
-		report_stderr(slot->unit, buf_text(&slot->line), slot->line.len);
+		report_stderr(slot->pool, slot->count == 1 ? slot_first(slot) : NULL, buf_text(&slot->line), slot->line.len);
 	buf_reset(&slot->line);
 }
 
@@ -106,44 +105,97 @@ static void close_error(struct slot *slot)
 	show_line(slot);
 }
 
-/* ---- what happens ---- */
+/* ---- the process ---- */
 
-static void slot_idle(struct slot *slot)
+int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_fd, int out_fd)
 {
-	loop_timer_stop(&slot->timer);
-	warden_set(slot->pool->warden, slot->index, 0);
-	slot->state = SLOT_IDLE;
-	slot->unit = NULL;
-	slot->pid = 0;
-	slot->pool->busy--;
+	const struct worker_options *options = slot->pool->options;
+	struct run_spec spec = {
+		.argv = argv, .envp = envp, .in_fd = in_fd, .out_fd = out_fd, .nice = (int)options->nice, .memory = options->memory,
+	};
+	int pipe_fds[2], pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return -errno;
+	spec.err_fd = pipe_fds[1];
+	slot->started_ns = clock_now();
+	pid = run_start(&spec);
+	close(pipe_fds[1]);
+	if (pid < 0) {
+		close(pipe_fds[0]);
+		return pid;
+	}
+	/* If nobody can hear it, it runs all the same: that is no reason to do the work again. */
+	if (io_set_nonblock(pipe_fds[0], true) < 0 || loop_watch(slot->pool->loop, &slot->err_watch, pipe_fds[0], EPOLLIN) < 0)
+		close(pipe_fds[0]);
+	warden_set(slot->pool->warden, slot->index, pid);
+	slot->pid = pid;
+	slot->reason = SLOT_BY_ITSELF;
+	tail_reset(&slot->tail);
+	slot->pool->processes++;
+	return 0;
 }
 
-static void on_exit_settle(struct slot *slot)
+static void set_timer(struct slot *slot, int64_t after_ns)
 {
-	struct pool *pool = slot->pool;
-	struct unit *unit = slot->unit;
-	enum unit_verdict verdict;
-
-	close_error(slot);
-	unit->wall_ns = slot->result.wall_ns;
-	if (slot->reason == SLOT_STOPPED)
-		verdict = UNIT_RELEASED;
-	else if (slot->reason == SLOT_BY_ITSELF && WIFEXITED(slot->result.status) && WEXITSTATUS(slot->result.status) == 0)
-		verdict = UNIT_DONE;
-	else
-		verdict = UNIT_FAILED;
-	if (verdict != UNIT_RELEASED)
-		report_values(unit, &slot->result, verdict == UNIT_FAILED ? &slot->tail : NULL, slot->reason == SLOT_TIMED_OUT);
-	supply_job_took(pool, slot->result.wall_ns);
-	slot_idle(slot);
-	settle_unit(pool, unit, verdict);
+	if (after_ns > 0)
+		loop_timer_set(slot->pool->loop, &slot->timer, clock_now() + after_ns);
 }
 
 static void ask_to_end(struct slot *slot)
 {
 	slot->state = SLOT_ENDING;
 	run_signal_group(slot->pid, SIGTERM);
-	loop_timer_set(slot->pool->loop, &slot->timer, clock_now() + SLOT_KILL_AFTER_NS);
+	set_timer(slot, SLOT_KILL_AFTER_NS);
+}
+
+static void become_busy(struct slot *slot)
+{
+	slot->state = SLOT_RUNNING;
+	slot->pool->busy++;
+	set_timer(slot, slot->pool->options->timeout_ns);
+}
+
+/* ---- what happens ---- */
+
+static void on_give_start(struct slot *slot)
+{
+	stray_job_name(getpid(), ++slot->pool->serial, slot->job);
+	slot->error = slot->pool->kind->start(slot);
+	if (!slot->error)
+		become_busy(slot);
+}
+
+static void on_give_ask(struct slot *slot)
+{
+	slot->error = 0;
+	slot->started_ns = clock_now();
+	tail_reset(&slot->tail);
+	become_busy(slot);
+	slot->pool->kind->ask(slot);
+}
+
+static void on_answer(struct slot *slot)
+{
+	loop_timer_stop(&slot->timer);
+	slot->state = SLOT_WAITING;
+	slot->pool->busy--;
+	slot->pool->kind->answered(slot);
+}
+
+static void on_exit_ended(struct slot *slot)
+{
+	struct pool *pool = slot->pool;
+
+	close_error(slot);
+	loop_timer_stop(&slot->timer);
+	warden_set(pool->warden, slot->index, 0);
+	if (slot->count > 0)
+		pool->busy--;
+	pool->processes--;
+	slot->state = SLOT_IDLE;
+	slot->pid = 0;
+	pool->kind->ended(slot);
 }
 
 static void on_timer_term(struct slot *slot)
@@ -156,6 +208,13 @@ static void on_stop_term(struct slot *slot)
 {
 	slot->reason = SLOT_STOPPED;
 	ask_to_end(slot);
+}
+
+static void on_stop_dismiss(struct slot *slot)
+{
+	slot->state = SLOT_ENDING;
+	slot->pool->kind->dismiss(slot);
+	set_timer(slot, SLOT_KILL_AFTER_NS);
 }
 
 static void on_timer_kill(struct slot *slot)
@@ -172,10 +231,20 @@ static void on_kill(struct slot *slot)
 	on_timer_kill(slot);
 }
 
+static void on_unasked_kill(struct slot *slot)
+{
+	slot->reason = SLOT_MISBEHAVED;
+	on_timer_kill(slot);
+}
+
 static void (*const table[SLOT_STATES][SLOT_EVENTS])(struct slot *slot) = {
-	[SLOT_RUNNING] = { [SLOT_EXIT] = on_exit_settle, [SLOT_TIMER] = on_timer_term, [SLOT_STOP] = on_stop_term, [SLOT_KILL] = on_kill },
-	[SLOT_ENDING] = { [SLOT_EXIT] = on_exit_settle, [SLOT_TIMER] = on_timer_kill, [SLOT_KILL] = on_kill },
-	[SLOT_KILLED] = { [SLOT_EXIT] = on_exit_settle },
+	[SLOT_IDLE] = { [SLOT_GIVE] = on_give_start },
+	[SLOT_WAITING] = { [SLOT_GIVE] = on_give_ask, [SLOT_ANSWER] = on_unasked_kill, [SLOT_EXIT] = on_exit_ended,
+			   [SLOT_STOP] = on_stop_dismiss, [SLOT_KILL] = on_kill },
+	[SLOT_RUNNING] = { [SLOT_ANSWER] = on_answer, [SLOT_EXIT] = on_exit_ended, [SLOT_TIMER] = on_timer_term,
+			   [SLOT_STOP] = on_stop_term, [SLOT_KILL] = on_kill },
+	[SLOT_ENDING] = { [SLOT_EXIT] = on_exit_ended, [SLOT_TIMER] = on_timer_kill, [SLOT_KILL] = on_kill },
+	[SLOT_KILLED] = { [SLOT_EXIT] = on_exit_ended },
 };
 
 void slot_event(struct slot *slot, enum slot_event event)
@@ -189,11 +258,52 @@ static void timer_fired(struct loop_timer *timer)
 	slot_event(container_of(timer, struct slot, timer), SLOT_TIMER);
 }
 
+/* ---- units ---- */
+
+bool slot_is_free(const struct slot *slot)
+{
+	return slot->state == SLOT_IDLE || slot->state == SLOT_WAITING;
+}
+
+int slot_give(struct slot *slot, struct list *units)
+{
+	struct list *position;
+
+	list_splice(&slot->units, units);
+	slot->count = 0;
+	list_for_each(position, &slot->units)
+		slot->count++;
+	slot_event(slot, SLOT_GIVE);
+	if (slot->error) {
+		list_splice(units, &slot->units);
+		slot->count = 0;
+	}
+	return slot->error;
+}
+
+struct unit *slot_first(const struct slot *slot)
+{
+	return list_entry(slot->units.next, struct unit, link);
+}
+
+struct unit *slot_take_unit(struct slot *slot)
+{
+	struct list *link = list_pop(&slot->units);
+
+	if (!link)
+		return NULL;
+	slot->count--;
+	return list_entry(link, struct unit, link);
+}
+
+/* ---- life ---- */
+
 void slot_init(struct slot *slot, struct pool *pool, unsigned int index)
 {
 	memset(slot, 0, sizeof(*slot));
 	slot->pool = pool;
 	slot->index = index;
+	list_init(&slot->units);
 	loop_fd_init(&slot->err_watch, error_ready);
 	loop_timer_init(&slot->timer, timer_fired);
 }
@@ -208,60 +318,6 @@ void slot_release(struct slot *slot)
 		close(fd);
 	}
 	buf_release(&slot->line);
-}
-
-/* ---- start ---- */
-
-static int spawn(struct slot *slot, const struct unit *unit, int err_fd)
-{
-	struct pool *pool = slot->pool;
-	const struct expand_unit words = {
-		.name = unit->name, .in = unit->in, .out = unit->out, .job = slot->job,
-		.attempt = unit->attempt > 0 ? (unsigned int)unit->attempt : 0,
-	};
-	struct run_spec spec = { .in_fd = -1, .out_fd = -1, .err_fd = err_fd };
-	char **argv = NULL, **envp = NULL;
-	int error;
-
-	error = expand_command(pool->options->command, &words, &argv);
-	if (!error)
-		error = expand_environment(pool->environment, &words, &envp);
-	if (!error) {
-		spec.argv = argv;
-		spec.envp = envp;
-		error = run_start(&spec);
-	}
-	expand_free(argv);
-	expand_free(envp);
-	return error;
-}
-
-int slot_start(struct slot *slot, struct unit *unit)
-{
-	struct pool *pool = slot->pool;
-	int pipe_fds[2], pid, error;
-
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return -errno;
-	stray_job_name(getpid(), ++pool->serial, slot->job);
-	slot->started_ns = clock_now();
-	pid = spawn(slot, unit, pipe_fds[1]);
-	close(pipe_fds[1]);
-	error = pid < 0 ? pid : io_set_nonblock(pipe_fds[0], true);
-	if (!error)
-		error = loop_watch(pool->loop, &slot->err_watch, pipe_fds[0], EPOLLIN);
-	if (error) {
-		close(pipe_fds[0]);
-		if (pid < 0)
-			return pid;
-		/* It runs, but nobody will hear it: that is no reason to do the work again. */
-	}
-	warden_set(pool->warden, slot->index, pid);
-	slot->pid = pid;
-	slot->unit = unit;
-	slot->state = SLOT_RUNNING;
-	slot->reason = SLOT_BY_ITSELF;
-	tail_reset(&slot->tail);
-	pool->busy++;
-	return 0;
+	if (slot->pool->kind->release)
+		slot->pool->kind->release(slot);
 }

@@ -1,5 +1,6 @@
 /*
- * slot: one place where a job runs. A const table of state × event says what happens (slot.c).
+ * slot: one place where a job runs. A const table of state × event says what happens (slot.c); what a job is, one process a unit,
+ * one for many, or one that stays, is said by its kind (job.h).
  */
 #ifndef CLAIMFS_WORKER_SLOT_H
 #define CLAIMFS_WORKER_SLOT_H
@@ -15,16 +16,21 @@
 #include "worker/unit.h"
 
 struct pool;
+struct resident;
+struct batch_dir;
 
 enum slot_state {
-	SLOT_IDLE,
-	SLOT_RUNNING,
-	SLOT_ENDING,	/* asked to end (SIGTERM) */
+	SLOT_IDLE,	/* no process */
+	SLOT_WAITING,	/* a resident process without a unit */
+	SLOT_RUNNING,	/* a process with units */
+	SLOT_ENDING,	/* asked to end (SIGTERM, or end of file for a resident) */
 	SLOT_KILLED,	/* told to (SIGKILL) */
 	SLOT_STATES
 };
 
 enum slot_event {
+	SLOT_GIVE,	/* slot->units are to be worked on */
+	SLOT_ANSWER,	/* a resident is through with its unit */
 	SLOT_EXIT,	/* the process has ended: slot->result */
 	SLOT_TIMER,
 	SLOT_STOP,	/* the worker ends: the job is asked to */
@@ -32,31 +38,45 @@ enum slot_event {
 	SLOT_EVENTS
 };
 
-enum slot_reason { SLOT_BY_ITSELF, SLOT_TIMED_OUT, SLOT_STOPPED };
+enum slot_reason { SLOT_BY_ITSELF, SLOT_TIMED_OUT, SLOT_STOPPED, SLOT_MISBEHAVED };
 
 struct slot {
 	struct pool *pool;
 	unsigned int index;
 	enum slot_state state;
 	enum slot_reason reason;	/* why it was asked to end */
-	struct unit *unit;
+	struct list units;		/* being worked on */
+	unsigned int count;
+	int error;			/* of SLOT_GIVE: nothing was started, the units are still here */
 	pid_t pid;
 	char job[STRAY_JOB_MAX];
-	int64_t started_ns;
+	int64_t started_ns;		/* of the process; for a resident, of the unit */
 	struct run_result result;
 	struct loop_fd err_watch;	/* the read end of its standard error */
 	struct tail tail;
 	struct buf line;		/* with -v: what it wrote since the last newline */
 	struct loop_timer timer;
+	struct batch_dir *dir;		/* job_batch: where it writes outputs */
+	struct resident *resident;	/* job_resident: its pipes */
 };
 
 void slot_init(struct slot *slot, struct pool *pool, unsigned int index);
 void slot_release(struct slot *slot);
 
-/*
- * Runs the unit, which the slot takes over. 0, or -errno when nothing was started: the unit is the caller's again.
- */
-int slot_start(struct slot *slot, struct unit *unit);
+/* Can it be given units? */
+bool slot_is_free(const struct slot *slot);
+
+/* Takes the units over. 0, or -errno when nothing was started: `units` has them again. */
+int slot_give(struct slot *slot, struct list *units);
 void slot_event(struct slot *slot, enum slot_event event);
+
+/* ---- for the kinds of jobs ---- */
+
+/* Starts a process; its standard error is read and shown from now on. 0 or -errno. */
+int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_fd, int out_fd);
+
+struct unit *slot_first(const struct slot *slot);
+/* The units leave the slot, one after another; NULL: none is left. */
+struct unit *slot_take_unit(struct slot *slot);
 
 #endif

@@ -11,18 +11,25 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
+#include "worker/job.h"
 #include "worker/options.h"
 #include "worker/pool.h"
 #include "worker/report.h"
 
-#define SUPPLY_MAX_TAKE 1024
-#define SUPPLY_MAX_AHEAD_PER_SLOT 8
+#define SUPPLY_MAX_TAKE 4096
+#define SUPPLY_MAX_AHEAD_PER_SLOT 64
+#define SUPPLY_MAX_ARGUMENTS (512u << 10)	/* bytes of inputs in one command */
+#define SUPPLY_FIRST_DELAY_NS NS_PER_S		/* before a failed job is tried again; doubles each time */
+#define SUPPLY_MAX_DELAY_NS (60 * NS_PER_S)
 #define SUPPLY_SHORT_JOB_NS (50 * NS_PER_MS)	/* shorter: keep one ready for every slot */
 #define SUPPLY_FETCH_SHARE 50			/* fetching below a fiftieth of a job's time is not worth holding more for */
 #define SUPPLY_MAX_SAMPLE_NS NS_PER_S		/* longer: the take waited for units, not for the network */
+#define SUPPLY_WATCH_NS NS_PER_S
 #define SUPPLY_FIRST_BACKOFF_NS NS_PER_S
 #define SUPPLY_MAX_BACKOFF_NS (30 * NS_PER_S)
 
+static void delay_fired(struct loop_timer *timer);
 static void take_answered(struct session_command *command, char *line);
 
 static void again_fired(struct loop_timer *timer)
@@ -40,13 +47,16 @@ void supply_init(struct pool *pool, int fd)
 	supply->command.answer = take_answered;
 	supply->command.may_end = true;
 	list_init(&supply->ready);
+	list_init(&supply->delayed);
 	loop_timer_init(&supply->again, again_fired);
+	loop_timer_init(&supply->delay, delay_fired);
 }
 
 void supply_release(struct pool *pool)
 {
 	session_close(&pool->supply.session);
 	loop_timer_stop(&pool->supply.again);
+	loop_timer_stop(&pool->supply.delay);
 }
 
 static void mean(int64_t *value, int64_t sample)
@@ -73,14 +83,27 @@ unsigned int supply_ahead(unsigned int slots, int64_t fetch_ns, int64_t job_ns)
 	return wanted < (int64_t)slots * SUPPLY_MAX_AHEAD_PER_SLOT ? (unsigned int)wanted : slots * SUPPLY_MAX_AHEAD_PER_SLOT;
 }
 
+/* How many to hold beyond what the free slots can have at once. */
+static int64_t units_ahead(const struct pool *pool)
+{
+	const struct supply *supply = &pool->supply;
+
+	if (pool->options->ahead != OPTIONS_AHEAD_AUTO)
+		return pool->options->ahead;
+	if (pool->kind->batches && supply->job_ns > 0)
+		return (int64_t)pool->batch.now * pool->slot_count;
+	return supply_ahead(pool->slot_count, supply->fetch_ns, supply->job_ns);
+}
+
 static unsigned int units_wanted(const struct pool *pool)
 {
 	const struct supply *supply = &pool->supply;
-	int64_t ahead = pool->options->ahead, wanted;
+	int64_t each = pool->kind->batches ? pool->batch.now : 1;
+	int64_t wanted = (int64_t)(pool->slot_count - pool->busy) * each + units_ahead(pool);
 
-	if (ahead == OPTIONS_AHEAD_AUTO)
-		ahead = supply_ahead(pool->slot_count, supply->fetch_ns, supply->job_ns);
-	wanted = (int64_t)(pool->slot_count - pool->busy) + ahead - supply->ready_count - supply->preparing;
+	wanted -= supply->ready_count + supply->preparing;
+	if (pool->options->max_units > 0 && wanted > pool->options->max_units - (int64_t)pool->counts.taken)
+		wanted = pool->options->max_units - (int64_t)pool->counts.taken;
 	if (wanted > SUPPLY_MAX_TAKE)
 		wanted = SUPPLY_MAX_TAKE;
 	return wanted > 0 ? (unsigned int)wanted : 0;
@@ -92,6 +115,8 @@ void supply_pump(struct pool *pool)
 	unsigned int wanted = units_wanted(pool);
 	char line[32];
 
+	if (pool->options->max_units > 0 && (int64_t)pool->counts.taken >= pool->options->max_units)
+		supply->ended = true;
 	if (supply->taking || supply->ended || supply->stopped || wanted == 0 || loop_timer_is_set(&supply->again))
 		return;
 	snprintf(line, sizeof(line), "take %u wait", wanted);
@@ -104,7 +129,10 @@ void supply_pump(struct pool *pool)
 
 static void look_work(struct aside_job *job)
 {
-	unit_look(container_of(job, struct unit, job));
+	struct unit *unit = container_of(job, struct unit, job);
+	const struct job_kind *kind = unit->pool->kind;
+
+	unit_look(unit, !kind->batches && !kind->stays);
 }
 
 static void look_done(struct aside_job *job)
@@ -157,6 +185,15 @@ static bool is_error(const struct pool *pool, const char *line)
 	return is;
 }
 
+/* All is done or failed. Who watches asks again after a while: there may be new inputs. */
+static void take_ended(struct pool *pool)
+{
+	if (pool->options->watch)
+		loop_timer_set(pool->loop, &pool->supply.again, clock_now() + SUPPLY_WATCH_NS);
+	else
+		pool->supply.ended = true;
+}
+
 static void take_answered(struct session_command *command, char *line)
 {
 	struct pool *pool = container_of(command, struct pool, supply.command);
@@ -164,7 +201,7 @@ static void take_answered(struct session_command *command, char *line)
 
 	pool->supply.taking = false;
 	if (!line) {
-		pool->supply.ended = true;
+		take_ended(pool);
 		return;
 	}
 	if (is_error(pool, line)) {
@@ -176,29 +213,178 @@ static void take_answered(struct session_command *command, char *line)
 		add_unit(pool, name);
 }
 
-struct unit *supply_pop(struct pool *pool)
+/* ---- out ---- */
+
+static struct unit *pop_one(struct supply *supply)
 {
-	struct list *link = list_pop(&pool->supply.ready);
+	struct list *link = list_pop(&supply->ready);
 
 	if (!link)
 		return NULL;
-	pool->supply.ready_count--;
+	supply->ready_count--;
 	return list_entry(link, struct unit, link);
+}
+
+/* Enough of the ready ones for a full batch each; fewer when nothing more is on its way. */
+bool supply_ready(const struct pool *pool)
+{
+	const struct supply *supply = &pool->supply;
+
+	if (supply->ready_count == 0)
+		return false;
+	return !pool->kind->batches || supply->ready_count >= pool->batch.now || supply->preparing == 0;
+}
+
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* May it share a command with those in `bases`: its output needs a name of its own among theirs. */
+static bool fits(struct map *bases, struct unit *unit)
+{
+	const char *in = base_of(unit->in), *out = base_of(unit->out);
+
+	if (map_get_str(bases, in) || map_get_str(bases, out))
+		return false;
+	return map_set_str(bases, in, unit, NULL) == 0 && map_set_str(bases, out, unit, NULL) == 0;
+}
+
+/* What is left is shared among the slots that have nothing to do. */
+static unsigned int batch_share(const struct pool *pool)
+{
+	unsigned int idle = pool->slot_count - pool->busy, ready = pool->supply.ready_count;
+	unsigned int share = idle > 0 ? (ready + idle - 1) / idle : ready;
+
+	return share < pool->batch.now ? share : pool->batch.now;
+}
+
+static void pop_batch(struct pool *pool, struct list *ret_units)
+{
+	struct supply *supply = &pool->supply;
+	unsigned int want = batch_share(pool), count = 0;
+	struct list *position, *next;
+	struct map bases = MAP_INIT;
+	size_t bytes = 0;
+
+	list_for_each_safe(position, next, &supply->ready) {
+		struct unit *unit = list_entry(position, struct unit, link);
+
+		if (count > 0 && (unit->alone || bytes + strlen(unit->in) > SUPPLY_MAX_ARGUMENTS || !fits(&bases, unit)))
+			continue;
+		if (count == 0)
+			fits(&bases, unit);
+		bytes += strlen(unit->in) + 1 + sizeof(char *);
+		list_remove(&unit->link);
+		list_append(ret_units, &unit->link);
+		supply->ready_count--;
+		if (++count >= want || unit->alone)
+			break;
+	}
+	map_release(&bases);
+}
+
+void supply_pop(struct pool *pool, struct list *ret_units)
+{
+	struct unit *unit;
+
+	if (pool->kind->batches) {
+		pop_batch(pool, ret_units);
+		return;
+	}
+	unit = pop_one(&pool->supply);
+	if (unit)
+		list_append(ret_units, &unit->link);
 }
 
 void supply_push_back(struct pool *pool, struct unit *unit)
 {
+	if (pool->supply.stopped) {
+		settle_unit(pool, unit, UNIT_RELEASED);
+		return;
+	}
 	list_prepend(&pool->supply.ready, &unit->link);
 	pool->supply.ready_count++;
 }
 
+/* ---- again ---- */
+
+static void set_delay(struct pool *pool)
+{
+	struct supply *supply = &pool->supply;
+
+	if (list_empty(&supply->delayed))
+		loop_timer_stop(&supply->delay);
+	else
+		loop_timer_set(pool->loop, &supply->delay, list_entry(supply->delayed.next, struct unit, link)->due_ns);
+}
+
+static void delay_fired(struct loop_timer *timer)
+{
+	struct pool *pool = container_of(timer, struct pool, supply.delay);
+	struct supply *supply = &pool->supply;
+	int64_t now = clock_now();
+
+	while (!list_empty(&supply->delayed) && list_entry(supply->delayed.next, struct unit, link)->due_ns <= now) {
+		list_append(&supply->ready, list_pop(&supply->delayed));
+		supply->delayed_count--;
+		supply->ready_count++;
+	}
+	set_delay(pool);
+}
+
+/* Half to one and a half of the nominal delay: what failed together need not be tried again together. */
+static int64_t delay_of(unsigned int failures)
+{
+	int64_t delay = SUPPLY_FIRST_DELAY_NS;
+
+	while (--failures > 0 && delay < SUPPLY_MAX_DELAY_NS)
+		delay *= 2;
+	return delay / 2 + (int64_t)(clock_random() % (uint64_t)delay);
+}
+
+void supply_failed(struct pool *pool, struct unit *unit)
+{
+	struct list *position;
+
+	if (++unit->failures > pool->options->retries || pool->supply.stopped) {
+		settle_unit(pool, unit, UNIT_FAILED);
+		return;
+	}
+	report_unit(unit, "will be tried again:", buf_text(&unit->why));
+	unit->due_ns = clock_now() + delay_of(unit->failures);
+	list_for_each(position, &pool->supply.delayed)
+		if (list_entry(position, struct unit, link)->due_ns > unit->due_ns)
+			break;
+	list_append(position, &unit->link);
+	pool->supply.delayed_count++;
+	set_delay(pool);
+}
+
+void supply_died(struct pool *pool, struct unit *unit)
+{
+	if ((int64_t)++unit->deaths >= pool->place->conf.attempts)
+		settle_unit(pool, unit, UNIT_FAILED);
+	else
+		supply_push_back(pool, unit);
+}
+
 void supply_stop(struct pool *pool)
 {
+	struct supply *supply = &pool->supply;
 	struct unit *unit;
+	struct list *link;
 
-	pool->supply.stopped = true;
-	while ((unit = supply_pop(pool)))
+	supply->stopped = true;
+	while ((unit = pop_one(supply)))
 		settle_unit(pool, unit, UNIT_RELEASED);
+	while ((link = list_pop(&supply->delayed))) {
+		supply->delayed_count--;
+		settle_unit(pool, list_entry(link, struct unit, link), UNIT_RELEASED);
+	}
+	loop_timer_stop(&supply->delay);
 }
 
 void supply_back_off(struct pool *pool)
@@ -218,5 +404,5 @@ void supply_recover(struct pool *pool)
 
 bool supply_empty(const struct pool *pool)
 {
-	return pool->supply.ready_count == 0 && pool->supply.preparing == 0;
+	return pool->supply.ready_count == 0 && pool->supply.preparing == 0 && pool->supply.delayed_count == 0;
 }

@@ -24,6 +24,9 @@ struct supply {
 	int64_t sent_ns;		/* of the take */
 	struct list ready;
 	unsigned int ready_count;
+	struct list delayed;		/* by due_ns: they failed and will be tried again */
+	unsigned int delayed_count;
+	struct loop_timer delay;
 	unsigned int preparing;
 	struct loop_timer again;	/* set: no take before it fires */
 	int64_t backoff_ns;
@@ -35,8 +38,13 @@ void supply_init(struct pool *pool, int fd);
 void supply_release(struct pool *pool);		/* closes the session */
 
 void supply_pump(struct pool *pool);		/* takes more, if more are wanted */
-struct unit *supply_pop(struct pool *pool);	/* NULL: none is ready */
-void supply_push_back(struct pool *pool, struct unit *unit);	/* could not be started now: the next to be popped */
+bool supply_ready(const struct pool *pool);	/* there is something to be started now */
+void supply_pop(struct pool *pool, struct list *ret_units);	/* what one job is to get: one unit, or a batch */
+void supply_push_back(struct pool *pool, struct unit *unit);	/* it has to be run, again or elsewhere */
+/* Its job failed (values are set): it is tried again later while --retries allow it, else it is settled as failed. */
+void supply_failed(struct pool *pool, struct unit *unit);
+/* The resident command that had it died: that was one attempt. */
+void supply_died(struct pool *pool, struct unit *unit);
 void supply_stop(struct pool *pool);		/* takes no more; what is ready is released */
 void supply_job_took(struct pool *pool, int64_t wall_ns);
 void supply_back_off(struct pool *pool);	/* the disk is in trouble: the next take waits, longer each time */

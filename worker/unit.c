@@ -12,6 +12,8 @@
 #include "base/conf.h"
 #include "base/io.h"
 #include "base/pct.h"
+#include "worker/batch_dir.h"
+#include "worker/copy.h"
 #include "worker/pool.h"
 
 #define UNIT_MAX_TICKET 65536
@@ -76,6 +78,7 @@ void unit_free(struct unit *unit)
 {
 	if (!unit)
 		return;
+	unit_forget_staged(unit);
 	list_remove(&unit->link);
 	list_remove(&unit->all);
 	free(unit->name);
@@ -88,10 +91,17 @@ void unit_free(struct unit *unit)
 	free(unit);
 }
 
-void unit_look(struct unit *unit)
+void unit_forget_staged(struct unit *unit)
+{
+	batch_dir_unref(unit->dir);
+	unit->dir = NULL;
+	free(unit->staged);
+	unit->staged = NULL;
+}
+
+static void read_attempt(struct unit *unit)
 {
 	struct buf text = BUF_INIT;
-	struct stat st;
 	const char *line;
 
 	if (io_read_file(unit->ticket, UNIT_MAX_TICKET, &text) == 0) {
@@ -100,6 +110,14 @@ void unit_look(struct unit *unit)
 			unit->attempt = atoi(line + strlen("\nattempt: "));
 	}
 	buf_release(&text);
+}
+
+void unit_look(struct unit *unit, bool attempt)
+{
+	struct stat st;
+
+	if (attempt)
+		read_attempt(unit);
 	if (stat(unit->in, &st) == 0 && S_ISREG(st.st_mode))
 		unit->in_bytes = st.st_size;
 }
@@ -121,10 +139,15 @@ static int64_t measure_directory(char *path)
 	return bytes;
 }
 
-void unit_measure(struct unit *unit)
+void unit_publish(struct unit *unit)
 {
 	struct stat st;
 
+	if (unit->staged) {
+		unit->error = copy_tree(unit->staged, unit->out);
+		unit->out_bytes = unit->staged_bytes;
+		return;
+	}
 	if (lstat(unit->out, &st) < 0)
 		return;
 	unit->out_bytes = S_ISDIR(st.st_mode) ? measure_directory(unit->out) : (int64_t)st.st_size;

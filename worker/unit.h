@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/list.h"
@@ -17,6 +18,7 @@
 #include "worker/place.h"
 #include "worker/session.h"
 
+struct batch_dir;
 struct pool;
 
 enum unit_verdict { UNIT_DONE, UNIT_FAILED, UNIT_RELEASED };
@@ -35,6 +37,15 @@ struct unit {
 	int64_t out_bytes;		/* -1: nothing staged */
 	int64_t taken_ns;		/* clock_now() when its take was sent */
 	int64_t wall_ns;
+	unsigned int failures;		/* of its job, so far */
+	unsigned int deaths;		/* of the resident commands that had it */
+	bool alone;			/* a batch with it failed: it goes by itself from now on */
+	int64_t due_ns;			/* delayed: when it is to be tried again */
+	struct batch_dir *dir;		/* holds `staged` */
+	char *staged;			/* its output in this machine's directory; NULL: it is in stage/, if anywhere */
+	struct timespec staged_time;
+	int64_t staged_bytes;
+	int error;			/* of copying it to stage/ */
 	enum unit_verdict verdict;
 	struct buf values;		/* k=v …, of done and fail */
 	struct buf why;			/* failed: for people, one line */
@@ -46,9 +57,11 @@ struct unit {
 int unit_new(struct pool *pool, const struct place *place, const char *coded, struct unit **ret_unit);
 void unit_free(struct unit *unit);
 
-/* On a thread aside: the attempt's number from the ticket, the input's size. What can't be had stays unknown. */
-void unit_look(struct unit *unit);
-/* Likewise, after the run: how much was staged. */
-void unit_measure(struct unit *unit);
+/* On a thread aside: the input's size and, with `attempt`, the attempt's number from the ticket. What can't be had stays unknown. */
+void unit_look(struct unit *unit, bool attempt);
+/* Likewise, after the run: what a batch made is copied to stage/ (unit->error); how much is staged. */
+void unit_publish(struct unit *unit);
+
+void unit_forget_staged(struct unit *unit);
 
 #endif

@@ -450,7 +450,7 @@ static void ahead_follows_what_is_measured(void **state)
 	assert_int_equal(supply_ahead(2, 10 * NS_PER_MS, 60 * NS_PER_S), 0);		/* not worth holding any */
 	assert_in_range(supply_ahead(2, 60 * NS_PER_MS, 50 * NS_PER_MS), 3, 6);		/* 2.4 a round trip, and some air */
 	assert_in_range(supply_ahead(4, NS_PER_MS, 2 * NS_PER_MS), 4, 8);
-	assert_int_equal(supply_ahead(4, NS_PER_S, NS_PER_MS), 32);			/* bounded */
+	assert_int_equal(supply_ahead(4, NS_PER_S, NS_PER_MS), 256);			/* bounded */
 }
 
 /* ---- bar ---- */

@@ -1,0 +1,340 @@
+/*
+ * The worker's other ways of running commands, batches and resident ones, and its limits.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "tests/fake/worker/queue.h"
+
+/* ---- batches ---- */
+
+static struct worker_options batch_options(int slots, int batch)
+{
+	struct worker_options options = options_of(slots);
+
+	options.batch = batch;
+	return options;
+}
+
+static void a_batch_writes_an_output_for_each(void **state)
+{
+	char *argv[] = { "sh", "-c", "out=$1; shift; echo $# >> \"$0\"; for i; do cp \"$i\" \"$out/$(basename $i .in).out\"; done", NULL, "{out}",
+			 "{in...}", NULL };
+	struct worker_options options = batch_options(2, 10);
+	char log[128];
+	struct fake fake;
+	int i;
+
+	(void)state;
+	fake_begin(&fake, 40);
+	snprintf(log, sizeof(log), "%s/log", fake.dir);
+	argv[3] = log;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 40);
+	for (i = 0; i < 40; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "stage/u%d.out", i);
+		assert_true(has_file(&fake, name));
+		assert_non_null(strstr(fake.units[i].values, " out="));
+	}
+	assert_int_equal(read_pid(&fake, "log"), 10);		/* the first batch */
+	fake_end(&fake);
+}
+
+static void one_bad_input_condemns_only_itself(void **state)
+{
+	char *const command[] = { "sh", "-c", "out=$1; shift; for i; do case $i in */u3.in) echo bad >&2; exit 4;; esac; "
+				  "cp \"$i\" \"$out/$(basename $i .in).out\"; done", "sh", "{out}", "{in...}", NULL };
+	struct worker_options options = batch_options(1, 8);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 8);
+	assert_int_equal(worker_run(&fake, &options, command), 1);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 7);
+	assert_int_equal(fake.units[3].state, FAKE_FAILED);
+	assert_non_null(strstr(fake.units[3].values, "status=4 "));
+	assert_non_null(strstr(fake.units[3].values, "stderr=bad%0A"));
+	assert_non_null(strstr(fake.units[0].values, "status=0 "));
+	fake_end(&fake);
+}
+
+static void units_of_one_base_name_share_no_batch(void **state)
+{
+	char *const command[] = { "sh", "-c", "out=$1; shift; for i; do cp \"$i\" \"$out\"; done", "sh", "{out}", "{in...}", NULL };
+	struct worker_options options = batch_options(1, 8);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 0);
+	fake_add(&fake, "a/x.out");
+	fake_add(&fake, "b/x.out");
+	put_file(fake.dir, "stage/a/.keep", "");
+	put_file(fake.dir, "stage/b/.keep", "");
+	assert_int_equal(worker_run(&fake, &options, command), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 2);
+	assert_true(has_file(&fake, "stage/a/x.out") && has_file(&fake, "stage/b/x.out"));
+	fake_end(&fake);
+}
+
+static void automatic_batches_grow(void **state)
+{
+	char *argv[] = { "sh", "-c", "echo $# >> \"$0\"", NULL, "{in...}", NULL };
+	struct worker_options options = batch_options(1, OPTIONS_BATCH_AUTO);
+	struct buf text = BUF_INIT;
+	char log[128], *line, *save = NULL;
+	int sum = 0, most = 0;
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 60);
+	snprintf(log, sizeof(log), "%s/log", fake.dir);
+	argv[3] = log;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 60);
+	assert_int_equal(io_read_file(log, 4096, &text), 0);
+	for (line = strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		sum += atoi(line);
+		most = atoi(line) > most ? atoi(line) : most;
+	}
+	assert_int_equal(sum, 60);
+	assert_true(most >= 4);
+	buf_release(&text);
+	fake_end(&fake);
+}
+
+/* ---- resident commands ---- */
+
+static struct worker_options resident_options(int slots)
+{
+	struct worker_options options = options_of(slots);
+
+	options.resident = true;
+	return options;
+}
+
+static void a_resident_works_on_many_units(void **state)
+{
+	char *argv[] = { "sh", "-c", "echo $$ >> $0; while IFS=\"$(printf '\\t')\" read -r in out name; do cp \"$in\" \"$out\"; echo ok score=7 name=$name; done",
+			 NULL, NULL };
+	struct worker_options options = resident_options(2);
+	struct buf text = BUF_INIT;
+	char log[128];
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 50);
+	snprintf(log, sizeof(log), "%s/log", fake.dir);
+	argv[3] = log;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 50);
+	assert_true(has_file(&fake, "stage/u49.out"));
+	assert_non_null(strstr(fake.units[5].values, " score=7 name=u5.in"));
+	assert_int_equal(io_read_file(log, 4096, &text), 0);
+	assert_non_null(strchr(text.data, '\n'));
+	strchr(strchr(text.data, '\n') + 1, '\n')[1] = '\0';
+	assert_int_equal(strlen(text.data), text.len);		/* two processes in all */
+	buf_release(&text);
+	fake_end(&fake);
+}
+
+static void a_resident_fails_a_unit_with_a_reason(void **state)
+{
+	char *const command[] = { "sh", "-c", "while read -r in rest; do case $in in */u1.in*) echo fail no such thing;; *) echo ok;; esac; done", NULL };
+	struct worker_options options = resident_options(1);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 3);
+	assert_int_equal(worker_run(&fake, &options, command), 1);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 2);
+	assert_int_equal(fake.units[1].state, FAKE_FAILED);
+	assert_non_null(strstr(fake.units[1].values, "stderr=no%20such%20thing"));
+	fake_end(&fake);
+}
+
+static void a_unit_that_kills_its_resident_fails_after_three(const char *bad)
+{
+	char *argv[] = { "sh", "-c", "while read -r in rest; do case $in in */u1.in*) echo x >> $0; eval \"$1\";; *) echo ok;; esac; done", NULL,
+			 (char *)bad, NULL };
+	struct worker_options options = resident_options(1);
+	struct buf text = BUF_INIT;
+	char log[128];
+	struct fake fake;
+
+	fake_begin(&fake, 4);
+	snprintf(log, sizeof(log), "%s/log", fake.dir);
+	argv[3] = log;
+	options.timeout_ns = 300 * NS_PER_MS;
+	assert_int_equal(worker_run(&fake, &options, argv), 1);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 3);
+	assert_int_equal(fake.units[1].state, FAKE_FAILED);
+	assert_int_equal(io_read_file(log, 4096, &text), 0);
+	assert_string_equal(text.data, "x\nx\nx\n");
+	buf_release(&text);
+	fake_end(&fake);
+}
+
+static void residents_that_die_or_talk_nonsense_are_replaced(void **state)
+{
+	(void)state;
+	a_unit_that_kills_its_resident_fails_after_three("exit 9");
+	a_unit_that_kills_its_resident_fails_after_three("echo hello");
+	a_unit_that_kills_its_resident_fails_after_three("exec >&-; sleep 1000");
+	a_unit_that_kills_its_resident_fails_after_three("sleep 1000");
+}
+
+/* ---- limits ---- */
+
+static void a_job_that_takes_too_long_fails(void **state)
+{
+	char *const command[] = { "sh", "-c", "echo begun >&2; sleep 1000", NULL };
+	struct worker_options options = options_of(2);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 2);
+	options.timeout_ns = 100 * NS_PER_MS;
+	assert_int_equal(worker_run(&fake, &options, command), 1);
+	assert_int_equal(count_state(&fake, FAKE_FAILED), 2);
+	assert_non_null(strstr(fake.units[0].values, "signal=15 "));
+	assert_non_null(strstr(fake.units[0].values, "stderr=begun%0Aclaim-worker:%20timed%20out"));
+	fake_end(&fake);
+}
+
+static void a_failing_job_is_tried_again(void **state)
+{
+	char *argv[] = { "sh", "-c", "echo x >> $0; [ $(wc -l < $0) -ge 2 ]", NULL, NULL };
+	struct worker_options options = options_of(1);
+	char log[128];
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 1);
+	snprintf(log, sizeof(log), "%s/log", fake.dir);
+	argv[3] = log;
+	options.retries = 1;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 1);
+	assert_int_equal(fake.units[0].takes, 1);
+	fake_end(&fake);
+}
+
+static void failures_halt_the_worker(void **state)
+{
+	char *const command[] = { "false", NULL };
+	struct worker_options options = options_of(1);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 30);
+	options.halt = HALT_SOON;
+	options.halt_count = 3;
+	options.ahead = 0;
+	assert_int_equal(worker_run(&fake, &options, command), 1);
+	assert_in_range(count_state(&fake, FAKE_FAILED), 3, 5);
+	assert_int_equal(count_state(&fake, FAKE_CLAIMED), 0);
+	fake_end(&fake);
+}
+
+static void no_more_than_max_units_are_taken(void **state)
+{
+	char *const command[] = { "true", NULL };
+	struct worker_options options = options_of(4);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 30);
+	options.max_units = 7;
+	assert_int_equal(worker_run(&fake, &options, command), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 7);
+	assert_int_equal(count_state(&fake, FAKE_TODO), 23);
+	fake_end(&fake);
+}
+
+static void memory_is_limited(void **state)
+{
+	char *const command[] = { "python3", "-c", "x = bytearray(1 << 30)", NULL };
+	struct worker_options options = options_of(1);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 1);
+	options.memory = 256 << 20;
+	assert_int_equal(worker_run(&fake, &options, command), 1);
+	assert_non_null(strstr(fake.units[0].values, "MemoryError"));
+	fake_end(&fake);
+}
+
+static void a_drain_file_is_a_notice(void **state)
+{
+	char *argv[] = { "sh", "-c", "touch $1/begun; sleep 0.2", "sh", NULL, NULL };
+	struct worker_options options = options_of(1);
+	char file[128];
+	struct fake fake;
+	pid_t pid;
+
+	(void)state;
+	fake_begin(&fake, 60);
+	argv[4] = fake.dir;
+	snprintf(file, sizeof(file), "%s/begun", fake.dir);
+	options.drain_file = file;
+	pid = worker_start(&fake, &options, argv);
+	fake_serve_all(&fake);
+	assert_int_equal(worker_wait(pid), 143);
+	assert_in_range(count_state(&fake, FAKE_DONE), 1, 30);
+	assert_int_equal(count_state(&fake, FAKE_CLAIMED), 0);
+	fake_end(&fake);
+}
+
+static void a_drain_command_is_a_notice(void **state)
+{
+	char *argv[] = { "sh", "-c", "touch $1/begun; sleep 0.2", "sh", NULL, NULL };
+	struct worker_options options = options_of(1);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 60);
+	argv[4] = fake.dir;
+	options.drain_command = "sleep 0.5";
+	assert_int_equal(worker_run(&fake, &options, argv), 143);
+	assert_in_range(count_state(&fake, FAKE_DONE), 1, 30);
+	fake_end(&fake);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_batch_writes_an_output_for_each),
+		cmocka_unit_test(one_bad_input_condemns_only_itself),
+		cmocka_unit_test(units_of_one_base_name_share_no_batch),
+		cmocka_unit_test(automatic_batches_grow),
+		cmocka_unit_test(a_resident_works_on_many_units),
+		cmocka_unit_test(a_resident_fails_a_unit_with_a_reason),
+		cmocka_unit_test(residents_that_die_or_talk_nonsense_are_replaced),
+		cmocka_unit_test(a_job_that_takes_too_long_fails),
+		cmocka_unit_test(a_failing_job_is_tried_again),
+		cmocka_unit_test(failures_halt_the_worker),
+		cmocka_unit_test(no_more_than_max_units_are_taken),
+		cmocka_unit_test(memory_is_limited),
+		cmocka_unit_test(a_drain_file_is_a_notice),
+		cmocka_unit_test(a_drain_command_is_a_notice),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

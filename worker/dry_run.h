@@ -1,0 +1,17 @@
+/*
+ * dry_run: prints the commands that would be run, for a shell to read.
+ */
+#ifndef CLAIMFS_WORKER_DRY_RUN_H
+#define CLAIMFS_WORKER_DRY_RUN_H
+
+#include "base/buf.h"
+
+struct place;
+struct worker_options;
+
+int dry_run(const struct worker_options *options, const struct place *place);	/* the exit status */
+
+/* Appends `word` so that a shell reads it as one word. */
+void dry_run_quote(struct buf *to, const char *word);
+
+#endif

@@ -1,0 +1,330 @@
+/*
+ * job_resident: a process that stays, one a slot, for programs that load a model first.
+ *
+ *   worker ──▶ its standard input     in<TAB>out<TAB>name     one unit at a time; bytes below 0x20, 0x7f and % as %XX
+ *   worker ◀── its standard output    ok [k=v …] | fail reason
+ *
+ * End of file on its standard input: nothing more is wanted. A process that dies, or says anything else, costs its unit one attempt and
+ * is started again for the next; after the queue's `attempts` of them the unit has failed.
+ */
+#include "worker/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/pct.h"
+#include "worker/expand.h"
+#include "worker/options.h"
+#include "worker/pool.h"
+#include "worker/report.h"
+#include "worker/slot.h"
+
+#define RESIDENT_MAX_ANSWER 65536
+#define RESIDENT_MUTE_NS (2 * NS_PER_S)
+
+struct resident {
+	struct slot *slot;
+	struct loop_fd in_watch;	/* its standard input, watched while some of a question is left */
+	int in_fd;
+	struct loop_fd out_watch;	/* its standard output */
+	struct loop_timer mute_timer;	/* its output is closed and it has not ended yet */
+	struct buf question;
+	struct buf answer;
+	char *said;			/* in `answer`: the line that slot_event(ANSWER) is about */
+};
+
+static int resident_check(const struct worker_options *options, struct buf *why)
+{
+	int i;
+
+	for (i = 0; options->command[i]; i++) {
+		if (!expand_has_word(options->command[i]) && strcmp(options->command[i], EXPAND_INPUTS) != 0)
+			continue;
+		buf_addf(why, "'%s' changes with the unit, but with --resident the command is started once: it reads in<TAB>out<TAB>name "
+			 "from its standard input", options->command[i]);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* ---- talking ---- */
+
+/* The process is gone or has closed its input: its end says what that means. */
+static void write_question(struct resident *resident)
+{
+	struct slot *slot = resident->slot;
+	ssize_t len;
+
+	while (resident->question.len > 0) {
+		len = write(resident->in_fd, resident->question.data, resident->question.len);
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0 && errno == EAGAIN) {
+			loop_watch(slot->pool->loop, &resident->in_watch, resident->in_fd, EPOLLOUT);
+			return;
+		}
+		if (len < 0)
+			break;
+		buf_drop(&resident->question, (size_t)len);
+	}
+	buf_reset(&resident->question);
+	loop_unwatch(slot->pool->loop, &resident->in_watch);
+}
+
+static void in_ready(struct loop_fd *watch, uint32_t events)
+{
+	(void)events;
+	write_question(container_of(watch, struct resident, in_watch));
+}
+
+static void add_field(struct buf *to, const char *text, char end)
+{
+	pct_encode(to, text, strlen(text));
+	buf_addch(to, end);
+}
+
+static void resident_ask(struct slot *slot)
+{
+	struct resident *resident = slot->resident;
+	const struct unit *unit = slot_first(slot);
+
+	add_field(&resident->question, unit->in, '\t');
+	add_field(&resident->question, unit->out, '\t');
+	add_field(&resident->question, unit->name, '\n');
+	write_question(resident);
+}
+
+static void close_output(struct resident *resident)
+{
+	int fd = resident->out_watch.fd;
+
+	if (fd < 0)
+		return;
+	loop_unwatch(resident->slot->pool->loop, &resident->out_watch);
+	close(fd);
+}
+
+/* Lines that come without a question, or too long, are SLOT_ANSWER too: what WAITING says of it is in the slot's table. */
+static void read_answers(struct resident *resident)
+{
+	char *newline;
+
+	while (resident->answer.len > 0 && (newline = memchr(resident->answer.data, '\n', resident->answer.len))) {
+		size_t len = (size_t)(newline + 1 - resident->answer.data);
+
+		*newline = '\0';
+		resident->said = resident->answer.data;
+		slot_event(resident->slot, SLOT_ANSWER);
+		resident->said = NULL;
+		buf_drop(&resident->answer, len);
+	}
+	if (resident->answer.len > RESIDENT_MAX_ANSWER) {
+		buf_reset(&resident->answer);
+		run_signal_group(resident->slot->pid, SIGKILL);
+	}
+}
+
+/* Most likely it is just ending. If it is not, it is ended: it can't answer any more. */
+static void mute(struct resident *resident)
+{
+	if (resident->slot->state == SLOT_WAITING)
+		slot_event(resident->slot, SLOT_STOP);
+	else
+		loop_timer_set(resident->slot->pool->loop, &resident->mute_timer, clock_now() + RESIDENT_MUTE_NS);
+}
+
+static void mute_fired(struct loop_timer *timer)
+{
+	run_signal_group(container_of(timer, struct resident, mute_timer)->slot->pid, SIGKILL);
+}
+
+static void out_ready(struct loop_fd *watch, uint32_t events)
+{
+	struct resident *resident = container_of(watch, struct resident, out_watch);
+	char data[4096];
+	ssize_t len;
+
+	(void)events;
+	do {
+		len = read(watch->fd, data, sizeof(data));
+	} while (len < 0 && errno == EINTR);
+	if (len > 0) {
+		buf_add(&resident->answer, data, (size_t)len);
+		read_answers(resident);
+	} else if (len == 0 || errno != EAGAIN) {
+		close_output(resident);
+		mute(resident);
+	}
+}
+
+/* ---- life ---- */
+
+static void resident_release(struct slot *slot)
+{
+	struct resident *resident = slot->resident;
+
+	if (!resident)
+		return;
+	loop_unwatch(slot->pool->loop, &resident->in_watch);
+	loop_timer_stop(&resident->mute_timer);
+	io_close(&resident->in_fd);
+	close_output(resident);
+	buf_release(&resident->question);
+	buf_release(&resident->answer);
+	free(resident);
+	slot->resident = NULL;
+}
+
+static int resident_new(struct slot *slot, int in_fd, int out_fd)
+{
+	struct resident *resident = calloc(1, sizeof(*resident));
+	int error;
+
+	if (!resident)
+		return -ENOMEM;
+	resident->slot = slot;
+	resident->in_fd = -1;
+	loop_fd_init(&resident->in_watch, in_ready);
+	loop_fd_init(&resident->out_watch, out_ready);
+	loop_timer_init(&resident->mute_timer, mute_fired);
+	error = io_set_nonblock(in_fd, true);
+	if (!error)
+		error = io_set_nonblock(out_fd, true);
+	if (!error)
+		error = loop_watch(slot->pool->loop, &resident->out_watch, out_fd, EPOLLIN);
+	if (error) {
+		free(resident);
+		return error;
+	}
+	resident->in_fd = in_fd;
+	slot->resident = resident;
+	return 0;
+}
+
+static int resident_spawn(struct slot *slot, int in_fd, int out_fd)
+{
+	struct pool *pool = slot->pool;
+	const struct expand_unit words = { .job = slot->job };
+	char **envp = NULL;
+	int error = expand_environment(pool->environment, &words, &envp);
+
+	if (!error)
+		error = slot_spawn(slot, pool->options->command, envp, in_fd, out_fd);
+	expand_free(envp);
+	return error;
+}
+
+static int resident_start(struct slot *slot)
+{
+	int to[2] = { -1, -1 }, from[2] = { -1, -1 }, error;
+
+	if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0) {
+		error = -errno;
+		goto out;
+	}
+	error = resident_new(slot, to[1], from[0]);
+	if (error)
+		goto out;
+	to[1] = from[0] = -1;
+	error = resident_spawn(slot, to[0], from[1]);
+	if (error)
+		resident_release(slot);
+	else
+		resident_ask(slot);
+out:
+	io_close(&to[0]);
+	io_close(&to[1]);
+	io_close(&from[0]);
+	io_close(&from[1]);
+	return error;
+}
+
+static void resident_dismiss(struct slot *slot)
+{
+	loop_unwatch(slot->pool->loop, &slot->resident->in_watch);
+	io_close(&slot->resident->in_fd);
+}
+
+/* ---- what it says ---- */
+
+static void say_failed(struct slot *slot, struct unit *unit, const char *reason)
+{
+	struct buf why = BUF_INIT;
+
+	buf_adds(&why, reason);
+	if (pct_decode(why.data ? why.data : (char *)"") < 0) {
+		buf_reset(&why);
+		buf_adds(&why, reason);
+	}
+	report_said(unit, buf_text(&why), &slot->tail);
+	buf_release(&why);
+	supply_failed(slot->pool, unit);
+}
+
+/* Its process does not keep to the rules: it is replaced. */
+static void misbehave(struct slot *slot, struct unit *unit, const char *line)
+{
+	report_say(slot->pool, LOG_LEVEL_WARN, "'%s' answered '%.100s' and not `ok' or `fail REASON'", slot->pool->options->command[0], line);
+	slot_event(slot, SLOT_KILL);
+	report_said(unit, "the resident command gave a wrong answer", &slot->tail);
+	supply_died(slot->pool, unit);
+}
+
+static bool begins(const char *line, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(line, word, len) == 0 && (line[len] == '\0' || line[len] == ' ');
+}
+
+static void resident_answered(struct slot *slot)
+{
+	struct unit *unit = slot_take_unit(slot);
+	char *line = slot->resident->said;
+
+	unit->wall_ns = clock_now() - slot->started_ns;
+	supply_job_took(slot->pool, unit->wall_ns);
+	if (begins(line, "ok")) {
+		report_wall(unit, line[2] == ' ' ? line + 3 : NULL);
+		settle_unit(slot->pool, unit, UNIT_DONE);
+	} else if (begins(line, "fail")) {
+		say_failed(slot, unit, line[4] == ' ' ? line + 5 : "no reason given");
+	} else {
+		misbehave(slot, unit, line);
+	}
+}
+
+static void resident_ended(struct slot *slot)
+{
+	struct unit *unit = slot_take_unit(slot);
+
+	resident_release(slot);
+	if (!unit)
+		return;
+	unit->wall_ns = clock_now() - slot->started_ns;
+	if (slot->reason == SLOT_STOPPED) {
+		settle_unit(slot->pool, unit, UNIT_RELEASED);
+		return;
+	}
+	report_values(unit, &slot->result, &slot->tail, slot->reason == SLOT_TIMED_OUT);
+	supply_died(slot->pool, unit);
+}
+
+const struct job_kind job_resident = {
+	.check = resident_check,
+	.start = resident_start,
+	.ask = resident_ask,
+	.ended = resident_ended,
+	.answered = resident_answered,
+	.dismiss = resident_dismiss,
+	.release = resident_release,
+	.stays = true,
+};
