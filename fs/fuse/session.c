@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -71,9 +72,38 @@ void session_raise_readahead(const struct session *session)
 	close(fd);
 }
 
+/* What fusermount3 and libfuse write to standard error while they mount, as one line: their reason is better than ours. */
+static int mount_quietly(struct session *session, const char *mountpoint, struct buf *ret_said)
+{
+	int memory = memfd_create("claimfs-mount", MFD_CLOEXEC), saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	char text[1024] = "";
+	ssize_t len = 0;
+	int error;
+
+	fflush(stderr);
+	if (memory >= 0 && saved >= 0)
+		dup2(memory, STDERR_FILENO);
+	error = fuse_session_mount(session->fuse, mountpoint);
+	fflush(stderr);
+	if (memory >= 0 && saved >= 0) {
+		dup2(saved, STDERR_FILENO);
+		len = pread(memory, text, sizeof(text) - 1, 0);
+	}
+	io_close(&memory);
+	io_close(&saved);
+	while (len > 0 && text[len - 1] == '\n')
+		text[--len] = '\0';
+	for (; len > 0; len--)
+		if (text[len - 1] == '\n')
+			text[len - 1] = ';';
+	buf_adds(ret_said, text);
+	return error ? -EIO : 0;
+}
+
 int session_new(struct tree *tree, const struct session_options *options, struct session **ret_session, struct buf *why)
 {
 	struct session *session = calloc(1, sizeof(*session));
+	struct buf said = BUF_INIT;
 	int error = -ENOMEM;
 
 	if (!session)
@@ -95,11 +125,14 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 		goto fail;
 	}
 	session->signals = !fuse_set_signal_handlers(session->fuse);
-	if (fuse_session_mount(session->fuse, options->mountpoint)) {
-		error = -EIO;
-		buf_addf(why, "cannot mount at %s: see above; is /dev/fuse there, and fusermount3 (package fuse3)?", options->mountpoint);
+	error = mount_quietly(session, options->mountpoint, &said);
+	if (error) {
+		buf_addf(why, "cannot mount at %s: %s", options->mountpoint,
+			said.len ? buf_text(&said) : "is /dev/fuse there, and fusermount3 (package fuse3)?");
 		goto fail;
 	}
+	if (said.len)
+		log_warn("%s", buf_text(&said));
 	session->mounted = true;
 	error = reply_watch_begin(session);
 	if (error) {
@@ -109,9 +142,11 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 	tree->invalidate_arg = session;
 	tree->invalidate_entry = invalidate_entry;
 	tree->invalidate_inode = invalidate_inode;
+	buf_release(&said);
 	*ret_session = session;
 	return 0;
 fail:
+	buf_release(&said);
 	if (session->mounted)
 		fuse_session_unmount(session->fuse);
 	session_free(session);

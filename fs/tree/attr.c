@@ -74,6 +74,9 @@ static void setattr_landed(struct flight *flight)
 			return;
 		}
 	}
+	/* SFTP has one word for EACCES and EPERM. chmod and chown of what is another's is EPERM, and cp -p goes on after that. */
+	if (error == -EACCES && (task->attrs.flags & (SFTP_ATTR_MODE | SFTP_ATTR_OWNER)))
+		error = -EPERM;
 	if (!error)
 		error = flight->legs[LEG_LOOK].error;
 	if (error)
