@@ -162,8 +162,11 @@ int sftp_list(struct sftp *sftp, enum sftp_lane lane, const char *path, sftp_ent
 /* reply->file is the new file. `attrs` may be NULL (only mode is used). The lane is where it is opened first. */
 int sftp_open(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t flags, const struct sftp_attrs *attrs, sftp_done *done, void *arg);
 
-/* The file was renamed (or its directory was): where to reopen it after a break. 0 or -ENOMEM. */
+/* The file was renamed (or its directory was): where to reopen it after a break. 0, -ENOMEM, -ENAMETOOLONG. */
 int sftp_file_moved(struct sftp_file *file, const char *new_path);
+/* Such a rename is being asked for: a reopening that does not find the file looks there too. NULL: it did not happen. sftp_file_moved
+ * ends it as well. */
+int sftp_file_moving(struct sftp_file *file, const char *next_path);
 
 /* Up to `len` ≤ sftp_max_read bytes into `data`, which must stay until `done`. Reads again by itself after a short answer. */
 int sftp_read(struct sftp_file *file, uint64_t offset, void *data, size_t len, sftp_done *done, void *arg);

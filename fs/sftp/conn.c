@@ -19,7 +19,8 @@
 #define ATTEMPT_NS (30 * NS_PER_S)		/* longest a reconnect may take */
 #define BACKOFF_FIRST_NS (100 * NS_PER_MS)
 #define BACKOFF_MOST_NS (5 * NS_PER_S)
-#define STEADY_NS (2 * NS_PER_S)		/* a session that lasted this long was a good one */
+#define BACKOFF_BROKE_NS (20 * NS_PER_MS)	/* after a session that was short but answered something */
+#define STEADY_NS (2 * NS_PER_S)		/* after one that lasted this long: at once */
 #define OUT_BYTES (1024u * 1024)
 #define IN_BYTES (1024u * 1024)
 
@@ -253,12 +254,15 @@ static void drop_channel(struct conn *conn)
 
 static void session_over(struct conn *conn)
 {
-	struct list again, lost;
+	struct list again, lost, taken;
 
 	list_init(&again);
 	list_init(&lost);
+	list_init(&taken);
 	set_state(conn, CONN_IDLE);
 	collect(conn, &again, &lost);
+	take_incoming(conn, &taken);
+	sort_out(conn, &taken, &again, &lost);
 	drop_channel(conn);
 	if (conn->index == 0)
 		pool_down(conn);
@@ -278,6 +282,12 @@ static void log_break(struct conn *conn, int error)
 
 /* ---- connecting ---- */
 
+/* Half to one and a half: 200 nodes must not come at once. */
+static int64_t jitter(int64_t delay)
+{
+	return delay / 2 + (int64_t)(clock_random() % (uint64_t)delay);
+}
+
 static int64_t backoff_ns(unsigned int failures)
 {
 	int64_t delay = BACKOFF_FIRST_NS;
@@ -285,9 +295,23 @@ static int64_t backoff_ns(unsigned int failures)
 
 	for (i = 1; i < failures && delay < BACKOFF_MOST_NS; i++)
 		delay *= 2;
-	if (delay > BACKOFF_MOST_NS)
-		delay = BACKOFF_MOST_NS;
-	return delay / 2 + (int64_t)(clock_random() % (uint64_t)delay);	/* half to one and a half: 200 nodes must not come at once */
+	return jitter(delay < BACKOFF_MOST_NS ? delay : BACKOFF_MOST_NS);
+}
+
+/* A session is over: when may the next one be tried? */
+static void plan_retry(struct conn *conn)
+{
+	int64_t now = clock_now(), delay = 0;
+
+	if (now - conn->up_ns >= STEADY_NS) {
+		conn->failures = 0;
+	} else if (conn->answered_ns >= conn->up_ns) {
+		conn->failures = 0;
+		delay = jitter(BACKOFF_BROKE_NS);
+	} else {
+		delay = backoff_ns(++conn->failures);
+	}
+	atomic_store(&conn->retry_ns, now + delay);
 }
 
 /* False: the sftp is closing. */
@@ -429,12 +453,7 @@ static void *conn_thread(void *arg)
 		if (is_closing(conn))
 			break;
 		log_break(conn, error);
-		if (clock_now() - conn->up_ns >= STEADY_NS) {
-			conn->failures = 0;
-		} else {
-			conn->failures++;
-			atomic_store(&conn->retry_ns, clock_now() + backoff_ns(conn->failures));
-		}
+		plan_retry(conn);
 		session_over(conn);
 	}
 	end(conn);

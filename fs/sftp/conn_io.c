@@ -166,7 +166,8 @@ static int encode(struct conn *conn, struct request *request, int64_t now)
 	list_append(&conn->sent, &request->link);
 	out->end += writer_len(&writer);
 	conn->queued += writer_len(&writer);
-	if (conn->table.count == 1)
+	request->alone = conn->table.count == 1;
+	if (request->alone)
 		conn->waiting_ns = now;
 	return 0;
 }
@@ -271,7 +272,7 @@ static void count(struct conn *conn, const struct request *request, const struct
 	int64_t latency_ns = answer->reply.received_ns - request->sent_ns;
 
 	stats_count(&conn->sftp->stats, request->op, answer->reply.error, data ? answer->reply.len : 0, latency_ns);
-	stats_count_conn(&conn->stats, request->op, data ? answer->reply.len : 0, latency_ns);
+	stats_count_conn(&conn->stats, request->alone && !request->op->slow && !data ? latency_ns : 0);
 }
 
 /* An answer that can't be one ends the request that it claims to answer (else it would be asked again for ever), then the session. */

@@ -2,7 +2,6 @@
 #include "sftp/client.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "sftp/handle.h"
@@ -66,20 +65,12 @@ fail:
 
 int sftp_file_moved(struct sftp_file *file, const char *new_path)
 {
-	char *copy = strdup(new_path), *old;
+	return strlen(new_path) > PROTO_MAX_PATH ? -ENAMETOOLONG : file_set_paths(file, new_path, NULL);
+}
 
-	if (!copy)
-		return -ENOMEM;
-	if (strlen(copy) > PROTO_MAX_PATH) {
-		free(copy);
-		return -ENAMETOOLONG;
-	}
-	pthread_mutex_lock(&file->lock);
-	old = file->path;
-	file->path = copy;
-	pthread_mutex_unlock(&file->lock);
-	free(old);
-	return 0;
+int sftp_file_moving(struct sftp_file *file, const char *next_path)
+{
+	return next_path && strlen(next_path) > PROTO_MAX_PATH ? -ENAMETOOLONG : file_set_paths(file, NULL, next_path);
 }
 
 /* ---- using ---- */

@@ -48,6 +48,7 @@ void file_unref(struct sftp_file *file)
 	for (i = 0; i < file->sftp->count; i++)
 		free(file->slots[i]);
 	free(file->path);
+	free(file->next_path);
 	pthread_mutex_destroy(&file->lock);
 	free(file);
 }
@@ -82,13 +83,29 @@ int file_slot(struct sftp_file *file, struct conn *conn, struct slot **ret_slot)
 	return 0;
 }
 
-void file_encode_reopen(struct sftp_file *file, struct writer *writer)
+int file_set_paths(struct sftp_file *file, const char *path, const char *next_path)
 {
+	char *copy = path ? strdup(path) : NULL, *next = next_path ? strdup(next_path) : NULL, *old_next;
+
+	if ((path && !copy) || (next_path && !next)) {
+		free(copy);
+		free(next);
+		return -ENOMEM;
+	}
 	pthread_mutex_lock(&file->lock);
-	writer_string(writer, file->path, strlen(file->path));
+	if (copy) {
+		char *old = file->path;
+
+		file->path = copy;
+		copy = old;
+	}
+	old_next = file->next_path;
+	file->next_path = next;
+	file->moves++;
 	pthread_mutex_unlock(&file->lock);
-	writer_u32(writer, file->flags & (SFTP_OPEN_READ | SFTP_OPEN_WRITE | SFTP_OPEN_APPEND));
-	writer_attrs(writer, NULL);
+	free(copy);
+	free(old_next);
+	return 0;
 }
 
 static void fill_written(struct sftp_file *file, const struct request *request)
@@ -155,13 +172,13 @@ static bool begin_opening(struct slot *slot)
 
 static void opened(struct request *request, struct answer *answer);
 
-static void init_open(struct slot *slot)
+static void init_open(struct slot *slot, bool elsewhere)
 {
+	slot->elsewhere = elsewhere;
 	request_init(&slot->open, OP_OPEN);
 	slot->open.slot = slot;
 	slot->open.bound = true;
 	slot->open.finish = opened;
-	file_ref(slot->file);
 }
 
 void file_warm(struct sftp_file *file, struct conn *conn)
@@ -170,7 +187,8 @@ void file_warm(struct sftp_file *file, struct conn *conn)
 
 	if (file_refused(file, conn) || file_slot(file, conn, &slot) || !begin_opening(slot))
 		return;
-	init_open(slot);
+	init_open(slot, false);
+	file_ref(file);
 	if (conn_submit(conn, &slot->open, false))
 		return;
 	atomic_store(&slot->state, SLOT_NONE);
@@ -301,6 +319,43 @@ static void check(struct slot *slot)
 	conn_push(conn, &slot->open);
 }
 
+void slot_encode_open(struct slot *slot, struct writer *writer)
+{
+	struct sftp_file *file = slot->file;
+	const char *path;
+
+	pthread_mutex_lock(&file->lock);
+	slot->moves = file->moves;
+	path = slot->elsewhere && file->next_path ? file->next_path : file->path;
+	writer_string(writer, path, strlen(path));
+	pthread_mutex_unlock(&file->lock);
+	writer_u32(writer, file->flags & (SFTP_OPEN_READ | SFTP_OPEN_WRITE | SFTP_OPEN_APPEND));
+	writer_attrs(writer, NULL);
+}
+
+static void push_open(struct slot *slot, bool elsewhere)
+{
+	init_open(slot, elsewhere);
+	slot->open.conn = slot->conn;
+	conn_track(slot->conn, &slot->open);
+	conn_push(slot->conn, &slot->open);
+}
+
+/* It was not there. Is there another place to look? */
+static bool look_elsewhere(struct slot *slot)
+{
+	struct sftp_file *file = slot->file;
+	bool moved, moving;
+
+	pthread_mutex_lock(&file->lock);
+	moved = slot->moves != file->moves;
+	moving = !moved && !slot->elsewhere && file->next_path;
+	pthread_mutex_unlock(&file->lock);
+	if (moved || moving)
+		push_open(slot, moving);
+	return moved || moving;
+}
+
 static void opened(struct request *request, struct answer *answer)
 {
 	struct slot *slot = request->slot;
@@ -311,6 +366,8 @@ static void opened(struct request *request, struct answer *answer)
 		check(slot);
 		return;
 	}
+	if (answer->reply.error == -ENOENT && look_elsewhere(slot))
+		return;
 	if (session_ended(answer->reply.error))
 		atomic_store(&slot->state, SLOT_NONE);
 	else
@@ -326,10 +383,8 @@ static void wait_for(struct slot *slot, struct request *request)
 		list_append(&slot->conn->reopening, &slot->link);
 	if (!begin_opening(slot))
 		return;		/* it is being opened */
-	init_open(slot);
-	slot->open.conn = slot->conn;
-	conn_track(slot->conn, &slot->open);
-	conn_push(slot->conn, &slot->open);
+	file_ref(slot->file);
+	push_open(slot, false);
 }
 
 /* A handle that is not open needs no closing. */

@@ -10,6 +10,8 @@
  * as written; else the file is stale. A handle that is opened beside a living one (striping) must moreover have the size and time that the file
  * was last seen with, when it is open for reading only; else that connection isn't used for this file. Another file of the
  * same size put there by another node in between can't be told apart: version 3 has no inode numbers.
+ *
+ * A file that is not at its path is looked for once more where it was moved to meanwhile, or where a rename under way takes it.
  */
 #ifndef CLAIMFS_SFTP_HANDLE_H
 #define CLAIMFS_SFTP_HANDLE_H
@@ -33,6 +35,8 @@ struct slot {
 	struct list waiting;		/* requests; conn's I/O thread */
 	struct list link;		/* of conn->reopening, while anything waits; conn's I/O thread */
 	struct request open;		/* OPEN, then FSTAT, of a later opening */
+	unsigned int moves;		/* of the file, when OPEN was encoded */
+	bool elsewhere;			/* OPEN is tried at the file's next_path */
 	struct request close;
 	size_t handle_len;		/* conn's I/O thread */
 	uint8_t handle[PROTO_MAX_HANDLE];
@@ -48,6 +52,8 @@ struct sftp_file {
 	atomic_ullong outstanding;	/* bytes of reads and writes under way */
 	pthread_mutex_t lock;		/* guards what follows */
 	char *path;
+	char *next_path;		/* a rename to it is under way; NULL: none */
+	unsigned int moves;		/* counts changes of these two */
 	uint64_t written;		/* end of the last byte acknowledged as written, or the size set */
 	bool seen;			/* attrs are those of the last fstat */
 	struct sftp_attrs attrs;
@@ -63,7 +69,7 @@ int file_new(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t 
 void file_ref(struct sftp_file *file);
 void file_unref(struct sftp_file *file);
 int file_slot(struct sftp_file *file, struct conn *conn, struct slot **ret_slot);	/* the one there, or a new one; 0 or -ENOMEM */
-void file_encode_reopen(struct sftp_file *file, struct writer *writer);
+int file_set_paths(struct sftp_file *file, const char *path, const char *next_path);	/* NULL `path`: as it is */
 void file_fill(struct sftp_file *file, const struct request *request, const struct answer *answer);	/* what an answer tells about it */
 
 bool slot_usable(const struct slot *slot);	/* open in a session that is up; any thread, may change at once */
@@ -78,6 +84,8 @@ void slot_opened(struct slot *slot, const struct answer *answer);
 
 /* May this request be encoded now? false: it waits for a handle, or has been finished. */
 bool slot_prepare(struct conn *conn, struct request *request);
+
+void slot_encode_open(struct slot *slot, struct writer *writer);
 
 /* The session is over: all that waits goes to the end of `ret_requests`. */
 void slots_broke(struct conn *conn, struct list *ret_requests);

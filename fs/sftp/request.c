@@ -157,7 +157,7 @@ static void encode_body(struct request *request, uint32_t max_read, uint32_t max
 		if (request->body_len)
 			writer_bytes(writer, request->body, request->body_len);
 		else
-			file_encode_reopen(request->slot->file, writer);
+			slot_encode_open(request->slot, writer);
 		break;
 	default:
 		writer_bytes(writer, request->body, request->body_len);

@@ -63,6 +63,7 @@ struct request {
 	enum sftp_lane lane;
 	enum request_state state;
 	bool embedded;			/* not freed after finish() */
+	bool alone;			/* nothing else was under way when it was sent: it measures the round trip */
 	bool once;			/* not idempotent, whatever its op says (open with EXCL) */
 	bool bound;			/* means something on one session only: dies with it */
 	unsigned int refusals;		/* times it was sent elsewhere because a file could not be opened */

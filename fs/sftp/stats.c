@@ -4,7 +4,6 @@
 #include "base/clock.h"
 
 #define RTT_WEIGHT 8			/* a new measurement counts an eighth, as TCP does it */
-#define RTT_MOST_BYTES 4096		/* of the answer: larger ones measure bandwidth */
 
 static void add(atomic_ullong *counter, uint64_t more)
 {
@@ -31,14 +30,14 @@ void stats_count(struct stats *stats, const struct op *op, int error, uint64_t b
 	add(&counts->latency[bucket_of(latency_ns)], 1);
 }
 
-void stats_count_conn(struct stats_conn *conn, const struct op *op, uint64_t bytes, int64_t latency_ns)
+void stats_count_conn(struct stats_conn *conn, int64_t rtt_ns)
 {
 	int64_t mean = atomic_load_explicit(&conn->rtt_ns, memory_order_relaxed);
 
 	add(&conn->requests, 1);
-	if (op->slow || bytes > RTT_MOST_BYTES || latency_ns <= 0)
+	if (rtt_ns <= 0)
 		return;
-	mean = mean ? mean + (latency_ns - mean) / RTT_WEIGHT : latency_ns;
+	mean = mean ? mean + (rtt_ns - mean) / RTT_WEIGHT : rtt_ns;
 	atomic_store_explicit(&conn->rtt_ns, mean ? mean : 1, memory_order_relaxed);
 }
 

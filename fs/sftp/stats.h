@@ -30,11 +30,11 @@ struct stats_conn {
 	atomic_ullong requests;
 	atomic_ullong reconnects;
 	atomic_ullong ignored;		/* answers nobody had asked for */
-	atomic_llong rtt_ns;		/* of small requests, a moving mean; 0: not known yet */
+	atomic_llong rtt_ns;		/* a moving mean; 0: not known yet */
 };
 
 void stats_count(struct stats *stats, const struct op *op, int error, uint64_t bytes, int64_t latency_ns);
-void stats_count_conn(struct stats_conn *conn, const struct op *op, uint64_t bytes, int64_t latency_ns);
+void stats_count_conn(struct stats_conn *conn, int64_t rtt_ns);	/* 0: this one does not measure it */
 
 /* The latency below which `percent` of an operation's lie, in seconds; 0 when there were none. */
 double stats_percentile(const struct stats_op *op, unsigned int percent);

@@ -51,6 +51,7 @@ struct session {
 	int fd;
 	unsigned int number;
 	bool plain;
+	unsigned int released_before;	/* what `released` was when the request was looked at */
 	bool over;			/* by the peer's lock */
 	struct peer_ops ops;
 	uint8_t *packet;		/* PACKET bytes */
@@ -152,27 +153,30 @@ static bool greet(struct session *session)
 
 /* ---- misbehaving ---- */
 
-/* The first rule that fits decides; PEER_ACTIONS: none. */
-static enum peer_action action_for(struct peer *peer, uint8_t type)
+/* The first rule that fits and isn't used up decides; PEER_ACTIONS: nothing. */
+static enum peer_action action_for(struct session *session, uint8_t type)
 {
 	enum peer_action action = PEER_ACTIONS;
+	struct peer *peer = session->peer;
 	unsigned int i;
 
 	pthread_mutex_lock(&peer->lock);
+	session->released_before = peer->released;
 	peer->counts[type]++;
 	peer->counts[PEER_ANY]++;
-	for (i = 0; i < peer->rule_count && action == PEER_ACTIONS; i++) {
+	for (i = 0; i < peer->rule_count; i++) {
 		struct rule *rule = &peer->rules[i];
 
-		if (rule->type != PEER_ANY && rule->type != type)
+		if ((rule->type != PEER_ANY && rule->type != type) || (!rule->skip && !rule->count))
 			continue;
 		if (rule->skip) {
 			rule->skip--;
-		} else if (rule->count) {
-			if (rule->count != PEER_FOR_EVER)
-				rule->count--;
-			action = rule->action;
+			break;
 		}
+		if (rule->count != PEER_FOR_EVER)
+			rule->count--;
+		action = rule->action;
+		break;
 	}
 	pthread_mutex_unlock(&peer->lock);
 	return action;
@@ -181,11 +185,9 @@ static enum peer_action action_for(struct peer *peer, uint8_t type)
 static void await_release(struct session *session)
 {
 	struct peer *peer = session->peer;
-	unsigned int before;
 
 	pthread_mutex_lock(&peer->lock);
-	before = peer->released;
-	while (peer->released == before && !session->over)
+	while (peer->released == session->released_before && !session->over)
 		pthread_cond_wait(&peer->changed, &peer->lock);
 	pthread_mutex_unlock(&peer->lock);
 }
@@ -231,7 +233,7 @@ static bool put_wrong(struct session *session, uint32_t id, enum peer_action act
 /* False: the session ends. */
 static bool serve(struct session *session, uint8_t type, uint32_t id, struct reader *body)
 {
-	enum peer_action action = action_for(session->peer, type);
+	enum peer_action action = action_for(session, type);
 	struct writer writer;
 
 	switch (action) {
