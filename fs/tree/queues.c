@@ -179,7 +179,7 @@ const char *const *queues_listing(struct tree *tree, struct node *dir)
 	if (!place)
 		return NULL;
 	state = place_known(place, &stale);
-	if (stale)
+	if (stale && state != PLACE_UNKNOWN)	/* a listing alone opens no queue */
 		place_recheck(place);
 	if (state == PLACE_BROKEN)
 		names = broken;
