@@ -53,7 +53,7 @@ static struct task *change_new(struct tree *tree, struct node *dir, const char *
 	if (!task)
 		return NULL;
 	change_init(&task->change, tree->sftp, kind);
-	error = node_path(tree, dir, name, &task->change.path);
+	error = node_is_virtual(tree, dir, name) ? -EPERM : node_path(tree, dir, name, &task->change.path);
 	if (!error)
 		return task;
 	task_fail(task, error);

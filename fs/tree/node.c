@@ -274,6 +274,18 @@ uint64_t node_ino(struct tree *tree, struct node *dir, const char *name)
 	return ino;
 }
 
+bool node_is_virtual(struct tree *tree, struct node *dir, const char *name)
+{
+	const struct node *node;
+	bool is_virtual;
+
+	pthread_mutex_lock(&tree->lock);
+	node = find_locked(tree, dir, name);
+	is_virtual = node && !node->ops->real;
+	pthread_mutex_unlock(&tree->lock);
+	return is_virtual;
+}
+
 unsigned int node_depth(struct tree *tree, struct node *node)
 {
 	unsigned int depth = 0;

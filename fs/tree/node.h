@@ -108,6 +108,7 @@ struct node {
 struct node *node_get(struct tree *tree, struct node *dir, const char *name, const struct node_ops *ops);
 struct node *node_find(struct tree *tree, struct node *dir, const char *name);		/* with one ref, or NULL */
 uint64_t node_ino(struct tree *tree, struct node *dir, const char *name);	/* what st_ino is, or would be */
+bool node_is_virtual(struct tree *tree, struct node *dir, const char *name);	/* a known child that has no path on the server */
 unsigned int node_depth(struct tree *tree, struct node *node);			/* how many names below the root */
 void node_ref(struct tree *tree, struct node *node);
 void node_unref(struct tree *tree, struct node *node);

@@ -26,6 +26,8 @@ static struct task *two_names(struct tree *tree, enum change_kind kind, struct t
 	change_init(&task->change, tree->sftp, kind);
 	task->new_name = strdup(new_name);
 	error = task->new_name ? 0 : -ENOMEM;
+	if ((task->dir && node_is_virtual(tree, task->dir, task->name)) || node_is_virtual(tree, new_dir, new_name))
+		error = -EPERM;		/* todo, ctl … of a queue */
 	if (!error)
 		error = node_path(tree, task->node ? task->node : task->dir, task->name, &task->change.path);
 	if (!error)
