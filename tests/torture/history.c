@@ -209,6 +209,8 @@ static void judge_attempts(const struct judge *judge, const char *unit)
 			continue;
 		if (event->kind == EVENT_REDO || event->kind == EVENT_RETRY)
 			last = 0;
+		if (event->kind == EVENT_GIVE && last > 0)
+			last--;		/* what was given back does not count: its number comes again */
 		if (event->kind != EVENT_TOOK || !(attempt = strtol(event->detail, NULL, 10)))
 			continue;	/* its ticket could not be read any more */
 		if (attempt <= last)
@@ -238,7 +240,7 @@ static bool unanswered_commit(const struct judge *judge, size_t at)
 struct tally {
 	int oks;		/* in this generation */
 	int unanswered;
-	int takes;
+	int takes;		/* not given back */
 	bool ever_ok;
 	const struct event *end;
 };
@@ -304,6 +306,9 @@ static void judge_commits(const struct judge *judge, const char *unit)
 			break;
 		case EVENT_TOOK:
 			tally.takes++;
+			break;
+		case EVENT_GIVE:
+			tally.takes--;
 			break;
 		case EVENT_COMMIT:
 			tally.unanswered += unanswered_commit(judge, i);

@@ -61,7 +61,7 @@ struct verdict {		/* how often each was broken */
 	int units;
 	int committed;
 	int executions;		/* how often a unit was taken */
-	int duplicates;		/* takes beyond one a generation of a unit */
+	int duplicates;		/* takes beyond one a generation of a unit, given back ones apart */
 };
 
 /*

@@ -131,11 +131,15 @@ static void a_stopped_node_is_excused_after_a_lease(void **state)
 
 static void attempts_that_do_not_rise_are_caught(void **state)
 {
-	struct verdict verdict = judge("100 c1 n1 took a 2\n200 c1 n1 give a\n300 c1 n1 gave a\n400 c2 n2 took a 2\n"
+	struct verdict verdict = judge("100 c1 n1 took a 2\n300 c1 n1 gone -\n400 c2 n2 took a 2\n"
 				       "500 c2 n2 commit a bb\n600 c2 n2 ok a\n9000 run - end a done bb\n");
+	struct verdict given = judge("100 c1 n1 took a 2\n200 c1 n1 give a\n300 c1 n1 gave a\n400 c2 n2 took a 2\n"
+				     "500 c2 n2 commit a bb\n600 c2 n2 ok a\n9000 run - end a done bb\n");
 
 	(void)state;
 	assert_int_equal(verdict.attempts_rise, 1);
+	assert_int_equal(breaches(&given), 0);
+	assert_int_equal(given.duplicates, 0);
 }
 
 static void a_part_line_is_ignored_and_a_bad_one_refused(void **state)
