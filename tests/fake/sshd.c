@@ -6,12 +6,13 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -94,13 +95,39 @@ static void write_config(const struct sshd *sshd, const char *host_keys, const c
 	char *save = NULL;
 
 	snprintf(keys, sizeof(keys), "%s", host_keys);
-	buf_addf(&text, "Port %d\nListenAddress 127.0.0.1\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n", sshd->port);
+	buf_addf(&text, "Port %d\nListenAddress 127.0.0.1\nPidFile none\nStrictModes no\nPermitRootLogin yes\n", sshd->port);
 	for (char *key = strtok_r(keys, " ", &save); key; key = strtok_r(NULL, " ", &save))
 		buf_addf(&text, "HostKey %s/%s\n", sshd->dir, key);
 	buf_addf(&text, "AuthorizedKeysFile %s/authorized_keys\n%s\n", sshd->dir, extra ? extra : "");
-	buf_adds(&text, "PasswordAuthentication no\nKbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\nLogLevel VERBOSE\n");
+	buf_adds(&text, "UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\nLogLevel VERBOSE\n");
 	sshd_write(sshd, "sshd_config", buf_text(&text));
 	buf_release(&text);
+}
+
+/* In a child: from here on /etc/shadow is the test's, for this process and its children only. */
+static bool mount_shadow(const struct sshd *sshd)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/shadow", sshd->dir);
+	return !unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount(path, "/etc/shadow", NULL, MS_BIND, NULL);
+}
+
+bool sshd_set_password(struct sshd *sshd, const char *password)
+{
+	int status = 1;
+	pid_t pid;
+
+	if (geteuid())
+		return false;
+	sshd_run(sshd, "printf '%%s:%%s:19000:0:99999:7:::\\n' \"$(id -un)\" \"$(openssl passwd -6 '%s')\" >shadow", password);
+	pid = fork();
+	if (!pid)
+		_exit(!mount_shadow(sshd));
+	waitpid(pid, &status, 0);
+	sshd->has_password = !status;
+	return sshd->has_password;
 }
 
 static bool answers(int port)
@@ -140,6 +167,8 @@ void sshd_start(struct sshd *sshd, const char *host_keys, const char *extra)
 		write_config(sshd, host_keys, extra);
 		sshd->pid = fork();
 		if (!sshd->pid) {
+			if (sshd->has_password && !mount_shadow(sshd))
+				_exit(126);
 			execl(SSHD, SSHD, "-D", "-E", buf_text(&log), "-f", buf_text(&config), (char *)NULL);
 			_exit(127);
 		}

@@ -13,6 +13,7 @@ struct sshd {
 	char dir[64];
 	int port;
 	pid_t pid;		/* 0: not running */
+	bool has_password;	/* its own /etc/shadow is mounted over the machine's, for it alone */
 };
 
 bool sshd_installed(void);
@@ -22,6 +23,11 @@ void sshd_init(struct sshd *sshd);
 
 /* Starts it with one of the host keys (several: separated by spaces) and more lines of configuration. Aborts when it doesn't come up. */
 void sshd_start(struct sshd *sshd, const char *host_keys, const char *extra);
+/*
+ * Gives the user running the test a password, for servers started from now on. False: that can't be done here (it needs root and a
+ * mount namespace).
+ */
+bool sshd_set_password(struct sshd *sshd, const char *password);
 void sshd_stop(struct sshd *sshd);
 void sshd_release(struct sshd *sshd);	/* stops it, removes the directory */
 

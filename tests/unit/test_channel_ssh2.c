@@ -485,7 +485,7 @@ static void says_what_was_tried(void **state)
 	assert_refused(fixture, -EACCES, "no key to try");
 }
 
-/* ---- host keys ---- */
+/* ---- passwords ---- */
 
 static void set_known(struct fixture *fixture, const char *format, const char *key)
 {
@@ -498,6 +498,79 @@ static void set_known(struct fixture *fixture, const char *format, const char *k
 	buf_release(&known);
 	buf_release(&text);
 }
+
+#define NEEDS_PASSWORD(fixture) \
+	do { \
+		if (!sshd_set_password(&(fixture)->sshd, "let me in")) \
+			skip(); \
+	} while (0)
+
+static void assert_password(struct fixture *fixture, const char *password, int expected)
+{
+	int error = open_with(fixture, ECHO, password, -1, 30);
+
+	if (error != expected)
+		fail_msg("error %d, expected %d: %s", error, expected, buf_text(&fixture->why));
+	if (!error)
+		echo(fixture->channel, 10000, 1000);
+}
+
+/* The whole of what passwords do, by one method or the other. */
+static void passwords(struct fixture *fixture, const char *server, const char *method)
+{
+	struct channel_maker *maker;
+	struct channel *second;
+
+	start(fixture, "host_ed25519", server, NULL);
+	assert_password(fixture, "let me in", 0);
+	assert_password(fixture, "wrong", -EACCES);
+	assert_non_null(strstr(buf_text(&fixture->why), method));
+	assert_password(fixture, NULL, -EACCES);
+	assert_non_null(strstr(buf_text(&fixture->why), "needs a terminal"));
+	make_askpass(fixture, "wrong\n");
+	assert_password(fixture, NULL, -EACCES);
+	sshd_run(&fixture->sshd, "test $(wc -l <asked) = 3");
+	make_askpass(fixture, "let me in\n");
+	assert_password(fixture, NULL, 0);
+	/* What was typed once is known to the next connection. */
+	unsetenv("SSH_ASKPASS");
+	ssh_maker_detach(fixture->maker);
+	maker = ssh_maker_channel(fixture->maker);
+	assert_int_equal(maker->open(maker, in_seconds(30), -1, &second, &fixture->why), 0);
+	second->ops->free(second);
+	/* A host key that has changed: no passwords for it. */
+	sshd_run(&fixture->sshd, "ssh-keygen -q -t ed25519 -N '' -f host_other && sed -i '1a StrictHostKeyChecking no' config");
+	set_known(fixture, "[127.0.0.1]:%2$d %1$s", "host_other");
+	assert_password(fixture, "let me in", -EACCES);
+	assert_non_null(strstr(buf_text(&fixture->why), "host key has changed"));
+}
+
+static void logs_in_with_password(void **state)
+{
+	NEEDS_SSHD(state);
+	NEEDS_PASSWORD(fixture);
+	passwords(fixture, "PasswordAuthentication yes\nPubkeyAuthentication no", "password");
+}
+
+static void logs_in_with_keyboard(void **state)
+{
+	NEEDS_SSHD(state);
+	NEEDS_PASSWORD(fixture);
+	passwords(fixture, "UsePAM yes\nKbdInteractiveAuthentication yes\nPubkeyAuthentication no", "keyboard-interactive");
+}
+
+static void needs_key_and_password(void **state)
+{
+	NEEDS_SSHD(state);
+	NEEDS_PASSWORD(fixture);
+	start(fixture, "host_ed25519", "PasswordAuthentication yes\nAuthenticationMethods publickey,password", NULL);
+	assert_password(fixture, "let me in", 0);
+	assert_password(fixture, "wrong", -EACCES);
+	sshd_run(&fixture->sshd, ": >authorized_keys");
+	assert_password(fixture, "let me in", -EACCES);
+}
+
+/* ---- host keys ---- */
 
 static void refuses_unknown_hosts(void **state)
 {
@@ -760,6 +833,9 @@ int main(void)
 		TEST(refuses_open_keys),
 		TEST(needs_two_keys),
 		TEST(says_what_was_tried),
+		TEST(logs_in_with_password),
+		TEST(logs_in_with_keyboard),
+		TEST(needs_key_and_password),
 		TEST(refuses_unknown_hosts),
 		TEST(accepts_new_hosts),
 		TEST(asks_about_hosts),
