@@ -199,38 +199,52 @@ void ending_check(struct queue *queue, struct ending *list, size_t count)
 	free(verify);
 }
 
-/* The disk's limit of links: a link to another heartbeat file, renamed over the claim. */
-static void move_claim(struct queue *queue, struct ending *ending)
+/* A link to `stand`, renamed over the claim. */
+static int link_over(struct queue *queue, const struct held *held, const struct lease_stand *stand)
 {
-	struct held *held = ending->held;
 	struct flight flight = FLIGHT_INIT;
 	char once[LAYOUT_PATH], path[LAYOUT_PATH];
-	struct lease_stand stand;
-	uint32_t one = 1;
-	uint64_t full;
 	size_t link;
 	int error;
 
-	full = lease_full(queue->lease, &held->stand);
-	if (lease_begin(queue->lease, &one, &stand) < 0 || stand.epoch != held->stand.epoch)
-		return;
-	layout_once(once, stand.node, "move", lease_once(queue->lease));
+	layout_once(once, stand->node, "move", lease_once(queue->lease));
 	layout_claim(path, &held->claim);
-	link = flight_link(&flight, stand.path, once);
+	link = flight_link(&flight, stand->path, once);
 	flight_rename(&flight, once, path);
 	flight_remove(&flight, once);
 	flight_run(&flight, queue->store);
 	error = flight_error(&flight, link) ? flight_error(&flight, link) : flight_error(&flight, link + 1);
 	flight_release(&flight);
-	pthread_mutex_lock(&queue->lock);
-	/* Should the rename come late, after this claim was given back, it is healed. */
-	if (error == STORE_UNKNOWN)
+	if (error == STORE_UNKNOWN) {
+		/* Should the rename come late, after this claim was given back, it is healed. */
+		pthread_mutex_lock(&queue->lock);
 		debt_add_locked(queue, DEBT_HEAL, &held->claim, &held->stand);
-	pthread_mutex_unlock(&queue->lock);
-	if (error) {
-		lease_end(queue->lease, &stand, 1);
-		return;
+		pthread_mutex_unlock(&queue->lock);
 	}
+	return error;
+}
+
+/* The disk's limit of links is met: the claim moves to another heartbeat file. The current one may be full too, so twice. */
+static void move_claim(struct queue *queue, struct ending *ending)
+{
+	struct held *held = ending->held;
+	uint64_t full = lease_full(queue->lease, &held->stand);
+	struct lease_stand stand;
+	uint32_t one;
+	int error = STORE_FAILURE, tries;
+
+	for (tries = 0; tries < 2 && error == STORE_FAILURE; tries++) {
+		one = 1;
+		if (lease_begin(queue->lease, &one, &stand) < 0)
+			return;
+		error = stand.epoch == held->stand.epoch ? link_over(queue, held, &stand) : -ESTALE;
+		if (error)
+			lease_end(queue->lease, &stand, 1);
+		if (error == STORE_FAILURE)
+			full = lease_full(queue->lease, &stand);
+	}
+	if (error)
+		return;
 	if (full)
 		lease_learn(queue->lease, full);
 	lease_end(queue->lease, &held->stand, 1);

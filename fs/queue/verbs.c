@@ -186,6 +186,8 @@ static int renew(struct queue *queue, const char *name, enum queue_state state)
 	struct record record;
 	int error;
 
+	/* Claims of this mount that wait to be swept are no reason to say EBUSY. */
+	sweep_run(queue);
 	error = queue_refresh(queue, 0);
 	if (error)
 		return error;
