@@ -202,11 +202,19 @@ void bar_hide(struct bar *bar)
 	io_write_all(STDERR_FILENO, BAR_CLEAR, strlen(BAR_CLEAR));
 }
 
+/* The queue said so. */
+static bool all_ended(const struct pool *pool)
+{
+	return pool->supply.ended && !pool->options->max_units && !pool->broken;
+}
+
 void bar_end(struct bar *bar)
 {
 	if (!bar || !loop_timer_is_set(&bar->timer))
 		return;
 	loop_timer_stop(&bar->timer);
+	if (all_ended(bar->pool) && bar->facts.total >= bar->facts.failed)
+		bar->facts.done = bar->facts.total - bar->facts.failed;	/* newer than what was read */
 	draw(bar);
 	bar->shown = false;
 	io_write_all(STDERR_FILENO, "\n", 1);
