@@ -223,7 +223,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 	struct reply *reply;
 
 	if (!node->ops->getxattr) {
-		fuse_reply_err(req, ENODATA);	/* ENOSYS would mean that no node has any */
+		fuse_reply_err(req, EOPNOTSUPP);	/* ENOSYS would mean that no node has any */
 		return;
 	}
 	reply = reply_new(req, REPLY_XATTR, size);
@@ -346,10 +346,11 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 {
 	struct handle *handle = handle_of(info);
 	struct reply *reply = reply_new(req, REPLY_DIRENTS_PLUS, size);
+	bool plus = handle->node->ops->real;	/* the kernel keeps nothing of virtual entries: attributes would be made for nothing */
 
 	(void)ino;
 	if (reply && handle->ops->readdir)
-		handle->ops->readdir(handle, offset, true, reply);
+		handle->ops->readdir(handle, offset, plus, reply);
 	else if (reply)
 		reply->ops->error(reply, -ENOTDIR);
 }
@@ -437,7 +438,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	const struct session *session = userdata;
 
-	want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO, !session->no_readdirplus);
+	want(conn, FUSE_CAP_READDIRPLUS, !session->no_readdirplus);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO, false);	/* the server sends attributes anyway; `ls -l` would ask for each again */
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
 	want(conn, FUSE_CAP_ASYNC_READ, true);
 	want(conn, FUSE_CAP_ASYNC_DIO, true);

@@ -288,8 +288,9 @@ void real_getxattr(struct tree *tree, struct node *node, const char *name, size_
 {
 	struct buf json = BUF_INIT;
 
+	/* Not ENODATA: `ls -l` then asks for two attributes of every file. Not ENOSYS: the kernel would never ask for ours. */
 	if (node != tree->root || strcmp(name, STATS_XATTR)) {
-		reply->ops->error(reply, -ENODATA);
+		reply->ops->error(reply, -EOPNOTSUPP);
 		return;
 	}
 	sftp_stats(tree->sftp, &json);
