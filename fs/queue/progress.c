@@ -277,7 +277,7 @@ static void add_spent(const struct progress *progress, struct buf *to)
 	const struct progress_spent *spent = &progress->spent;
 	double other = spent->wall_s - spent->user_s - spent->sys_s;
 
-	if (!progress->has_spent)
+	if (!progress->has_spent || spent->wall_s + spent->in_bytes + spent->out_bytes <= 0)
 		return;
 	buf_addf(to, "\njobs ran %.0f s: computing %.0f s, in the system %.0f s, waiting %.0f s\n", spent->wall_s, spent->user_s,
 		 spent->sys_s, other > 0 ? other : 0.0);

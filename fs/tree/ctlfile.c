@@ -341,7 +341,7 @@ void ctl_top(struct vjob *vjob)
 	}
 	ctl_stat(tree, node->ino, &st);
 	vjob_end(vjob);
-	vnode_entry(tree, node, &st, reply);
+	vnode_top_entry(tree, node, &st, reply);
 }
 
 static void ctl_getattr(struct tree *tree, struct node *node, struct handle *handle, struct reply *reply)

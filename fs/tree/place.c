@@ -21,6 +21,11 @@ struct queue *live_queue(const struct live *live)
 	return live->queue;
 }
 
+int64_t live_opened(const struct live *live)
+{
+	return live->opened_s;
+}
+
 struct store *live_store(const struct live *live)
 {
 	return live->store;
@@ -74,6 +79,7 @@ static int live_open(struct place *place, struct store *store, struct buf *conf,
 	}
 	live->queues = queues;
 	live->store = store;
+	live->opened_s = clock_wall() / NS_PER_S;
 	live->conf = *conf;
 	buf_init(conf);
 	live->refs = 1;

@@ -19,6 +19,7 @@ struct live {
 	struct store *store;
 	struct queue *queue;
 	struct buf conf;		/* queue.conf's text when it was opened */
+	int64_t opened_s;
 	unsigned int refs;		/* atomic */
 	struct live *next;		/* queues->lives; by queues->lock */
 };

@@ -26,6 +26,7 @@ struct live;
 
 struct queue *live_queue(const struct live *live);
 struct store *live_store(const struct live *live);
+int64_t live_opened(const struct live *live);	/* seconds, this machine's: the time of directories in which nothing has happened yet */
 void live_ref(struct live *live);
 void live_unref(struct live *live);		/* may close the queue: not on an I/O thread */
 
@@ -72,6 +73,10 @@ void vnode_stat(const struct tree *tree, uint64_t ino, mode_t mode, uint64_t siz
 
 /* Answers with the node (whose ref it takes) as an entry that the kernel does not keep. */
 void vnode_entry(struct tree *tree, struct node *node, const struct stat *st, struct reply *reply);
+
+/* The same for todo, claims, done, failed, stage and ctl: names that stay while the queue does, and that every path to a ticket goes through. Only the name
+ * is kept, never an attribute. */
+void vnode_top_entry(struct tree *tree, struct node *node, const struct stat *st, struct reply *reply);
 
 /* What programs are told: STORE_FAILURE and STORE_UNKNOWN are -EIO. */
 int vnode_error(int error);

@@ -359,7 +359,7 @@ void stage_top(struct vjob *vjob)
 	}
 	stage_stat(tree, node->ino, &st);
 	vjob_end(vjob);
-	vnode_entry(tree, node, &st, reply);
+	vnode_top_entry(tree, node, &st, reply);
 }
 
 static void stage_getattr(struct tree *tree, struct node *node, struct handle *handle, struct reply *reply)

@@ -51,6 +51,8 @@ static int look(struct vjob *vjob, struct live *live, const char *name, struct q
 		error = queue_look(live_queue(live), vnode->state, name ? sub.data : vnode->sub, ret_entry);
 	if (!error && ret_entry->kind == QUEUE_NOTHING)
 		error = -ENOENT;
+	if (ret_entry->mtime == 0)
+		ret_entry->mtime = live_opened(live);
 	buf_release(&sub);
 	return error;
 }
@@ -104,9 +106,11 @@ void vdir_top(struct vjob *vjob, struct live *live, enum queue_state state)
 		return;
 	}
 	entry.kind = QUEUE_DIR;
+	if (entry.mtime == 0)
+		entry.mtime = live_opened(live);
 	entry_stat(tree, node->ino, &entry, &st);
 	vjob_end(vjob);
-	vnode_entry(tree, node, &st, reply);
+	vnode_top_entry(tree, node, &st, reply);
 }
 
 static void getattr_run(struct vjob *vjob, struct live *live)

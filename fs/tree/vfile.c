@@ -119,13 +119,17 @@ static void ticket_open_run(struct vjob *vjob, struct live *live)
 }
 
 /* `: > done/x` and `: > claims/x` of what is there already: done before, or held. */
+static bool is_creation(const struct vnode *vnode, int flags)
+{
+	return (flags & O_TRUNC) && (vnode->state == QUEUE_DONE || vnode->state == QUEUE_CLAIMS);
+}
+
 static void ticket_open(struct tree *tree, struct node *node, int flags, struct reply *reply)
 {
-	enum queue_state state = vnode_of(node)->state;
 	struct vjob *vjob;
 
 	if (is_for_writing(flags)) {
-		reply->ops->error(reply, state == QUEUE_DONE || state == QUEUE_CLAIMS ? -EEXIST : -EPERM);
+		reply->ops->error(reply, is_creation(vnode_of(node), flags) ? -EEXIST : -EPERM);
 		return;
 	}
 	vjob = vjob_new(tree, node, NULL, reply);

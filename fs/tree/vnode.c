@@ -113,13 +113,23 @@ void vnode_stat(const struct tree *tree, uint64_t ino, mode_t mode, uint64_t siz
 	ret_st->st_atime = ret_st->st_mtime = ret_st->st_ctime = (time_t)mtime;
 }
 
-void vnode_entry(struct tree *tree, struct node *node, const struct stat *st, struct reply *reply)
+static void answer_entry(struct tree *tree, struct node *node, const struct stat *st, double entry_ttl, struct reply *reply)
 {
-	struct tree_entry entry = { .node = node, .st = *st };
+	struct tree_entry entry = { .node = node, .st = *st, .entry_ttl = entry_ttl };
 
 	node_looked_up(tree, node);
 	node_unref(tree, node);
 	reply->ops->entry(reply, &entry);
+}
+
+void vnode_entry(struct tree *tree, struct node *node, const struct stat *st, struct reply *reply)
+{
+	answer_entry(tree, node, st, 0, reply);
+}
+
+void vnode_top_entry(struct tree *tree, struct node *node, const struct stat *st, struct reply *reply)
+{
+	answer_entry(tree, node, st, tree->options.entry_ttl, reply);
 }
 
 /* ---- jobs ---- */
