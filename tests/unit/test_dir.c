@@ -30,7 +30,7 @@ struct heard {
 	pthread_cond_t changed;
 	int answers;
 	int error;		/* of what was answered; 1: nothing yet */
-	struct node *node;
+	struct node *node = NULL;
 	struct stat st;
 	struct handle *handle;
 	struct statvfs statvfs;
@@ -250,7 +250,7 @@ static int make_symlink(const char *name, const char *target)
 
 static int make_link(const char *from, const char *to)
 {
-	struct node *node;
+	struct node *node = NULL;
 	int error = lookup(tree->root, from, &node);
 
 	if (error)
@@ -287,7 +287,7 @@ static void expect_names(const char *expected)
 
 static void test_lookup(void **state)
 {
-	struct node *node, *again;
+	struct node *node = NULL, *again = NULL;
 
 	(void)state;
 	put("a");
@@ -306,7 +306,7 @@ static void test_lookup(void **state)
 
 static void test_becomes_another(void **state)
 {
-	struct node *file, *dir;
+	struct node *file = NULL, *dir = NULL;
 	char path[200];
 
 	(void)state;
@@ -331,7 +331,7 @@ static void test_becomes_another(void **state)
 static void test_setattr(void **state)
 {
 	struct stat st = { .st_mode = 0600, .st_atime = 1000, .st_mtime = 4294967295LL, .st_size = 2 };
-	struct node *node;
+	struct node *node = NULL;
 
 	(void)state;
 	put("a");
@@ -418,7 +418,7 @@ static void test_changes(void **state)
 
 static void test_rename(void **state)
 {
-	struct node *node, *other;
+	struct node *node = NULL, *other = NULL;
 
 	(void)state;
 	put("a");
@@ -729,7 +729,7 @@ static void test_symlink_text(void **state)
 
 static int read_link(const char *name)
 {
-	struct node *node;
+	struct node *node = NULL;
 	int error = lookup(tree->root, name, &node);
 
 	if (error)
@@ -755,7 +755,7 @@ static void test_readlink(void **state)
 	assert_int_equal(make_symlink("link", "target"), 0);
 	tree->options.follow_symlinks = true;
 	{
-		struct node *node;
+		struct node *node = NULL;
 
 		assert_int_equal(lookup(tree->root, "link", &node), 0);
 		assert_true(S_ISREG(heard.st.st_mode));
