@@ -31,6 +31,19 @@ static bool key_known(const struct queue *queue)
 	return queue->conf.key != QCONF_KEY_CONTENT;
 }
 
+/* Its output is that of another unit held here, or would lie outside the queue. */
+static bool output_taken_locked(struct queue *queue, uint32_t unit)
+{
+	struct buf name = BUF_INIT, stage = BUF_INIT;
+	bool taken;
+
+	taken = index_name(&queue->index, unit, &name) < 0 || qconf_stage(&queue->conf, name.data, &stage) < 0 ||
+		map_get_str(&queue->held_by_stage, buf_text(&stage));
+	buf_release(&name);
+	buf_release(&stage);
+	return taken;
+}
+
 bool claim_ready_locked(struct queue *queue, uint32_t unit, struct attempt *ret_attempt)
 {
 	struct unit *at = units_at(&queue->index.units, unit);
@@ -41,7 +54,7 @@ bool claim_ready_locked(struct queue *queue, uint32_t unit, struct attempt *ret_
 		return false;
 	queue_clock(queue, &clock);
 	index_chance(&queue->index, unit, &clock, &ret_attempt->chance);
-	if (!ret_attempt->chance.claimable)
+	if (!ret_attempt->chance.claimable || output_taken_locked(queue, unit))
 		return false;
 	at->flags |= UNIT_BUSY;
 	ret_attempt->unit = unit;

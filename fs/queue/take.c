@@ -13,6 +13,7 @@
 #include "base/clock.h"
 
 #define TAKE_MAX 1024			/* units a flight */
+#define FRUITLESS 100			/* flights in a row that claim nothing: then wait a little */
 
 static uint64_t random_below(struct queue *queue, uint64_t below)
 {
@@ -184,28 +185,31 @@ static int take_flight(struct queue *queue, struct ctl *owner, size_t count, str
 	return taken || !error ? taken : error;
 }
 
-/* Claims `count` units, or as many as can be had; those that lost a race are replaced in the next flight. */
-static int take_now(struct queue *queue, struct ctl *owner, int count, struct buf *ret_names)
+/* Claims `count` units, or as many as can be had; those that lost a race are replaced in the next flight. *ret_left: there are some left that
+ * would not be claimed now, an input that is being written, say. */
+static int take_now(struct queue *queue, struct ctl *owner, int count, struct buf *ret_names, bool *ret_left)
 {
-	int taken = 0, got = 0;
+	int taken = 0, got = 0, fruitless = 0;
 	bool tried = true;
 
-	while (taken < count && tried) {
+	while (taken < count && tried && fruitless < FRUITLESS) {
 		size_t want = (size_t)(count - taken);
 
 		got = take_flight(queue, owner, want < TAKE_MAX ? want : TAKE_MAX, ret_names, &tried);
 		if (got < 0)
 			break;
+		fruitless = got ? 0 : fruitless + 1;
 		taken += got;
 	}
+	*ret_left = tried;
 	return taken || got >= 0 ? taken : got;
 }
 
 /* Until when to wait before looking again; 0: there is nothing to wait for. */
-static int64_t wait_until_locked(struct queue *queue, bool wait)
+static int64_t wait_until_locked(struct queue *queue, bool wait, bool left)
 {
 	const struct index *index = &queue->index;
-	bool some = index->unsettled > 0 || (wait && (index->counts[QUEUE_TODO] || index->counts[QUEUE_CLAIMS]));
+	bool some = left || index->unsettled > 0 || (wait && (index->counts[QUEUE_TODO] || index->counts[QUEUE_CLAIMS]));
 
 	return some ? clock_now() + (queue->options.ttl_ns < NS_PER_S / 5 ? queue->options.ttl_ns : NS_PER_S / 5) : 0;
 }
@@ -229,16 +233,16 @@ static int store_error(int error)
 int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, const bool *cancel, struct buf *ret_names)
 {
 	int64_t until, began = clock_now(), fresh;
-	bool ending = false;
+	bool ending = false, left = false;
 	int taken = 0, error;
 
 	for (;;) {
 		error = queue_refresh(queue, queue->options.ttl_ns);
 		if (error)
 			return error;
-		taken = take_now(queue, owner, count, ret_names);
+		taken = take_now(queue, owner, count, ret_names, &left);
 		pthread_mutex_lock(&queue->lock);
-		until = wait_until_locked(queue, wait);
+		until = wait_until_locked(queue, wait, left);
 		fresh = queue->viewed_ns == INT64_MIN ? 0 : queue->viewed_ns + queue->options.ttl_ns;
 		if (!taken && until)
 			wait_for_change_locked(queue, until < fresh ? fresh : until, cancel);
