@@ -30,7 +30,7 @@ struct heard {
 	pthread_cond_t changed;
 	int answers;
 	int error;		/* of what was answered; 1: nothing yet */
-	struct node *node = NULL;
+	struct node *node;
 	struct stat st;
 	struct handle *handle;
 	struct statvfs statvfs;
