@@ -73,15 +73,19 @@ static int connect_to(struct mount *mount, struct buf *why)
 		.max_read = (uint32_t)(options->max_read > UINT32_MAX ? 0 : options->max_read),
 		.max_write = (uint32_t)(options->max_write > UINT32_MAX ? 0 : options->max_write),
 	};
+	struct buf reason = BUF_INIT;
 	int error;
 
 	if (options->alive_interval > 0)
 		sftp_options.alive_ns = options->alive_interval * options->alive_count * NS_PER_S;
-	error = remote_new(options, &mount->remote, why);
+	error = remote_new(options, &mount->remote, &reason);
 	if (!error)
-		error = sftp_connect(remote_maker(mount->remote), &sftp_options, &mount->sftp, why);
+		error = sftp_connect(remote_maker(mount->remote), &sftp_options, &mount->sftp, &reason);
 	if (!error)
-		error = remote_root(options, mount->sftp, &mount->root, why);
+		error = remote_root(options, mount->sftp, &mount->root, &reason);
+	if (error)
+		buf_addf(why, "%s: %s", options->spec, reason.len ? buf_text(&reason) : log_strerror(error));
+	buf_release(&reason);
 	return error;
 }
 

@@ -141,11 +141,6 @@ void remote_detach(struct remote *remote)
 
 /* ---- once connected ---- */
 
-static const char *place(const struct options *options)
-{
-	return options->host ? options->host : "here";
-}
-
 static int look(struct sftp *sftp, const char *path, struct sftp_reply *ret_reply, struct buf *text)
 {
 	struct sftp_wait *wait = sftp_wait_new();
@@ -185,11 +180,11 @@ int remote_root(const struct options *options, struct sftp *sftp, struct buf *re
 	if (!error)
 		return 0;
 	if (error == -ENOENT || error == -EREMOTEIO)
-		buf_addf(why, "%s: no such directory: %s", place(options), options->dir);
+		buf_adds(why, "no such directory");
 	else if (error == -ENOTDIR)
-		buf_addf(why, "%s: not a directory: %s", place(options), options->dir);
+		buf_adds(why, "not a directory");
 	else
-		buf_addf(why, "%s: cannot look at %s: %s", place(options), options->dir, log_strerror(error));
+		buf_addf(why, "cannot look at the directory: %s", log_strerror(error));
 	return error;
 }
 

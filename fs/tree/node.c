@@ -88,6 +88,8 @@ static void unref_locked(struct tree *tree, struct node *node, struct node **cha
 		parent = unname_locked(tree, node);
 		if (node->stray)
 			map_remove(&tree->strays, &node->ino, sizeof(node->ino));
+		if (node->twin)		/* has none itself: this goes no deeper */
+			unref_locked(tree, node->twin, chain);
 		node->parent = *chain;
 		*chain = node;
 		node = parent;
@@ -185,7 +187,7 @@ static int make_stray_locked(struct tree *tree, struct node *node)
 {
 	int error;
 
-	if (node->stray || node == tree->root)
+	if (node->stray || node->twin || node == tree->root)
 		return 0;
 	error = map_set(&tree->strays, &node->ino, sizeof(node->ino), node, NULL);
 	if (!error)
@@ -451,6 +453,19 @@ int node_moved(struct tree *tree, struct node *dir, const char *name, struct nod
 	free(copy);
 	free(anchor);
 	return error;
+}
+
+void node_linked(struct tree *tree, struct node *node, struct node *source)
+{
+	pthread_mutex_lock(&tree->lock);
+	if (source->twin)
+		source = source->twin;
+	if (node != source && !node->twin && !node->stray && !make_stray_locked(tree, source)) {
+		node->twin = source;
+		node->ino = source->ino;
+		source->refs++;
+	}
+	pthread_mutex_unlock(&tree->lock);
 }
 
 int node_set_anchor(struct tree *tree, struct node *node, const char *path)

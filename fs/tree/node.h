@@ -98,6 +98,7 @@ struct node {
 	uint64_t ino;			/* st_ino */
 	mode_t type;			/* S_IFMT bits last seen, 0: not known; by tree->lock */
 	bool stray;			/* is or was renamed: its ino is not the hash of its name, and is kept in tree->strays */
+	struct node *twin;		/* held: whose hard link it was made as, and whose ino it has; NULL */
 	uint64_t lookups;		/* the kernel's; guarded by tree->lock like all above */
 	unsigned int refs;		/* handles, requests under way, children */
 	void *data;			/* of its kind: struct real, the queue of a queue directory's virtual nodes, … */
@@ -127,6 +128,9 @@ void node_free_all(struct tree *tree);	/* the mount has ended: nobody holds any 
 void node_removed(struct tree *tree, struct node *dir, const char *name);
 /* rename: what stood at the new name is removed; open files learn their new path. 0, or -ENOMEM: the node has lost its name. */
 int node_moved(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name);
+
+/* `node` was just made as a hard link of `source`: it has the same number (git clone looks), while both are known. */
+void node_linked(struct tree *tree, struct node *node, struct node *source);
 
 /* Real nodes that are shown elsewhere than they are kept (stage/): the server's path. An anchor stays with the name: what is renamed to an anchored
  * name is kept there from then on, and leaves its own behind. 0 or -ENOMEM. */

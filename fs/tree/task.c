@@ -76,6 +76,8 @@ void task_entry(struct task *task, const struct sftp_attrs *attrs)
 		task_fail(task, -ENOMEM);
 		return;
 	}
+	if (task->node)		/* a new name of it */
+		node_linked(tree, node, task->node);
 	tree_stat(tree, attrs, node->ino, &entry.st);
 	if (file_overlay(tree, node, &entry.st))
 		entry.attr_ttl = 0;

@@ -221,6 +221,33 @@ static void test_moved_over(void **state)
 	assert_int_equal(tree->strays.count, 0);
 }
 
+static void test_linked(void **state)
+{
+	struct tree *tree = *state;
+	struct node *a = node_get(tree, tree->root, "a", &kind_a);
+	struct node *b = node_get(tree, tree->root, "b", &kind_a), *c;
+	uint64_t ino = a->ino;
+
+	node_linked(tree, b, a);
+	assert_int_equal(b->ino, ino);
+	node_removed(tree, tree->root, "a");
+	node_unref(tree, a);
+	assert_int_equal(freed, 0);	/* its number is still in use */
+	c = node_get(tree, tree->root, "c", &kind_a);
+	node_linked(tree, c, b);	/* a link of a link */
+	assert_int_equal(c->ino, ino);
+	a = node_get(tree, tree->root, "a", &kind_a);
+	assert_int_not_equal(a->ino, ino);	/* or `cp a b` would take them for one file */
+	node_removed(tree, tree->root, "b");
+	node_unref(tree, b);
+	assert_int_equal(c->ino, ino);
+	node_unref(tree, c);
+	node_unref(tree, a);
+	assert_int_equal(freed, 4);
+	assert_int_equal(tree->strays.count, 0);
+	assert_int_equal(tree->names.count, 0);
+}
+
 static void test_kinds(void **state)
 {
 	struct tree *tree = *state;
@@ -303,7 +330,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_paths), T(test_root_is_slash), T(test_life), T(test_forget_too_much), T(test_removed), T(test_ino_is_of_the_place),
-		T(test_moved), T(test_moved_over), T(test_kinds), T(test_types), T(test_long_names), T(test_many),
+		T(test_moved), T(test_moved_over), T(test_linked), T(test_kinds), T(test_types), T(test_long_names), T(test_many),
 	};
 
 	return cmocka_run_group_tests_name("node", tests, NULL, NULL);
