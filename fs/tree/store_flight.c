@@ -70,7 +70,8 @@ static void note_times(struct slot *slot, const struct sftp_reply *reply)
 	pthread_mutex_lock(&store->lock);
 	if (slot->sent_ns == 0)
 		slot->sent_ns = reply->sent_ns;
-	slot->received_ns = reply->received_ns;
+	if (reply->received_ns > slot->received_ns)	/* a close of several handles has no one moment: 0 */
+		slot->received_ns = reply->received_ns;
 	pthread_mutex_unlock(&store->lock);
 }
 
