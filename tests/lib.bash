@@ -70,11 +70,11 @@ started() {	# PID: end it with the test
 	echo "$1" >>"$work/.pids"
 }
 
-# in_background LOG COMMAND...: its process id in $started_pid.
+# in_background LOG COMMAND...: its process id in $started_pid. It stands in $work, so that it keeps no mount busy.
 in_background() {
 	local log=$1
 	shift
-	"$@" >"$log" 2>&1 </dev/null 3>&- &
+	(cd "$work" && exec "$@") >"$log" 2>&1 </dev/null 3>&- 9>&- &
 	started_pid=$!
 	started "$started_pid"
 }

@@ -55,6 +55,16 @@ static bool must_list(const struct index_dir *dir, int64_t mtime, const struct i
 	return dir->mtime != mtime || dir->dirty || dir->settle_ns <= clock->now_ns;
 }
 
+/* Without its inputs a queue has nothing to show: whoever looks gets the error, and the log the reason. */
+static void say_no_inputs(const struct queue *queue, int error)
+{
+	static long long last;
+
+	if (log_allowed(&last))
+		log_error("queue: its input directory %s cannot be listed: %s; make it, or name another as 'input' in %s", queue->conf.input,
+			  log_strerror(error), QCONF_PATH);
+}
+
 static void look_at(struct scan *scan, struct index_dir *dir, const struct store_op *op)
 {
 	struct queue *queue = scan->queue;
@@ -63,6 +73,8 @@ static void look_at(struct scan *scan, struct index_dir *dir, const struct store
 		index_dir_gone(&queue->index, dir, queue_time(queue));
 	} else if (op->error) {
 		scan->error = op->error;
+		if (!dir->path[0])
+			say_no_inputs(queue, op->error);
 	} else if (!S_ISDIR(op->attrs.mode)) {
 		if (dir->path[0])
 			index_dir_gone(&queue->index, dir, queue_time(queue));

@@ -1,0 +1,213 @@
+#!/usr/bin/env bats
+# What a user meets between `claimfs host:dir mountpoint` and a mounted disk: aliases, keys, host keys, passwords, what the ssh
+# program must do, and the one line that says why when it fails.
+
+load ../lib
+
+host_line() {	# of the server's key, for known_hosts
+	printf '[127.0.0.1]:%s %s\n' "$ssh_port" "$(cut -d' ' -f1,2 "$work/sshd/host_key.pub")"
+}
+
+# The mount works: a file goes there and back.
+works() {
+	echo "$RANDOM" >"$work/in"
+	cp "$work/in" "$1/file" && cmp "$work/in" "$1/file" && cmp "$work/in" "$work/disk/file"
+}
+
+mount_disk() {	# [OPTION...]
+	mkdir -p "$work/disk"
+	mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/ssh_config" "$@"
+}
+
+# In the background as a user types it; what it says in $output.
+mount_fails() {	# PATTERN [OPTION...]
+	local pattern=$1
+	shift
+	mkdir -p "$work/disk" "$work/mnt"
+	fails_with 1 "$pattern" timeout 60 claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/ssh_config" -o timeout=20 "$@" </dev/null
+	not mounted "$work/mnt"
+}
+
+config_line() {	# before all others: it wins
+	sed -i "1a \\    $1" "$work/sshd/ssh_config"
+}
+
+@test "an alias of ssh_config mounts, through libssh2" {
+	start_sshd
+	mount_disk
+	works "$work/mnt"
+	not grep -q "ssh program" "$work/mnt.log"
+	unmount "$work/mnt"
+}
+
+@test "it goes to the background only when the remote directory is there" {
+	start_sshd
+	mkdir -p "$work/disk" "$work/mnt"
+	echo "$work/mnt" >>"$work/.mounts"
+	claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/ssh_config" 3>&-
+	mounted "$work/mnt"
+	works "$work/mnt"
+	unmount "$work/mnt"
+	fails_with 1 "*no such directory*" claimfs "disk:$work/nosuch" "$work/mnt" -F "$work/sshd/ssh_config"
+}
+
+@test "-o with options of ssh, -p, -C" {
+	start_sshd
+	mkdir -p "$work/disk"
+	sed -i '/Port/d' "$work/sshd/ssh_config"
+	mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/ssh_config" -p "$ssh_port" -C -o ServerAliveInterval=5 -o Ciphers=aes256-ctr
+	works "$work/mnt"
+	unmount "$work/mnt"
+	mount_fails "*nosuchssh*" -o IPQoS=nosuchssh
+}
+
+@test "an unknown host key is refused with its fingerprint and the command that accepts it; the command does" {
+	start_sshd
+	: >"$work/sshd/known_hosts"
+	mount_fails "*$(ssh-keygen -lf "$work/sshd/host_key.pub" | cut -d' ' -f2)*StrictHostKeyChecking is yes*"
+	sed -i '/StrictHostKeyChecking/d' "$work/sshd/ssh_config"
+	run timeout 60 setsid claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/ssh_config" </dev/null
+	[ "$status" -eq 1 ]
+	[[ $output == *"accept it once with: ssh -F $work/sshd/ssh_config"* ]]
+	[ "$(wc -l <<<"$output")" -eq 1 ]
+	command=${output#*accept it once with: }
+	printf '#!/bin/sh\necho yes\n' >askpass
+	chmod +x askpass
+	SSH_ASKPASS=$PWD/askpass SSH_ASKPASS_REQUIRE=force DISPLAY=x bash -c "$command"
+	mount_disk
+	works "$work/mnt"
+}
+
+@test "a changed host key is refused" {
+	start_sshd
+	ssh-keygen -q -t ed25519 -N '' -f other
+	printf '[127.0.0.1]:%s %s\n' "$ssh_port" "$(cut -d' ' -f1,2 other.pub)" >"$work/sshd/known_hosts"
+	mount_fails "*HAS CHANGED*ssh-keygen -f '$work/sshd/known_hosts' -R *"
+}
+
+@test "a revoked host key is refused" {
+	start_sshd
+	{ host_line; printf '@revoked * %s\n' "$(cut -d' ' -f1,2 "$work/sshd/host_key.pub")"; } >"$work/sshd/known_hosts"
+	mount_fails "*revoked*"
+}
+
+@test "accept-new adds the key, hashed if so wished" {
+	start_sshd
+	: >"$work/sshd/known_hosts"
+	sed -i 's/StrictHostKeyChecking yes/StrictHostKeyChecking accept-new/; s/HostKeyAlias.*/HashKnownHosts yes/' "$work/sshd/ssh_config"
+	mount_disk
+	works "$work/mnt"
+	grep -q '^|1|' "$work/sshd/known_hosts"
+	ssh-keygen -F "[127.0.0.1]:$ssh_port" -f "$work/sshd/known_hosts" >/dev/null
+}
+
+@test "an RSA key in a file, and one in the agent" {
+	ssh-keygen -q -t rsa -b 2048 -N '' -f key
+	mkdir -p sshd && mv key sshd/user_key && mv key.pub sshd/user_key.pub
+	start_sshd
+	mount_disk
+	works "$work/mnt"
+	unmount "$work/mnt"
+	eval "$(ssh-agent -a "$work/agent")"
+	started "$SSH_AGENT_PID"
+	ssh-add -q sshd/user_key
+	rm sshd/user_key
+	mount_disk
+	works "$work/mnt"
+	not grep -q "ssh program" "$work/mnt.log"
+}
+
+@test "a key with a passphrase: SSH_ASKPASS, or a clear line" {
+	mkdir -p sshd
+	ssh-keygen -q -t ed25519 -N secret -f sshd/user_key
+	start_sshd
+	run timeout 60 setsid claimfs "disk:$work" "$work/mnt" -F "$work/sshd/ssh_config" </dev/null
+	[ "$status" -eq 1 ]
+	echo "$output"
+	[[ $output == *"passphrase"*"ssh-add"* ]]
+	printf '#!/bin/sh\necho "$1" >>%s\necho secret\n' "$work/asked" >askpass
+	chmod +x askpass
+	export SSH_ASKPASS=$PWD/askpass SSH_ASKPASS_REQUIRE=force
+	mount_disk
+	works "$work/mnt"
+	# Several connections and a reconnect: the question was asked once.
+	dd if=/dev/zero of="$work/mnt/big" bs=1M count=32 status=none
+	stop_sshd all
+	SSH_PORT=$ssh_port start_sshd
+	wait_for 30 "works '$work/mnt'"
+	[ "$(wc -l <asked)" -eq 1 ]
+}
+
+@test "no key is taken: the line names what was tried" {
+	start_sshd
+	: >"$work/sshd/authorized_keys"
+	mount_fails "*refuses to let*$work/sshd/user_key*"
+}
+
+@test "the ssh program takes over: ProxyCommand, ProxyJump, GCM-only and RSA-only servers" {
+	start_sshd
+	config_line "ProxyCommand socat - TCP:%h:%p"
+	mount_disk
+	works "$work/mnt"
+	cat "$work/mnt.log"
+	grep -q "using the ssh program: ProxyCommand" "$work/mnt.log"
+	unmount "$work/mnt"
+
+	sed -i '/ProxyCommand/d' "$work/sshd/ssh_config"
+	{ ssh_config_for "$ssh_port" | sed 's/Host disk/Host bastion/'; sed 's/Host disk/&\n    ProxyJump bastion/' "$work/sshd/ssh_config"; } >both
+	cat both >"$work/sshd/ssh_config"
+	mount_disk
+	works "$work/mnt"
+	grep -q "using the ssh program: ProxyJump" "$work/mnt.log"
+	unmount "$work/mnt"
+	stop_sshd all
+
+	SSHD_EXTRA="Ciphers aes256-gcm@openssh.com" start_sshd
+	mount_disk
+	works "$work/mnt"
+	unmount "$work/mnt"
+	stop_sshd all
+
+	rm sshd/host_key sshd/host_key.pub
+	ssh-keygen -q -t rsa -b 2048 -N '' -f sshd/host_key
+	start_sshd
+	mount_disk
+	works "$work/mnt"
+}
+
+@test "-o ssh_command runs a program of one's own" {
+	start_sshd
+	printf '#!/bin/sh\necho "$@" >%s/words\nexec ssh "$@"\n' "$work" >"my ssh"
+	chmod +x "my ssh"
+	mount_disk -o "ssh_command='$work/my ssh' -v"
+	works "$work/mnt"
+	grep -q -- '^-v -x -a .* -- disk sftp$' words
+}
+
+@test "-o sftp_server: a path on the server, and one that isn't there" {
+	start_sshd
+	mount_disk -o sftp_server=/usr/lib/openssh/sftp-server
+	works "$work/mnt"
+	unmount "$work/mnt"
+	mount_fails "*nosuchsubsystem*" -o sftp_server=nosuchsubsystem
+}
+
+@test "-o directport speaks SFTP without SSH" {
+	command -v socat || skip "no socat"
+	local port
+	for port in $(shuf -n 20 -i 20000-50000); do
+		in_background socat.log socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" EXEC:/usr/lib/openssh/sftp-server
+		wait_until 5 port_open_or_gone "$port" "$started_pid"
+		gone "$started_pid" || break
+	done
+	mkdir -p disk
+	mount_claimfs "127.0.0.1:$work/disk" "$work/mnt" -o "directport=$port"
+	works "$work/mnt"
+}
+
+@test "a host that doesn't exist, a port nobody listens at, a host like an option" {
+	mkdir -p mnt
+	fails_with 1 "*nosuchhost.invalid*" timeout 60 claimfs nosuchhost.invalid:/ mnt -o timeout=5
+	fails_with 1 "*is sshd running*" timeout 60 claimfs 127.0.0.1:/ mnt -p 1 -o timeout=2
+	fails_with 1 "*begin with '-'*" timeout 60 claimfs x@-oProxyCommand=touch:/ mnt
+}
