@@ -432,6 +432,7 @@ static void end(struct conn *conn)
 	list_splice(&all, &lost);
 	while (!ended) {
 		fail_all(&all, -ENOTCONN);
+		list_splice(&all, &conn->ready);	/* the engine's own, to close what a listing had open */
 		pthread_mutex_lock(&conn->lock);
 		list_splice(&all, &conn->incoming);
 		ended = list_empty(&all);

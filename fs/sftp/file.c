@@ -216,6 +216,7 @@ int sftp_close(struct sftp_file *file, sftp_done *done, void *arg)
 {
 	int i;
 
+	atomic_store(&file->closed, true);
 	file->close_done = done;
 	file->close_arg = arg;
 	atomic_store(&file->closing, 1);

@@ -138,6 +138,13 @@ void file_fill(struct sftp_file *file, const struct request *request, const stru
 
 /* ---- a slot's state, from any thread ---- */
 
+static bool is_opening(const struct slot *slot)
+{
+	int state = atomic_load(&slot->state);
+
+	return state == SLOT_OPENING || state == SLOT_CHECKING;
+}
+
 bool slot_usable(const struct slot *slot)
 {
 	return atomic_load(&slot->state) == SLOT_OPEN && conn_is_up(slot->conn) &&
@@ -158,44 +165,71 @@ bool file_refused(struct sftp_file *file, const struct conn *conn)
 	return slot && atomic_load(&slot->state) == SLOT_REFUSED;
 }
 
-/* Whoever gets true must send slot->open. */
-static bool begin_opening(struct slot *slot)
+static void warmed(struct request *request, struct answer *answer)
 {
-	int state = atomic_load(&slot->state);
+	struct sftp_file *file = request->slot->file;
 
-	if (state == SLOT_OPEN && atomic_load(&slot->session) == atomic_load(&slot->conn->session))
-		return false;
-	if (state == SLOT_OPENING || state == SLOT_CHECKING)
-		return false;
-	return atomic_compare_exchange_strong(&slot->state, &state, SLOT_OPENING);
+	(void)answer;
+	atomic_store(&request->slot->warming, false);
+	file_unref(file);
 }
+
+/* A word to the connection's thread, which is never put on the wire: slot_prepare() takes it. */
+void file_warm(struct sftp_file *file, struct conn *conn)
+{
+	struct request *request;
+	struct slot *slot;
+
+	if (file_refused(file, conn) || file_slot(file, conn, &slot) || is_opening(slot) || atomic_exchange(&slot->warming, true))
+		return;
+	request = request_new(OP_OPEN, 0, NULL, NULL);
+	if (!request) {
+		atomic_store(&slot->warming, false);
+		return;
+	}
+	request->slot = slot;
+	request->warm = true;
+	request->bound = true;
+	request->finish = warmed;
+	file_ref(file);
+	if (!conn_submit(conn, request, false))
+		request_fail(request, SFTP_UNKNOWN);
+}
+
+/* ---- opening, on the connection's I/O thread ---- */
 
 static void opened(struct request *request, struct answer *answer);
 
-static void init_open(struct slot *slot, bool elsewhere)
+static void push_open(struct slot *slot, bool elsewhere)
 {
 	slot->elsewhere = elsewhere;
 	request_init(&slot->open, OP_OPEN);
 	slot->open.slot = slot;
 	slot->open.bound = true;
 	slot->open.finish = opened;
+	slot->open.conn = slot->conn;
+	conn_track(slot->conn, &slot->open);
+	conn_push(slot->conn, &slot->open);
 }
 
-void file_warm(struct sftp_file *file, struct conn *conn)
+static void begin_opening(struct slot *slot)
 {
-	struct slot *slot;
-
-	if (file_refused(file, conn) || file_slot(file, conn, &slot) || !begin_opening(slot))
-		return;
-	init_open(slot, false);
-	file_ref(file);
-	if (conn_submit(conn, &slot->open, false))
-		return;
-	atomic_store(&slot->state, SLOT_NONE);
-	file_unref(file);
+	atomic_store(&slot->state, SLOT_OPENING);
+	file_ref(slot->file);
+	push_open(slot, false);
 }
 
-/* ---- opening, on the connection's I/O thread ---- */
+/* A close looks at the state after it has set `closed`: one of the two sees the other. */
+static void warm_up(struct slot *slot)
+{
+	if (slot_usable(slot) || is_opening(slot))
+		return;
+	atomic_store(&slot->state, SLOT_OPENING);
+	if (atomic_load(&slot->file->closed))
+		atomic_store(&slot->state, SLOT_NONE);
+	else
+		begin_opening(slot);
+}
 
 static void set_open(struct slot *slot)
 {
@@ -333,14 +367,6 @@ void slot_encode_open(struct slot *slot, struct writer *writer)
 	writer_attrs(writer, NULL);
 }
 
-static void push_open(struct slot *slot, bool elsewhere)
-{
-	init_open(slot, elsewhere);
-	slot->open.conn = slot->conn;
-	conn_track(slot->conn, &slot->open);
-	conn_push(slot->conn, &slot->open);
-}
-
 /* It was not there. Is there another place to look? */
 static bool look_elsewhere(struct slot *slot)
 {
@@ -381,22 +407,18 @@ static void wait_for(struct slot *slot, struct request *request)
 	list_append(&slot->waiting, &request->link);
 	if (list_empty(&slot->link))
 		list_append(&slot->conn->reopening, &slot->link);
-	if (!begin_opening(slot))
-		return;		/* it is being opened */
-	file_ref(slot->file);
-	push_open(slot, false);
+	if (!is_opening(slot))
+		begin_opening(slot);
 }
 
 /* A handle that is not open needs no closing. */
 static bool prepare_close(struct slot *slot, struct request *request)
 {
-	int state = atomic_load(&slot->state);
-
 	if (slot_usable(slot)) {
 		atomic_store(&slot->state, SLOT_NONE);
 		return true;
 	}
-	if (state == SLOT_OPENING || state == SLOT_CHECKING)
+	if (is_opening(slot))
 		wait_for(slot, request);
 	else
 		conn_fail(request, SFTP_UNKNOWN);
@@ -408,6 +430,11 @@ bool slot_prepare(struct conn *conn, struct request *request)
 	struct slot *slot = request->slot, *lacking = NULL;
 
 	(void)conn;
+	if (request->warm) {
+		warm_up(slot);
+		conn_fail(request, 0);
+		return false;
+	}
 	if (request->op->kind == OP_OPEN || request == &slot->open)
 		return true;
 	if (request->op->kind == OP_CLOSE)

@@ -30,8 +30,9 @@ enum slot_state { SLOT_NONE, SLOT_OPENING, SLOT_CHECKING, SLOT_OPEN, SLOT_REFUSE
 struct slot {
 	struct sftp_file *file;
 	struct conn *conn;
-	atomic_int state;		/* to OPENING by who wins it; otherwise set by conn's I/O thread */
+	atomic_int state;		/* set by conn's I/O thread */
 	atomic_uint session;		/* of conn, when OPEN */
+	atomic_bool warming;		/* a file_warm() is on its way */
 	struct list waiting;		/* requests; conn's I/O thread */
 	struct list link;		/* of conn->reopening, while anything waits; conn's I/O thread */
 	struct request open;		/* OPEN, then FSTAT, of a later opening */
@@ -49,6 +50,7 @@ struct sftp_file {
 	atomic_uint refs;		/* the user's, and one for each slot->open and slot->close under way */
 	atomic_int home;		/* index of the connection its small requests take */
 	atomic_bool stale;
+	atomic_bool closed;		/* sftp_close was called: nothing is opened any more */
 	atomic_ullong outstanding;	/* bytes of reads and writes under way */
 	pthread_mutex_t lock;		/* guards what follows */
 	char *path;

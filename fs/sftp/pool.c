@@ -62,11 +62,18 @@ static void want_another(struct sftp *sftp)
 	}
 }
 
+static bool is_bulk(const struct request *request)
+{
+	if (request->op->kind != OP_READ && request->op->kind != OP_WRITE)
+		return false;
+	return request->len >= POOL_BULK_BYTES || atomic_load(&request->slot->file->outstanding) > POOL_FIRST_LOAD;
+}
+
 /* Is the load of what is there reason to open another data connection? */
 static void grow(struct sftp *sftp, const struct request *request)
 {
 	const struct conn *data = free_data_conn(sftp);
-	bool bulk = request->cost > POOL_BULK_BYTES + POOL_REQUEST_COST || request->op->slow;
+	bool bulk = request->op->slow || is_bulk(request);
 
 	if (data ? load_of(data) > POOL_BUSY_LOAD : bulk || load_of(sftp->conns[0]) > POOL_FIRST_LOAD)
 		want_another(sftp);
@@ -119,11 +126,6 @@ static struct conn *any_usable(struct sftp_file *file)
 		if (file_usable(file, file->sftp->conns[i]))
 			return file->sftp->conns[i];
 	return NULL;
-}
-
-static bool is_bulk(const struct request *request)
-{
-	return (request->op->kind == OP_READ || request->op->kind == OP_WRITE) && request->len > POOL_BULK_BYTES;
 }
 
 /* It is open nowhere (any more): it gets a new home. */

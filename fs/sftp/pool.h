@@ -18,7 +18,7 @@
 #include "sftp/stats.h"
 
 #define POOL_MAX_CONNS 64
-#define POOL_BULK_BYTES (32u * 1024)	/* a read or write of more is bulk */
+#define POOL_BULK_BYTES (32u * 1024)	/* a read or write of so much is bulk, and so are many of one file */
 #define POOL_STRIPE_BYTES (1024u * 1024)
 #define POOL_BUSY_LOAD (1024u * 1024)	/* a data connection with more is reason to open another */
 #define POOL_FIRST_LOAD (256u * 1024)	/* load of connection 0 that is reason to open the first data connection */

@@ -64,6 +64,7 @@ struct request {
 	enum request_state state;
 	bool embedded;			/* not freed after finish() */
 	bool alone;			/* nothing else was under way when it was sent: it measures the round trip */
+	bool warm;			/* not for the wire: see file_warm() */
 	bool once;			/* not idempotent, whatever its op says (open with EXCL) */
 	bool bound;			/* means something on one session only: dies with it */
 	unsigned int refusals;		/* times it was sent elsewhere because a file could not be opened */

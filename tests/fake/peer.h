@@ -27,7 +27,7 @@ enum peer_action {
 	PEER_OVERLONG,		/* a read: more bytes than asked for */
 	PEER_HUGE,		/* a packet of 4 GiB is announced */
 	PEER_GARBAGE,		/* bytes that are no packet */
-	PEER_HOLD,		/* carry it out, answer at peer_release() or when the session ends never */
+	PEER_HOLD,		/* carry it out, answer at peer_release() */
 	PEER_LATE,		/* close at once, carry it out at peer_release(): an old server process */
 	PEER_ACTIONS
 };

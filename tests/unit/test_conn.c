@@ -276,6 +276,34 @@ static void test_list_restart(void **state)
 	assert_true(peer_sessions(rig->peer) > 20);
 }
 
+struct there {
+	struct rig *rig;
+	const char *name;
+};
+
+static bool is_there(void *arg)
+{
+	struct there *there = arg;
+	char path[128];
+
+	rig_path(there->rig, there->name, path, sizeof(path));
+	return !access(path, F_OK);
+}
+
+/* An old server process does it long after the connection has gone: unknown is what it must be. */
+static void test_late(void **state)
+{
+	struct there there = { *state, "d" };
+	struct rig *rig = *state;
+
+	peer_rule(rig->peer, FXP_MKDIR, 0, 1, PEER_LATE);
+	assert_int_equal(WAITED(sftp_mkdir(S, "d", 0700, DONE)), SFTP_UNKNOWN);
+	assert_int_equal(WAITED(sftp_lstat(S, "d", DONE)), -ENOENT);
+	peer_release(rig->peer);
+	assert_true(rig_until(is_there, &there));
+	assert_int_equal(WAITED(sftp_lstat(S, "d", DONE)), 0);
+}
+
 /* ---- answers that are not what they should be ---- */
 
 static void test_strange_answers(void **state)
@@ -600,6 +628,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_cut_before, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_after, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_late, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_while_listing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_list_restart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_strange_answers, set_up, tear_down),
