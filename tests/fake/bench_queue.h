@@ -58,7 +58,7 @@ static inline struct bench *bench_new(const char *conf)
 	log_open("test", getenv("TEST_VERBOSE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	clock_set_source(bench_now);
 	bench->disk = mem_disk_new();
-	snprintf(text, sizeof(text), "format = 1\nlease = %ds\nsettle = 0s\n%s", BENCH_LEASE, conf);
+	snprintf(text, sizeof(text), "format = 1\nlease = %ds\n%s%s", BENCH_LEASE, strstr(conf, "settle") ? "" : "settle = 0s\n", conf);
 	assert_int_equal(mem_disk_puts(bench->disk, ".claimfs/queue.conf", text), 0);
 	mem_disk_mkdirs(bench->disk, "inputs");
 	mem_disk_mkdirs(bench->disk, ".claimfs/claims");

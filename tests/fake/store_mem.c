@@ -390,11 +390,15 @@ static void carry_out_locked(struct mem_store *mem, struct store_op *op)
 static void run_op(struct mem_store *mem, struct store_op *op)
 {
 	struct mem_fault fault = { .count = -1 };
+	mem_hook *hook;
 	bool cut;
 	int i;
 
-	if (mem->hook)
-		mem->hook(mem->hook_arg, op);
+	pthread_mutex_lock(&mem->lock);
+	hook = mem->hook;
+	pthread_mutex_unlock(&mem->lock);
+	if (hook)
+		hook(mem->hook_arg, op);
 	op->sent_ns = clock_now();
 	pthread_mutex_lock(&mem->lock);
 	mem->counts[op->kind]++;
@@ -651,8 +655,10 @@ void mem_set_hook(struct store *store, mem_hook *hook, void *arg)
 {
 	struct mem_store *mem = container_of(store, struct mem_store, store);
 
+	pthread_mutex_lock(&mem->lock);
 	mem->hook_arg = arg;
 	mem->hook = hook;
+	pthread_mutex_unlock(&mem->lock);
 }
 
 uint64_t mem_flights(struct store *store)
