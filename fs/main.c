@@ -79,6 +79,8 @@ static int connect_to(struct mount *mount, struct buf *why)
 	if (options->alive_interval > 0)
 		sftp_options.alive_ns = options->alive_interval * options->alive_count * NS_PER_S;
 	error = remote_new(options, &mount->remote, &reason);
+	if (!error && options->alive_interval < 0)
+		sftp_options.alive_ns = remote_alive_ns(mount->remote);
 	if (!error)
 		error = sftp_connect(remote_maker(mount->remote), &sftp_options, &mount->sftp, &reason);
 	if (!error)
@@ -177,6 +179,8 @@ static int run(struct mount *mount, struct buf *why)
 	if (!options->foreground)
 		remote_detach(mount->remote);
 	background_ready(&mount->background);
+	if (!options->debug)
+		remote_tell(options, mount->remote);
 	error = session_loop(mount->session);
 	if (error)
 		buf_addf(why, "%s: serving the kernel failed: %s", options->spec, log_strerror(error));

@@ -133,6 +133,19 @@ struct channel_maker *remote_maker(struct remote *remote)
 	return remote->maker;
 }
 
+int64_t remote_alive_ns(const struct remote *remote)
+{
+	return remote->ssh ? ssh_maker_alive_ns(remote->ssh) : 0;
+}
+
+void remote_tell(const struct options *options, struct remote *remote)
+{
+	const char *reason = remote->ssh ? ssh_maker_fallback(remote->ssh) : NULL;
+
+	if (reason)
+		log_info("%s: using the ssh program: %s", options->host, reason);
+}
+
 void remote_detach(struct remote *remote)
 {
 	if (remote->ssh)

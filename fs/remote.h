@@ -18,6 +18,8 @@ void remote_free(struct remote *remote);		/* after sftp_free; NULL is fine */
 
 struct channel_maker *remote_maker(struct remote *remote);
 
+int64_t remote_alive_ns(const struct remote *remote);	/* what ssh_config says of a silent server; 0: nothing */
+void remote_tell(const struct options *options, struct remote *remote);	/* logs what is out of the ordinary about the way there */
 void remote_detach(struct remote *remote);		/* the terminal is left: nobody there is asked any more */
 
 /* Connected: the absolute path of the mount's root. 0, or -errno with one line in `why`: no such directory, not a directory. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -38,9 +39,19 @@ struct ssh_maker {
 
 	pthread_mutex_t lock;
 	bool use_child;			/* guarded by lock */
+	struct buf fallback;		/* why; guarded by lock until use_child is set, then fixed */
 	bool detached;			/* guarded by lock */
 	bool ssh2_works;		/* guarded by lock: libssh2 has connected before */
 };
+
+/* The step to the child. The first reason stays. */
+static void fall_back_locked(struct ssh_maker *maker, const char *reason)
+{
+	if (maker->use_child)
+		return;
+	maker->use_child = true;
+	buf_adds(&maker->fallback, reason);
+}
 
 /* ---- the ways ---- */
 
@@ -89,7 +100,7 @@ static int open_ssh2(struct ssh_maker *maker, const struct ssh_limit *limit, str
 	if (!error)
 		maker->ssh2_works = true;
 	else if (error == -EOPNOTSUPP && !maker->ssh2_works)
-		maker->use_child = true;	/* what worked before and doesn't now is not a matter of what libssh2 can do */
+		fall_back_locked(maker, buf_text(why));	/* what worked before and doesn't now is not a matter of what libssh2 can do */
 	pthread_mutex_unlock(&maker->lock);
 	if (error != -EOPNOTSUPP)
 		return error;
@@ -170,7 +181,7 @@ static int make_ssh2(struct ssh_maker *maker, const char *password, struct buf *
 	if (!error && maker->conf.batchmode)
 		ssh_prompt_forbid(ssh_login_prompt(maker->login));
 	if (!error && ssh_child_needed(&maker->conf, &reason)) {
-		maker->use_child = true;
+		fall_back_locked(maker, buf_text(&reason));
 		log_info("%s: using the ssh program: %s", maker->host, buf_text(&reason));
 	}
 	buf_release(&reason);
@@ -248,6 +259,7 @@ void ssh_maker_free(struct ssh_maker *maker)
 	sshconf_strings_free(maker->argv_batch);
 	sshconf_strings_free(maker->ssh_args);
 	buf_release(&maker->accept_command);
+	buf_release(&maker->fallback);
 	io_close(&maker->tty_fd);
 	free(maker->direct_host);
 	free(maker->sftp_server);
@@ -260,6 +272,21 @@ void ssh_maker_free(struct ssh_maker *maker)
 struct channel_maker *ssh_maker_channel(struct ssh_maker *maker)
 {
 	return &maker->maker;
+}
+
+const char *ssh_maker_fallback(struct ssh_maker *maker)
+{
+	const char *reason;
+
+	pthread_mutex_lock(&maker->lock);
+	reason = maker->fallback.len ? buf_text(&maker->fallback) : NULL;
+	pthread_mutex_unlock(&maker->lock);
+	return reason;
+}
+
+int64_t ssh_maker_alive_ns(const struct ssh_maker *maker)
+{
+	return maker->conf.serveraliveinterval * (int64_t)maker->conf.serveralivecountmax * NS_PER_S;
 }
 
 void ssh_maker_detach(struct ssh_maker *maker)

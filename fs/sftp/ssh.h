@@ -11,6 +11,7 @@
 #define CLAIMFS_SFTP_SSH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "sftp/channel.h"
@@ -41,6 +42,12 @@ void ssh_maker_free(struct ssh_maker *maker);
 
 /* For sftp_connect; belongs to the maker. Its open is thread-safe. */
 struct channel_maker *ssh_maker_channel(struct ssh_maker *maker);
+
+/* Why the ssh program is used instead of libssh2, or NULL: it isn't. The text lasts as long as the maker. Thread-safe. */
+const char *ssh_maker_fallback(struct ssh_maker *maker);
+
+/* ServerAliveInterval times ServerAliveCountMax of ssh_config, in ns; 0: not set. */
+int64_t ssh_maker_alive_ns(const struct ssh_maker *maker);
 
 /*
  * The daemon leaves its terminal: nobody there is asked any more. Keys that were unlocked and a password that was taken stay known for

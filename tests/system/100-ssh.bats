@@ -121,6 +121,7 @@ config_line() {	# before all others: it wins
 	mkdir -p sshd
 	ssh-keygen -q -t ed25519 -N secret -f sshd/user_key
 	start_sshd
+	mkdir mnt
 	run timeout 60 setsid claimfs "disk:$work" "$work/mnt" -F "$work/sshd/ssh_config" </dev/null
 	[ "$status" -eq 1 ]
 	echo "$output"
@@ -149,8 +150,7 @@ config_line() {	# before all others: it wins
 	config_line "ProxyCommand socat - TCP:%h:%p"
 	mount_disk
 	works "$work/mnt"
-	cat "$work/mnt.log"
-	grep -q "using the ssh program: ProxyCommand" "$work/mnt.log"
+	wait_until 10 grep -q "using the ssh program: ProxyCommand" "$work/mnt.log"
 	unmount "$work/mnt"
 
 	sed -i '/ProxyCommand/d' "$work/sshd/ssh_config"
@@ -158,7 +158,7 @@ config_line() {	# before all others: it wins
 	cat both >"$work/sshd/ssh_config"
 	mount_disk
 	works "$work/mnt"
-	grep -q "using the ssh program: ProxyJump" "$work/mnt.log"
+	wait_until 10 grep -q "using the ssh program: ProxyJump" "$work/mnt.log"
 	unmount "$work/mnt"
 	stop_sshd all
 
