@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,8 @@ static int become(const struct start *start)
 
 	if (setpgid(0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -errno;
+	if (spec->group)		/* before anybody can know of it but the warden */
+		atomic_store(spec->group, getpid());
 	if (getppid() != start->parent)		/* died before we asked to be told */
 		_exit(127);
 	if (dup2(spec->in_fd >= 0 ? spec->in_fd : start->null_fd, STDIN_FILENO) < 0 ||
@@ -95,6 +98,8 @@ int run_start(const struct run_spec *spec)
 	pid = start_child(&start);
 	error = pid < 0 ? -errno : start.error;
 	io_close(&start.null_fd);
+	if (error && spec->group)
+		atomic_store(spec->group, 0);
 	if (error && pid > 0)
 		waitpid(pid, NULL, 0);
 	return error ? error : pid;

@@ -19,6 +19,7 @@ struct run_spec {
 	int err_fd;		/* becomes standard error */
 	int nice;		/* added to the worker's; 0: nothing */
 	int64_t memory;		/* RLIMIT_AS, bytes; 0: as the worker's */
+	_Atomic pid_t *group;	/* where to write the process's id before it runs; may be NULL */
 };
 
 struct run_result {

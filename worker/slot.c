@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -112,6 +113,7 @@ int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_f
 	const struct worker_options *options = slot->pool->options;
 	struct run_spec spec = {
 		.argv = argv, .envp = envp, .in_fd = in_fd, .out_fd = out_fd, .nice = (int)options->nice, .memory = options->memory,
+		.group = warden_group(slot->pool->warden, slot->index),
 	};
 	int pipe_fds[2], pid;
 
@@ -128,7 +130,6 @@ int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_f
 	/* If nobody can hear it, it runs all the same: that is no reason to do the work again. */
 	if (io_set_nonblock(pipe_fds[0], true) < 0 || loop_watch(slot->pool->loop, &slot->err_watch, pipe_fds[0], EPOLLIN) < 0)
 		close(pipe_fds[0]);
-	warden_set(slot->pool->warden, slot->index, pid);
 	slot->pid = pid;
 	slot->reason = SLOT_BY_ITSELF;
 	tail_reset(&slot->tail);
@@ -189,7 +190,7 @@ static void on_exit_ended(struct slot *slot)
 
 	close_error(slot);
 	loop_timer_stop(&slot->timer);
-	warden_set(pool->warden, slot->index, 0);
+	atomic_store(warden_group(pool->warden, slot->index), 0);
 	if (slot->count > 0)
 		pool->busy--;
 	pool->processes--;

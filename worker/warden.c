@@ -30,7 +30,7 @@ static void __attribute__((noreturn)) warden_run(_Atomic pid_t *groups, unsigned
 {
 	char job[STRAY_JOB_MAX], byte;
 	sigset_t all;
-	unsigned int i, killed = 0;
+	unsigned int i, left = 0;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
@@ -43,10 +43,12 @@ static void __attribute__((noreturn)) warden_run(_Atomic pid_t *groups, unsigned
 	for (i = 0; i < slots; i++) {
 		pid_t group = atomic_load(&groups[i]);
 
-		if (group > 1 && kill(-group, SIGKILL) == 0)
-			killed++;
+		if (group <= 1)
+			continue;
+		kill(-group, SIGKILL);
+		left++;
 	}
-	if (killed > 0) {
+	if (left > 0) {
 		stray_worker_name(worker, job);
 		stray_kill_all(job, WARDEN_ROUNDS);
 	}
@@ -86,9 +88,9 @@ fail:
 	return error;
 }
 
-void warden_set(struct warden *warden, unsigned int slot, pid_t group)
+_Atomic pid_t *warden_group(struct warden *warden, unsigned int slot)
 {
-	atomic_store(&warden->groups[slot], group);
+	return &warden->groups[slot];
 }
 
 pid_t warden_pid(const struct warden *warden)

@@ -11,7 +11,7 @@ struct warden;
 
 /* Forks; call before any thread and any descriptor that must not stay open. 0 or -errno. */
 int warden_new(unsigned int slots, struct warden **ret_warden);
-void warden_set(struct warden *warden, unsigned int slot, pid_t group);		/* 0: nothing runs there */
+_Atomic pid_t *warden_group(struct warden *warden, unsigned int slot);	/* the process group that runs there; 0: none */
 pid_t warden_pid(const struct warden *warden);
 void warden_free(struct warden *warden);	/* it looks a last time and ends; NULL is fine */
 
