@@ -9,6 +9,7 @@
 
 #define BATCH_FADE 0.9			/* of a run's weight with each later one */
 #define BATCH_START_SHARE 0.05
+#define BATCH_TRY_RUNS 8
 #define BATCH_MIN_SPREAD 1e-9		/* runs of one size only: no line goes through them */
 
 void batch_size_init(struct batch_size *size, unsigned int fixed, int64_t longest_ns)
@@ -54,7 +55,7 @@ static double wanted(const struct batch_size *size)
 
 		count = enough < count ? enough : count;
 		count = fits < count ? fits : count;
-	} else if (start > longest / 2) {
+	} else if (start > longest) {
 		count = size->now;
 	}
 	return count;
@@ -70,6 +71,8 @@ void batch_size_ran(struct batch_size *size, unsigned int units, int64_t wall_ns
 	if (units < size->now && wall_ns < size->longest_ns)
 		return;		/* there were no more: it says nothing about larger ones */
 	count = wanted(size);
+	if (++size->runs % BATCH_TRY_RUNS == 0 && wall_ns < size->longest_ns / 2)
+		count = size->now * 2.0;
 	size->now = count < 1 ? 1 : count > BATCH_MAX ? BATCH_MAX : (unsigned int)(count + 0.5);
 }
 

@@ -3,7 +3,8 @@
  *
  * A process with n units takes a + b·n: starting up, and b a unit. Both are estimated from the runs so far, recent ones counting more. The
  * batch is as large as it must be for a to be under 5 % of it, and no longer than the time it may take; it at most doubles from
- * one run to the next, since an estimate reaches no further.
+ * one run to the next, since an estimate reaches no further. Noise can make b look like all there is: so a larger batch than seems right
+ * is tried every now and then.
  */
 #ifndef CLAIMFS_WORKER_BATCH_H
 #define CLAIMFS_WORKER_BATCH_H
@@ -16,6 +17,7 @@ struct batch_size {
 	unsigned int fixed;		/* --batch N; 0: auto */
 	int64_t longest_ns;		/* --batch-time */
 	unsigned int now;		/* the answer */
+	unsigned int runs;
 	/* Sums over runs with weights that fade: of 1, n, t, n², n·t; t in seconds. */
 	double w, n, t, nn, nt;
 };

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "worker/aside.h"
 #include "worker/bar.h"
+#include "worker/batch.h"
 #include "worker/expand.h"
 #include "worker/loop.h"
 #include "worker/options.h"
@@ -453,6 +454,35 @@ static void ahead_follows_what_is_measured(void **state)
 	assert_int_equal(supply_ahead(4, NS_PER_S, NS_PER_MS), 256);			/* bounded */
 }
 
+/* ---- batch ---- */
+
+/* Runs of a command that takes `start` and `each` (ms); the size it comes to. */
+static unsigned int batch_after(struct batch_size *size, int runs, double start, double each)
+{
+	while (runs-- > 0)
+		batch_size_ran(size, size->now, (int64_t)((start + each * size->now) * NS_PER_MS));
+	return size->now;
+}
+
+static void batches_are_as_large_as_starting_costs(void **state)
+{
+	struct batch_size size;
+
+	(void)state;
+	batch_size_init(&size, 0, 10 * NS_PER_S);
+	assert_in_range(batch_after(&size, 30, 500, 10), 900, 2000);		/* 950 make 500 ms the twentieth part; 10 s is 950 too */
+	batch_size_init(&size, 0, 10 * NS_PER_S);
+	assert_in_range(batch_after(&size, 30, 20, 10), 30, 90);		/* 38 */
+	batch_size_init(&size, 0, NS_PER_S);
+	assert_in_range(batch_after(&size, 30, 500, 100), 4, 10);		/* no longer than a second: 5 */
+	batch_size_init(&size, 0, 10 * NS_PER_S);
+	assert_in_range(batch_after(&size, 30, 0, 4000), 1, 2);			/* nothing to be gained */
+	batch_size_init(&size, 0, 10 * NS_PER_S);
+	assert_in_range(batch_after(&size, 4, 3, 0), 16, 16);			/* doubles */
+	batch_size_init(&size, 7, 10 * NS_PER_S);
+	assert_int_equal(batch_after(&size, 5, 500, 1), 7);			/* fixed */
+}
+
 /* ---- bar ---- */
 
 static void bar_fits_the_terminal(void **state)
@@ -500,6 +530,7 @@ int main(void)
 		cmocka_unit_test(options_are_read),
 		cmocka_unit_test(bad_options_are_named),
 		cmocka_unit_test(ahead_follows_what_is_measured),
+		cmocka_unit_test(batches_are_as_large_as_starting_costs),
 		cmocka_unit_test(bar_fits_the_terminal),
 	};
 
