@@ -7,6 +7,7 @@
  * Until it is ready, whatever fails is one line on standard error and exit status 1.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,6 +40,8 @@ struct mount {
 	struct remote *remote;
 	struct sftp *sftp;
 	struct buf root;
+	struct buf cache_dir;
+	struct buf cache_scope;
 	struct tree *tree;
 	struct session *session;
 };
@@ -47,6 +50,23 @@ static void print_version(void)
 {
 	printf("claimfs %s\nlibfuse %s\nSFTP protocol 3 (draft-ietf-secsh-filexfer-02 and OpenSSH's extensions)\n", CLAIMFS_VERSION,
 		session_fuse_version());
+}
+
+/* Where queues are remembered: "" for nowhere. */
+static void find_cache(struct mount *mount)
+{
+	const struct options *options = &mount->options;
+	const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME");
+
+	if (options->no_cache)
+		return;
+	if (options->cache_dir)
+		buf_adds(&mount->cache_dir, options->cache_dir);
+	else if (cache && cache[0] == '/')
+		buf_addf(&mount->cache_dir, "%s/claimfs", cache);
+	else if (home && home[0] == '/')
+		buf_addf(&mount->cache_dir, "%s/.cache/claimfs", home);
+	buf_addf(&mount->cache_scope, "%s %" PRId64, options->host ? options->host : "", options->directport);
 }
 
 static int prepare(struct mount *mount, struct buf *why)
@@ -61,6 +81,7 @@ static int prepare(struct mount *mount, struct buf *why)
 		error = idmap_load(options->gidfile, true, !options->nomap, &mount->gids, why);
 	if (gethostname(mount->host_name, sizeof(mount->host_name) - 1))
 		strcpy(mount->host_name, "localhost");
+	find_cache(mount);
 	return error;
 }
 
@@ -107,9 +128,11 @@ static int make_tree(struct mount *mount, struct buf *why)
 		.force_umask = options->umask >= 0, .umask = (mode_t)options->umask,
 		.readahead = (size_t)options->readahead, .write_buffer = (size_t)options->write_buffer,
 		.host = options->host_name ? options->host_name : mount->host_name,
+		.cache_scope = buf_text(&mount->cache_scope),
 	};
 	int error = 0;
 
+	tree_options.cache_dir = mount->cache_dir.len ? mount->cache_dir.data : NULL;
 	if (tree_options.idmap == IDMAP_USER)
 		error = remote_user(mount->sftp, &tree_options.remote_uid, &tree_options.remote_gid);
 	if (!error)
@@ -151,6 +174,8 @@ static void stop(struct mount *mount)
 	idmap_free(mount->uids);
 	idmap_free(mount->gids);
 	buf_release(&mount->root);
+	buf_release(&mount->cache_dir);
+	buf_release(&mount->cache_scope);
 	free(mount->mountpoint);
 }
 

@@ -224,6 +224,7 @@ void options_release(struct options *options)
 	free(options->sftp_server);
 	free(options->uidfile);
 	free(options->gidfile);
+	free(options->cache_dir);
 	free(options->host_name);
 	buf_release(&options->mount_options);
 	memset(options, 0, sizeof(*options));

@@ -66,6 +66,8 @@ struct options {
 	/* queues */
 	bool no_queues;
 	int64_t queue_ttl_ns;
+	bool no_cache;
+	char *cache_dir;	/* NULL: $XDG_CACHE_HOME/claimfs or ~/.cache/claimfs */
 	char *host_name;	/* this node's name in queues; NULL: the host name */
 	struct buf mount_options;	/* for the kernel and fusermount3 */
 };

@@ -171,6 +171,8 @@ static const struct option table[] = {
 	/* queues */
 	{ "queue_ttl", OPT_TIME, AT(queue_ttl_ns), "SECONDS", "how old todo/, claims/, done/, failed/ may be (1)", NULL, 0, 0, NULL },
 	{ "no_queues", OPT_ON, AT(no_queues), NULL, "show .claimfs as a plain directory, and nothing of a queue", NULL, 0, 0, NULL },
+	{ "cache_dir", OPT_STRING, AT(cache_dir), "DIR", "where queues are remembered between mounts (~/.cache/claimfs)", NULL, 0, 0, NULL },
+	{ "no_cache", OPT_ON, AT(no_cache), NULL, "remember nothing between mounts", NULL, 0, 0, NULL },
 	{ "host_name", OPT_STRING, AT(host_name), "NAME", "this node's name in queues (the host name)", NULL, 0, 0, NULL },
 	/* what mount(8), fstab and sshfs's users write, and needs nothing or is the kernel's */
 	{ "rw", OPT_KERNEL, 0, NULL, NULL, NULL, 0, 0, NULL }, { "suid", OPT_KERNEL, 0, NULL, NULL, NULL, 0, 0, NULL },

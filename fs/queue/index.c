@@ -397,3 +397,42 @@ void index_dir_gone(struct index *index, struct index_dir *dir, int64_t now)
 	index_dir_begin(index, dir);
 	index_dir_end(index, dir, now);
 }
+
+/* ---- remembering ---- */
+
+bool index_keep(const struct index *index, const struct index_dir *dir, uint32_t unit, struct index_kept *ret_kept, const char **ret_name)
+{
+	const struct unit *at = units_at(&index->units, unit);
+
+	if (at->dir != dir->index || (at->flags & UNIT_UNSETTLED))
+		return false;
+	*ret_kept = (struct index_kept) {
+		.hash = at->hash, .record = at->record, .generation = at->generation, .changed = at->changed, .ticket = at->ticket,
+		.attempt = at->attempt, .flags = at->flags & (UNIT_DONE | UNIT_FAILED | UNIT_SETTLED),
+	};
+	*ret_name = units_name(&index->units, at->name);
+	return true;
+}
+
+int index_restore(struct index *index, struct index_dir *dir, const struct index_kept *kept, const char *name, const struct index_clock *clock)
+{
+	uint32_t unit = units_get(&index->units, &kept->hash);
+	struct unit *at;
+
+	if (unit == UNITS_NONE)
+		return -ENOMEM;
+	at = units_at(&index->units, unit);
+	if (at->dir != UNITS_NONE || (kept->flags & ~(UNIT_DONE | UNIT_FAILED | UNIT_SETTLED)))
+		return -EUCLEAN;
+	if (place_unit(index, dir, unit, UNITS_NONE, name, 0) < 0)
+		return -ENOMEM;
+	at->record = kept->record;
+	at->generation = kept->generation;
+	at->changed = kept->changed;
+	at->ticket = kept->ticket;
+	at->attempt = kept->attempt;
+	at->flags |= kept->flags;
+	dir->units++;
+	index_update(index, unit, clock, 0);
+	return 0;
+}

@@ -128,6 +128,24 @@ struct index_dir *index_dir_sub(struct index *index, struct index_dir *dir, cons
 void index_dir_end(struct index *index, struct index_dir *dir, int64_t now);
 void index_dir_gone(struct index *index, struct index_dir *dir, int64_t now);
 
+/* ---- what is remembered of a unit between mounts ---- */
+
+struct index_kept {
+	struct hash128 hash;
+	uint64_t record;		/* as in struct unit */
+	uint32_t generation;
+	uint32_t changed;
+	uint32_t ticket;
+	uint16_t attempt;
+	uint8_t flags;			/* UNIT_DONE, UNIT_FAILED, UNIT_SETTLED */
+	uint8_t pad;
+};
+
+/* False: the entry stands for no unit any more. The name is valid until the next change. */
+bool index_keep(const struct index *index, const struct index_dir *dir, uint32_t unit, struct index_kept *ret_kept, const char **ret_name);
+/* As index_dir_file() for a settled input that was listed in an earlier life of the mount. */
+int index_restore(struct index *index, struct index_dir *dir, const struct index_kept *kept, const char *name, const struct index_clock *clock);
+
 /* ---- facts ---- */
 
 /* G of a unit is at least `generation`. True if that is news. */

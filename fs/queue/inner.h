@@ -154,6 +154,9 @@ struct queue {
 	int64_t sweep_ns;		/* when to look for nodes long gone next */
 	uint32_t marker_dir;		/* the next of done/00 … ff to check; 256: all were */
 
+	uint64_t remembered;		/* the index's version at the last remember_save() */
+	int64_t remember_ns;		/* the next one, at the earliest */
+
 	/* progress */
 	struct { int64_t second; uint32_t done; } rate[RATE_SLOTS];
 	int64_t first_done, last_done;
@@ -176,6 +179,8 @@ bool refresh_is_clean(const struct index_clock *clock, int64_t mtime, int64_t si
 int scan_inputs(struct queue *queue);
 
 /* logs.c */
+#define LOGS_REF_BITS 40		/* a record's place: log's index + 1 << LOGS_REF_BITS | offset */
+uint32_t logs_get_locked(struct queue *queue, const char *node);	/* index + 1; 0: out of memory */
 int logs_refresh(struct queue *queue);
 /* Puts a record of this mount into its log and its own index (queue->lock held). The write follows at once, on the keeper. */
 void logs_add_locked(struct queue *queue, const struct record *record);

@@ -10,8 +10,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "queue/owner.h"
+#include "queue/remember.h"
 
 #define USED_NS (300 * NS_PER_S)	/* watch for so long after the last use */
+#define REMEMBER_NS (60 * NS_PER_S)	/* write down what is known this often, if it changed */
+#define REMEMBER_SHARE 50		/* and spend no more than this part of the time on it */
 #define SWEEP_LEASES 10			/* look for nodes long gone this often */
 
 void keeper_wake_locked(struct queue *queue)
@@ -42,6 +45,11 @@ static bool log_waits(const struct queue *queue)
 	return (queue->log_text.len || queue->log_sending.len) && queue->log_index;
 }
 
+static bool learned(const struct queue *queue)
+{
+	return queue->options.keep && queue->viewed_ns != INT64_MIN && queue->index.version != queue->remembered;
+}
+
 static int64_t due_locked(struct queue *queue, int64_t now)
 {
 	int64_t due = watch_due(queue, now);
@@ -56,6 +64,8 @@ static int64_t due_locked(struct queue *queue, int64_t now)
 		due = earlier(due, now);
 	if (in_use(queue, now) && queue->log_index)
 		due = earlier(due, queue->sweep_ns);
+	if (learned(queue))
+		due = earlier(due, queue->remember_ns);
 	return due;
 }
 
@@ -109,7 +119,7 @@ static void check_markers(struct queue *queue)
 /* ---- the thread ---- */
 
 struct jobs {
-	bool flush, sweep, pay, watch, markers, nodes;
+	bool flush, sweep, pay, watch, markers, nodes, remember;
 };
 
 static struct jobs jobs_locked(const struct queue *queue, int64_t now)
@@ -121,7 +131,24 @@ static struct jobs jobs_locked(const struct queue *queue, int64_t now)
 		.watch = watch_due(queue, now) <= now,
 		.markers = in_use(queue, now) && queue->marker_dir < 256,
 		.nodes = in_use(queue, now) && queue->log_index && queue->sweep_ns <= now,
+		.remember = learned(queue) && queue->remember_ns <= now,
 	};
+}
+
+static void remember(struct queue *queue)
+{
+	int64_t begin = clock_now(), took;
+	uint64_t version;
+
+	pthread_mutex_lock(&queue->lock);
+	version = queue->index.version;
+	pthread_mutex_unlock(&queue->lock);
+	remember_save(queue);
+	took = clock_now() - begin;
+	pthread_mutex_lock(&queue->lock);
+	queue->remembered = version;
+	queue->remember_ns = begin + (took * REMEMBER_SHARE > REMEMBER_NS ? took * REMEMBER_SHARE : REMEMBER_NS);
+	pthread_mutex_unlock(&queue->lock);
 }
 
 static void keep(struct queue *queue, const struct jobs *jobs)
@@ -140,6 +167,8 @@ static void keep(struct queue *queue, const struct jobs *jobs)
 		check_markers(queue);
 	if (jobs->nodes)
 		sweep_nodes(queue);
+	if (jobs->remember)
+		remember(queue);
 	pthread_mutex_lock(&queue->lock);
 	/* What can't be done now is tried again soon, not at once. */
 	queue->flush_ns = error ? clock_now() + NS_PER_S : 0;

@@ -20,7 +20,6 @@
 
 #define PIECE (1024 * 1024)
 #define PIECES 8
-#define REF_BITS 40
 
 uint32_t nodes_get_locked(struct queue *queue, const char *name)
 {
@@ -40,8 +39,7 @@ uint32_t nodes_get_locked(struct queue *queue, const char *name)
 	return ++queue->node_count;
 }
 
-/* index + 1; 0: out of memory. */
-static uint32_t log_get_locked(struct queue *queue, const char *node)
+uint32_t logs_get_locked(struct queue *queue, const char *node)
 {
 	uint32_t index = (uint32_t)(uintptr_t)map_get_str(&queue->log_by_node, node), of = nodes_get_locked(queue, node);
 	struct log_state *logs;
@@ -241,7 +239,7 @@ static int consume(struct queue *queue, uint32_t log, char *data, size_t len)
 		if (error == -EINVAL || error == -ENODATA)
 			error = 0;
 		else if (!error)
-			error = apply(queue, &record, (uint64_t)(log + 1) << REF_BITS | offset, queue->logs[log].node, &clock);
+			error = apply(queue, &record, (uint64_t)(log + 1) << LOGS_REF_BITS | offset, queue->logs[log].node, &clock);
 	}
 	if (!error && len >= RECORD_MAX_LINE) {
 		if (!queue->logs[log].skipping)
@@ -260,7 +258,7 @@ static bool take_log(void *arg, const struct store_name *name)
 	if (!layout_node_good(name->name, name->len) || !S_ISREG(name->attrs.mode))
 		return true;
 	pthread_mutex_lock(&queue->lock);
-	log = log_get_locked(queue, name->name);
+	log = logs_get_locked(queue, name->name);
 	if (log) {
 		struct log_state *state = &queue->logs[log - 1];
 
@@ -339,7 +337,7 @@ int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record
 {
 	struct flight flight = FLIGHT_INIT;
 	char path[LAYOUT_PATH], *newline;
-	uint32_t log = (uint32_t)(ref >> REF_BITS);
+	uint32_t log = (uint32_t)(ref >> LOGS_REF_BITS);
 	bool own = false;
 	int error;
 
@@ -354,7 +352,7 @@ int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record
 	if (own)
 		logs_flush(queue);
 	layout_log(path, ret_node);
-	flight_read(&flight, path, ref & ((1ULL << REF_BITS) - 1), RECORD_MAX_LINE, text);
+	flight_read(&flight, path, ref & ((1ULL << LOGS_REF_BITS) - 1), RECORD_MAX_LINE, text);
 	flight_run(&flight, queue->store);
 	error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(text);
 	flight_release(&flight);
@@ -372,7 +370,7 @@ static uint32_t own_log_locked(struct queue *queue)
 		return queue->log_index;
 	if (!lease_node(queue->lease, queue->log_node, NULL))
 		return 0;
-	queue->log_index = log_get_locked(queue, queue->log_node);
+	queue->log_index = logs_get_locked(queue, queue->log_node);
 	if (queue->log_index)
 		queue->logs[queue->log_index - 1].own = true;
 	return queue->log_index;
@@ -388,7 +386,7 @@ void logs_add_locked(struct queue *queue, const struct record *record)
 	if (log && record_format(record, &queue->log_text) < 0)
 		buf_truncate(&queue->log_text, (size_t)(offset - queue->log_size - queue->log_sending.len));
 	queue_clock(queue, &clock);
-	apply(queue, record, log ? (uint64_t)log << REF_BITS | offset : 0, node, &clock);
+	apply(queue, record, log ? (uint64_t)log << LOGS_REF_BITS | offset : 0, node, &clock);
 	queue_changed_locked(queue);
 	keeper_wake_locked(queue);
 }

@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "queue/keep.h"
+#include "queue/remember.h"
 
 void queue_clock(struct queue *queue, struct index_clock *ret_clock)
 {
@@ -141,6 +143,7 @@ static int init(struct queue *queue, const struct queue_options *options)
 	queue->viewed_ns = INT64_MIN;
 	queue->failed_mtime = queue->redo_mtime = INT64_MIN;
 	queue->failed_since_ns[1] = queue->redo_since_ns[1] = INT64_MIN;
+	queue->remember_ns = clock_now() + NS_PER_S * 5;
 	queue->random = options->seed ^ 0x5851f42d4c957f2dULL;
 	list_init(&queue->held);
 	list_init(&queue->debts);
@@ -152,6 +155,37 @@ static int init(struct queue *queue, const struct queue_options *options)
 	if (!error)
 		error = lease_new(queue->store, &lease, &queue->lease);
 	return error ? error : queue->host ? 0 : -ENOMEM;
+}
+
+/* Nothing is known yet, whatever was. */
+static int forget(struct queue *queue)
+{
+	map_release(&queue->log_by_node);
+	map_release(&queue->node_by_name);
+	map_release(&queue->keys);
+	free(queue->logs);
+	free(queue->nodes);
+	queue->logs = NULL;
+	queue->nodes = NULL;
+	queue->log_count = queue->node_count = 0;
+	queue->first_done = queue->last_done = 0;
+	queue->wall_s = queue->user_s = queue->sys_s = queue->in_bytes = queue->out_bytes = 0;
+	queue->has_spent = false;
+	index_release(&queue->index);
+	return index_init(&queue->index, &queue->conf, queue->options.seed);
+}
+
+static int recall(struct queue *queue)
+{
+	int error;
+
+	if (!queue->options.keep)
+		return 0;
+	error = remember_load(queue);
+	if (!error)
+		return 0;
+	log_info("queue: what was remembered of it cannot be used (%s): it is learned anew", log_strerror(error));
+	return forget(queue);
 }
 
 int queue_open(struct store *store, const struct queue_options *options, struct queue **ret_queue, struct buf *why)
@@ -172,6 +206,8 @@ int queue_open(struct store *store, const struct queue_options *options, struct 
 	error = init(queue, options);
 	if (!error)
 		error = check_input(queue, why);
+	if (!error)
+		error = recall(queue);
 	if (!error)
 		error = keeper_start(queue);
 	if (error) {
@@ -265,6 +301,8 @@ void queue_close(struct queue *queue, int64_t timeout_ns)
 		log_warn("queue: the disk did not answer: this node's claims become free when its lease has run out");
 	sweep_run(queue);
 	remove_tmp(queue);
+	if (!error)
+		remember_save(queue);
 	lease_stop(queue->lease);
 	queue_free(queue);
 }

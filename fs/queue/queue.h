@@ -20,6 +20,7 @@
 #include "base/qconf.h"
 #include "queue/store.h"
 
+struct keep;
 struct queue;
 struct ctl;	/* queue/ctl.h: a session that owns claims */
 
@@ -29,6 +30,7 @@ struct queue_options {
 	int64_t ttl_ns;		/* -o queue_ttl: a view is at most this old; 1 s */
 	uint64_t seed;		/* of this mount's permutation */
 	int64_t link_limit;	/* begin a new heartbeat file every so many links; 0: 30,000 */
+	struct keep *keep;	/* what earlier mounts learned (queue/keep.h); NULL: none. Must outlive the queue */
 };
 
 /* Is there a queue at the store's root? Reads and checks queue.conf. 0, -ENOENT (none), -EINVAL (broken: `why` says file and line). */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "tree/keep_db.h"
 #include "tree/store_sftp.h"
 
 #define FRESH_NS NS_PER_S		/* what is known of a directory is believed for so long */
@@ -42,6 +43,8 @@ static void live_close(struct live *live)
 	struct live **at;
 
 	queue_close(live->queue, CLOSE_NS);
+	if (live->keep)
+		live->keep->ops->free(live->keep);
 	pthread_mutex_lock(&queues->lock);
 	for (at = &queues->lives; *at != live; at = &(*at)->next)
 		;
@@ -60,20 +63,41 @@ void live_unref(struct live *live)
 		live_close(live);
 }
 
+/* What earlier mounts of this machine learned of the queue; without it, it is learned again. */
+static struct keep *open_keep(const struct place *place)
+{
+	const struct tree_options *options = &place->queues->tree->options;
+	struct keep *keep = NULL;
+	int error;
+
+	if (!options->cache_dir)
+		return NULL;
+	error = keep_db_open(options->cache_dir, options->cache_scope, place->path, &keep);
+	if (error == -EBUSY)
+		log_debug("queue %s: another mount of this machine has its cache", place->path);
+	else if (error)
+		log_warn("queue %s: no cache in %s: %s; name another with -o cache_dir=DIR, or none with -o no_cache", place->path,
+			 options->cache_dir, log_strerror(error));
+	return keep;
+}
+
 /* Opens the queue in `store`, which it takes over on success. 0 or -errno with a line in `why`. */
 static int live_open(struct place *place, struct store *store, struct buf *conf, struct live **ret_live, struct buf *why)
 {
 	struct queues *queues = place->queues;
 	const struct tree_options *options = &queues->tree->options;
-	const struct queue_options queue_options = { .host = options->host, .pid = (int)getpid(), .ttl_ns = options->queue_ttl_ns,
+	struct queue_options queue_options = { .host = options->host, .pid = (int)getpid(), .ttl_ns = options->queue_ttl_ns,
 						     .seed = clock_random() };
 	struct live *live = calloc(1, sizeof(*live));
 	int error;
 
 	if (!live)
 		return -ENOMEM;
+	queue_options.keep = live->keep = open_keep(place);
 	error = queue_open(store, &queue_options, &live->queue, why);
 	if (error) {
+		if (live->keep)
+			live->keep->ops->free(live->keep);
 		free(live);
 		return error;
 	}

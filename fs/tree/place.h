@@ -18,6 +18,7 @@ struct live {
 	struct queues *queues;
 	struct store *store;
 	struct queue *queue;
+	struct keep *keep;		/* NULL: none */
 	struct buf conf;		/* queue.conf's text when it was opened */
 	int64_t opened_s;
 	unsigned int refs;		/* atomic */

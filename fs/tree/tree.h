@@ -51,6 +51,8 @@ struct tree_options {
 	size_t readahead;		/* most bytes read ahead of a sequential reader; 16 MiB */
 	size_t write_buffer;		/* most bytes queued and unacknowledged, all files together; 64 MiB */
 	const char *host;		/* this node's name in queues */
+	const char *cache_dir;		/* queues are remembered below it; NULL: nowhere */
+	const char *cache_scope;	/* what server this is, for the names there */
 };
 
 struct tree {

@@ -1,0 +1,479 @@
+/*
+ * remember: see remember.h. How far a log was read is noted before the units are, so a record may be met twice, never missed: taking one in
+ * again changes nothing.
+ */
+#include "queue/remember.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/inner.h"
+#include "queue/keep.h"
+
+#define CHUNK 4096
+#define KEY_BYTES (LAYOUT_MAX_NODE + 16)
+#define WHOLE "whole"
+#define KEPT_KEY (CONTENT_MAP_KEY + sizeof(struct hash128))
+
+struct kept_log {
+	uint64_t consumed;
+	uint64_t done, failed, lost;
+	int64_t last_record;
+	uint32_t id;		/* as in unit->record */
+	uint32_t pad;
+};
+
+struct kept_sums {
+	int64_t first_done, last_done;
+	double wall_s, user_s, sys_s, in_bytes, out_bytes;
+	uint64_t has_spent;
+};
+
+struct kept_dir {		/* the path follows */
+	int64_t mtime;
+	uint32_t parent;
+	uint32_t pad;
+};
+
+static void unit_key(char key[KEY_BYTES], uint32_t dir, uint32_t chunk)
+{
+	snprintf(key, KEY_BYTES, "u%08" PRIx32 "%08" PRIx32, dir, chunk);
+}
+
+/* ---- saving ---- */
+
+/* What must be as it was for the memory to be good. */
+static void settings(const struct queue *queue, struct buf *ret)
+{
+	buf_addf(ret, "%d %s", queue->conf.key, queue->conf.input);
+}
+
+static int put_alone(struct keep *keep, const char *key, const void *value, size_t len)
+{
+	int error = keep->ops->begin(keep);
+
+	if (error)
+		return error;
+	error = keep->ops->put(keep, key, value, len);
+	if (error) {
+		keep->ops->abort(keep);
+		return error;
+	}
+	return keep->ops->commit(keep);
+}
+
+static int begin_anew(struct keep *keep)
+{
+	int error = keep->ops->begin(keep);
+
+	if (error)
+		return error;
+	error = keep->ops->clear(keep);
+	if (!error)
+		error = keep->ops->put(keep, WHOLE, "no", 2);
+	if (error) {
+		keep->ops->abort(keep);
+		return error;
+	}
+	return keep->ops->commit(keep);
+}
+
+static int save_log(struct queue *queue, uint32_t log)
+{
+	struct kept_log kept = { .id = log + 1 };
+	const struct node_facts *node;
+	char key[KEY_BYTES];
+
+	pthread_mutex_lock(&queue->lock);
+	node = &queue->nodes[queue->logs[log].node - 1];
+	kept.consumed = queue->logs[log].own ? queue->log_size : queue->logs[log].consumed;
+	kept.done = node->done;
+	kept.failed = node->failed;
+	kept.lost = node->lost;
+	kept.last_record = node->last_record;
+	snprintf(key, sizeof(key), "l%s", node->name);
+	pthread_mutex_unlock(&queue->lock);
+	return queue->options.keep->ops->put(queue->options.keep, key, &kept, sizeof(kept));
+}
+
+static int save_logs(struct queue *queue)
+{
+	struct keep *keep = queue->options.keep;
+	struct kept_sums sums = { 0 };
+	uint32_t count, i;
+	int error = keep->ops->begin(keep);
+
+	if (error)
+		return error;
+	pthread_mutex_lock(&queue->lock);
+	count = queue->log_count;
+	sums = (struct kept_sums) {
+		.first_done = queue->first_done, .last_done = queue->last_done, .wall_s = queue->wall_s, .user_s = queue->user_s,
+		.sys_s = queue->sys_s, .in_bytes = queue->in_bytes, .out_bytes = queue->out_bytes, .has_spent = queue->has_spent,
+	};
+	pthread_mutex_unlock(&queue->lock);
+	error = keep->ops->put(keep, "t", &sums, sizeof(sums));
+	for (i = 0; i < count && !error; i++)
+		error = save_log(queue, i);
+	if (error) {
+		keep->ops->abort(keep);
+		return error;
+	}
+	return keep->ops->commit(keep);
+}
+
+/* A listing that may have missed something is not remembered as good. */
+static int64_t good_mtime(const struct index_dir *dir)
+{
+	return dir->gone || dir->dirty || dir->settle_ns != INT64_MAX ? INT64_MIN : dir->mtime;
+}
+
+static int save_dir(struct queue *queue, uint32_t at)
+{
+	struct kept_dir kept;
+	struct buf value = BUF_INIT;
+	char key[KEY_BYTES];
+	int error;
+
+	pthread_mutex_lock(&queue->lock);
+	kept = (struct kept_dir) { .mtime = good_mtime(queue->index.dirs[at]), .parent = queue->index.dirs[at]->parent };
+	buf_add(&value, &kept, sizeof(kept));
+	buf_adds(&value, queue->index.dirs[at]->path);
+	pthread_mutex_unlock(&queue->lock);
+	snprintf(key, sizeof(key), "d%08" PRIx32, at);
+	error = buf_error(&value);
+	if (!error)
+		error = put_alone(queue->options.keep, key, value.data, value.len);
+	buf_release(&value);
+	return error;
+}
+
+static void add_unit_locked(struct queue *queue, const struct index_dir *dir, uint32_t entry, struct buf *value)
+{
+	struct index_kept kept;
+	const char *name;
+
+	if (entry & INDEX_DIR_BIT || !index_keep(&queue->index, dir, entry, &kept, &name))
+		return;
+	buf_add(value, &kept, sizeof(kept));
+	buf_add(value, name, strlen(name) + 1);
+}
+
+/* The units of a directory from its entry `from` on; moves it on. */
+static int save_units(struct queue *queue, uint32_t at, uint32_t *from)
+{
+	const struct index_dir *dir;
+	struct buf value = BUF_INIT;
+	char key[KEY_BYTES];
+	uint32_t i;
+	int error;
+
+	unit_key(key, at, *from / CHUNK);
+	pthread_mutex_lock(&queue->lock);
+	dir = queue->index.dirs[at];
+	for (i = *from; i < dir->count && i < *from + CHUNK && !dir->gone; i++)
+		add_unit_locked(queue, dir, dir->entries[i], &value);
+	*from = i < dir->count && !dir->gone ? i : UNITS_NONE;
+	pthread_mutex_unlock(&queue->lock);
+	error = buf_error(&value);
+	if (!error && value.len)
+		error = put_alone(queue->options.keep, key, value.data, value.len);
+	buf_release(&value);
+	logs_flush(queue);	/* others wait for what this mount has done, not for what it remembers */
+	return error;
+}
+
+/* key = content: which unit stands for a key. */
+static int save_keys(struct queue *queue)
+{
+	struct buf all = BUF_INIT;
+	const void *name;
+	size_t cursor = 0, len, from;
+	char key[KEY_BYTES];
+	void *unit;
+	int error;
+
+	pthread_mutex_lock(&queue->lock);
+	while ((unit = map_next(&queue->keys, &cursor, &name, &len)) != NULL) {
+		buf_add(&all, name, len);
+		buf_add(&all, &units_at(&queue->index.units, (uint32_t)(uintptr_t)unit - 1)->hash, sizeof(struct hash128));
+	}
+	pthread_mutex_unlock(&queue->lock);
+	error = buf_error(&all);
+	for (from = 0; !error && from < all.len; from += CHUNK * KEPT_KEY) {
+		len = all.len - from < CHUNK * KEPT_KEY ? all.len - from : CHUNK * KEPT_KEY;
+		snprintf(key, sizeof(key), "k%08zx", from / (CHUNK * KEPT_KEY));
+		error = put_alone(queue->options.keep, key, all.data + from, len);
+	}
+	buf_release(&all);
+	return error;
+}
+
+static uint32_t dir_count(struct queue *queue)
+{
+	uint32_t count;
+
+	pthread_mutex_lock(&queue->lock);
+	count = queue->index.dir_count;
+	pthread_mutex_unlock(&queue->lock);
+	return count;
+}
+
+int remember_save(struct queue *queue)
+{
+	struct keep *keep = queue->options.keep;
+	struct buf whole = BUF_INIT;
+	uint32_t at, from;
+	int error;
+
+	if (!keep)
+		return 0;
+	error = begin_anew(keep);
+	if (!error)
+		error = save_logs(queue);
+	for (at = 0; !error && at < dir_count(queue); at++) {
+		error = save_dir(queue, at);
+		for (from = 0; !error && from != UNITS_NONE; )
+			error = save_units(queue, at, &from);
+	}
+	if (!error)
+		error = save_keys(queue);
+	settings(queue, &whole);
+	if (!error)
+		error = buf_error(&whole);
+	if (!error)
+		error = put_alone(keep, WHOLE, whole.data, whole.len);
+	buf_release(&whole);
+	return error;
+}
+
+/* ---- loading ---- */
+
+struct load {
+	struct queue *queue;
+	struct index_clock clock;
+	uint32_t *logs;			/* old id → the one of now */
+	size_t log_count;
+	uint32_t checked;		/* logs that are there, as far as they were read */
+	uint32_t expected;
+	bool whole;
+};
+
+static int check_whole(void *arg, const void *key, size_t key_len, const void *value, size_t value_len)
+{
+	struct load *load = arg;
+	struct buf good = BUF_INIT;
+
+	(void)key, (void)key_len;
+	settings(load->queue, &good);
+	load->whole = good.len == value_len && memcmp(good.data, value, value_len) == 0;
+	buf_release(&good);
+	return 0;
+}
+
+/* "lNODE" → the log's state of now, with how far it was read. */
+static int load_log(void *arg, const void *key, size_t key_len, const void *value, size_t value_len)
+{
+	struct load *load = arg;
+	struct queue *queue = load->queue;
+	char name[LAYOUT_MAX_NODE + 1];
+	struct kept_log kept;
+	struct node_facts *node;
+	uint32_t log, *logs;
+
+	if (value_len != sizeof(kept) || key_len < 2 || key_len > LAYOUT_MAX_NODE + 1)
+		return -EUCLEAN;
+	memcpy(&kept, value, sizeof(kept));
+	memcpy(name, (const char *)key + 1, key_len - 1);
+	name[key_len - 1] = '\0';
+	if (!layout_node_good(name, key_len - 1) || kept.id == 0 || kept.id > 1u << 24)
+		return -EUCLEAN;
+	log = logs_get_locked(queue, name);
+	if (!log)
+		return -ENOMEM;
+	if (kept.id > load->log_count) {
+		logs = realloc(load->logs, kept.id * sizeof(*logs));
+		if (!logs)
+			return -ENOMEM;
+		memset(logs + load->log_count, 0, (kept.id - load->log_count) * sizeof(*logs));
+		load->logs = logs;
+		load->log_count = kept.id;
+	}
+	load->logs[kept.id - 1] = log;
+	queue->logs[log - 1].consumed = kept.consumed;
+	node = &queue->nodes[queue->logs[log - 1].node - 1];
+	node->done = kept.done;
+	node->failed = kept.failed;
+	node->lost = kept.lost;
+	node->last_record = kept.last_record;
+	load->expected++;
+	return 0;
+}
+
+static bool check_log(void *arg, const struct store_name *name)
+{
+	struct load *load = arg;
+	struct queue *queue = load->queue;
+	uint32_t log = (uint32_t)(uintptr_t)map_get(&queue->log_by_node, name->name, name->len);
+
+	if (log && name->attrs.size >= queue->logs[log - 1].consumed)
+		load->checked++;
+	return true;
+}
+
+static int load_sums(void *arg, const void *key, size_t key_len, const void *value, size_t value_len)
+{
+	struct queue *queue = ((struct load *)arg)->queue;
+	struct kept_sums sums;
+
+	(void)key, (void)key_len;
+	if (value_len != sizeof(sums))
+		return -EUCLEAN;
+	memcpy(&sums, value, sizeof(sums));
+	queue->first_done = sums.first_done;
+	queue->last_done = sums.last_done;
+	queue->wall_s = sums.wall_s;
+	queue->user_s = sums.user_s;
+	queue->sys_s = sums.sys_s;
+	queue->in_bytes = sums.in_bytes;
+	queue->out_bytes = sums.out_bytes;
+	queue->has_spent = sums.has_spent != 0;
+	return 0;
+}
+
+/* Directories are taken in by their old order, so a parent comes before its children and their numbers stay what they were. */
+static int load_dir(void *arg, const void *key, size_t key_len, const void *value, size_t value_len)
+{
+	struct load *load = arg;
+	struct index *index = &load->queue->index;
+	struct kept_dir kept;
+	struct index_dir *dir;
+	char path[RECORD_MAX_NAME + 1];
+	const char *slash;
+
+	(void)key, (void)key_len;
+	if (value_len < sizeof(kept) || value_len - sizeof(kept) >= sizeof(path))
+		return -EUCLEAN;
+	memcpy(&kept, value, sizeof(kept));
+	memcpy(path, (const char *)value + sizeof(kept), value_len - sizeof(kept));
+	path[value_len - sizeof(kept)] = '\0';
+	slash = strrchr(path, '/');
+	if (path[0] && kept.parent >= index->dir_count)
+		return -EUCLEAN;
+	dir = path[0] ? index_dir_sub(index, index->dirs[kept.parent], slash ? slash + 1 : path) : index->dirs[0];
+	if (!dir)
+		return -ENOMEM;
+	dir->mtime = kept.mtime;
+	return strcmp(dir->path, path) == 0 ? 0 : -EUCLEAN;
+}
+
+/* unit->record names its log by number: the old one becomes the one of now, or none. */
+static uint64_t record_of_now(const struct load *load, uint64_t record)
+{
+	uint64_t id = record >> LOGS_REF_BITS;
+
+	if (id == 0 || id > load->log_count || !load->logs[id - 1])
+		return 0;
+	return (uint64_t)load->logs[id - 1] << LOGS_REF_BITS | (record & ((1ULL << LOGS_REF_BITS) - 1));
+}
+
+static int load_units(void *arg, const void *key, size_t key_len, const void *value, size_t value_len)
+{
+	struct load *load = arg;
+	struct index *index = &load->queue->index;
+	const char *at = value, *end = at + value_len, *name;
+	struct index_kept kept;
+	char number[9] = "";
+	unsigned long dir;
+	int error = 0;
+
+	if (key_len != 17)
+		return -EUCLEAN;
+	memcpy(number, (const char *)key + 1, 8);
+	dir = strtoul(number, NULL, 16);
+	if (dir >= index->dir_count)
+		return -EUCLEAN;
+	while (!error && at < end) {
+		if ((size_t)(end - at) <= sizeof(kept))
+			return -EUCLEAN;
+		memcpy(&kept, at, sizeof(kept));
+		name = at + sizeof(kept);
+		at = memchr(name, '\0', (size_t)(end - name));
+		if (!at || at == name)
+			return -EUCLEAN;
+		at++;
+		kept.record = record_of_now(load, kept.record);
+		error = index_restore(index, index->dirs[dir], &kept, name, &load->clock);
+	}
+	return error;
+}
+
+static int load_keys(void *arg, const void *key, size_t key_len, const void *value, size_t value_len)
+{
+	struct queue *queue = ((struct load *)arg)->queue;
+	const char *at = value;
+	struct hash128 hash;
+	uint32_t unit;
+
+	(void)key, (void)key_len;
+	if (value_len % KEPT_KEY)
+		return -EUCLEAN;
+	for (; at < (const char *)value + value_len; at += KEPT_KEY) {
+		memcpy(&hash, at + CONTENT_MAP_KEY, sizeof(hash));
+		unit = units_get(&queue->index.units, &hash);
+		if (unit == UNITS_NONE || map_set(&queue->keys, at, CONTENT_MAP_KEY, (void *)(uintptr_t)(unit + 1), NULL) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Is it good: whole, of these settings, and are all logs there that it was learned from? */
+static int load_head(struct load *load)
+{
+	struct queue *queue = load->queue;
+	struct keep *keep = queue->options.keep;
+	int error = keep->ops->walk(keep, WHOLE, check_whole, load);
+
+	if (error || !load->whole)
+		return error ? error : -ENODATA;
+	error = keep->ops->walk(keep, "l", load_log, load);
+	if (!error)
+		error = store_list(queue->store, LAYOUT_LOG, check_log, load);
+	if (!error && load->checked != load->expected)
+		error = -ESTALE;
+	return error;
+}
+
+static int load_body(struct load *load)
+{
+	struct queue *queue = load->queue;
+	struct keep *keep = queue->options.keep;
+	int error;
+
+	queue_clock(queue, &load->clock);
+	error = keep->ops->walk(keep, "t", load_sums, load);
+	if (!error)
+		error = keep->ops->walk(keep, "d", load_dir, load);
+	if (!error)
+		error = keep->ops->walk(keep, "u", load_units, load);
+	if (!error)
+		error = keep->ops->walk(keep, "k", load_keys, load);
+	/* Every marker that is known of has its record: no listing of done/ is needed. */
+	if (!error)
+		queue->marker_dir = 256;
+	return error;
+}
+
+int remember_load(struct queue *queue)
+{
+	struct load load = { .queue = queue };
+	int error;
+
+	error = load_head(&load);
+	if (!error)
+		error = load_body(&load);
+	free(load.logs);
+	return error == -ENODATA ? 0 : error;
+}

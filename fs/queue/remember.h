@@ -1,0 +1,28 @@
+/*
+ * remember: writes what a mount knows of a queue into its keep, and takes it up again at the next mount: the input directories with their
+ * units and states, and how far each node's log was read. From there on a refresh costs what has changed since.
+ *
+ *   whole             "no" while it is being written, else the settings it was learned under
+ *   l NODE            how far its log was read, its tallies, and by which number records name it
+ *   t                 the sums that progress shows
+ *   d DIR             a directory: mtime of its last listing, path
+ *   u DIR CHUNK       units of it: fixed part, then the name, each
+ *   k CHUNK           key = content: KEY and generation, and the unit that was done under it
+ *
+ * Numbers are in the machine's own byte order: the keep never leaves it. To change the format, change REMEMBER_FORMAT.
+ */
+#ifndef CLAIMFS_QUEUE_REMEMBER_H
+#define CLAIMFS_QUEUE_REMEMBER_H
+
+#define REMEMBER_FORMAT "claimfs queue 1"
+
+struct queue;
+
+/* Before anything else is learned. 0: nothing was remembered, or all of it was taken in; -errno: the memory is not to be trusted (damaged, or of
+ * logs that are not there any more), and parts of it may have been taken in: the queue must forget all. */
+int remember_load(struct queue *queue);
+
+/* The state as it is now, in steps that hold the lock for moments. 0 or -errno. */
+int remember_save(struct queue *queue);
+
+#endif
