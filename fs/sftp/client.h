@@ -168,6 +168,9 @@ int sftp_file_moved(struct sftp_file *file, const char *new_path);
  * ends it as well. */
 int sftp_file_moving(struct sftp_file *file, const char *next_path);
 
+/* It was made this short in another way than through this file: what is reopened after a break may be so short. */
+void sftp_file_cut(struct sftp_file *file, uint64_t size);
+
 /* Up to `len` ≤ sftp_max_read bytes into `data`, which must stay until `done`. Reads again by itself after a short answer. */
 int sftp_read(struct sftp_file *file, uint64_t offset, void *data, size_t len, sftp_done *done, void *arg);
 /* `len` ≤ sftp_max_write bytes of `data`, which must stay until `done`: it is sent again after a break. */

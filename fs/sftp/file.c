@@ -73,6 +73,14 @@ int sftp_file_moving(struct sftp_file *file, const char *next_path)
 	return next_path && strlen(next_path) > PROTO_MAX_PATH ? -ENAMETOOLONG : file_set_paths(file, NULL, next_path);
 }
 
+void sftp_file_cut(struct sftp_file *file, uint64_t size)
+{
+	pthread_mutex_lock(&file->lock);
+	if (file->written > size)
+		file->written = size;
+	pthread_mutex_unlock(&file->lock);
+}
+
 /* ---- using ---- */
 
 /* A request that is given one of the file's slots: which one matters only once its connection is chosen. */

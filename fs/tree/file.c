@@ -96,7 +96,7 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 		real_saw_locked(real, attrs);
 		keep = is_cached_locked(real, attrs);
 		if (!keep && !of->writable && writebehind_idle(&real->wb))
-			readahead_open(&of->ra, (attrs->size + FILE_PAGE - 1) / FILE_PAGE * FILE_PAGE, &fetch);
+			readahead_open(&of->ra, attrs->size, &fetch);
 		open_file_ahead_locked(of);
 	}
 	pthread_mutex_unlock(&real->lock);
@@ -231,7 +231,10 @@ static void open_send(struct opening *opening)
 
 static void open_run(struct writebehind_item *step)
 {
-	open_send(container_of(step, struct opening, step));
+	struct opening *opening = container_of(step, struct opening, step);
+
+	real_cut(opening->real, 0);
+	open_send(opening);
 }
 
 static struct opening *opening_new(struct tree *tree, struct node *node, int flags, struct reply *reply)

@@ -22,6 +22,7 @@ struct append {
 	struct writebehind_item *item;
 	int64_t size_sent_ns;
 	int64_t write_sent_ns;
+	bool sized;			/* append_floor is where the file ended before */
 	struct sftp_file *reader;	/* of its own, when the handle can't read */
 	uint8_t *tail;			/* from append_floor on */
 	size_t tail_len;
@@ -35,6 +36,7 @@ static void append_end(struct append *append, int error)
 	struct real *real = append->real;
 	struct writebehind_item *item = append->item;
 	struct open_file *of = item->owner;
+	bool sized = append->sized;
 
 	if (append->reader)
 		sftp_close(append->reader, NULL, NULL);
@@ -47,6 +49,10 @@ static void append_end(struct append *append, int error)
 	}
 	pthread_mutex_lock(&real->lock);
 	of->append_floor += item->len;
+	if (sized)
+		real_grew_locked(real, of->append_floor);
+	else
+		real_size_unknown_locked(real);
 	pthread_mutex_unlock(&real->lock);
 	real_acked(real, item);
 }
@@ -168,7 +174,8 @@ static void append_landed(struct flight *flight)
 
 	/* An FSTAT that was sent again, after a break, may have seen the write. */
 	pthread_mutex_lock(&append->real->lock);
-	if (!size->error && append->size_sent_ns <= append->write_sent_ns && size->attrs.size > of->append_floor)
+	append->sized = !size->error && append->size_sent_ns <= append->write_sent_ns;
+	if (append->sized && size->attrs.size > of->append_floor)
 		of->append_floor = size->attrs.size;
 	pthread_mutex_unlock(&append->real->lock);
 	if (error == SFTP_UNKNOWN)

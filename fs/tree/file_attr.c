@@ -203,6 +203,8 @@ static void setattr_run(struct writebehind_item *step)
 	struct setattr *setattr = container_of(step, struct setattr, step);
 	int error;
 
+	if (step->sets_size)
+		real_cut(setattr->of->real, step->size);
 	if (!setattr->task->keep) {
 		set(setattr);
 		return;
@@ -213,13 +215,15 @@ static void setattr_run(struct writebehind_item *step)
 }
 
 /* By path, then, but what is known of its bytes may be wrong afterwards. */
-static bool set_elsewhere(struct real *real, unsigned int valid)
+static bool set_elsewhere(struct real *real, const struct stat *st, unsigned int valid)
 {
 	if (real && (valid & TREE_SET_SIZE)) {
+		real_cut(real, (uint64_t)st->st_size);
 		pthread_mutex_lock(&real->lock);
 		real_drop_locked(real, 0, UINT64_MAX);
 		real->cached = false;
 		real->acked_end = 0;
+		real_size_unknown_locked(real);
 		pthread_mutex_unlock(&real->lock);
 	}
 	return false;
@@ -265,7 +269,7 @@ bool file_setattr(struct tree *tree, struct node *node, struct handle *handle, c
 	struct setattr *setattr;
 
 	if (!of)
-		return set_elsewhere(real, valid);
+		return set_elsewhere(real, st, valid);
 	setattr = setattr_new(of, st, valid, reply);
 	if (setattr)
 		real_add_step(real, &setattr->step);
@@ -286,6 +290,11 @@ static void grow_end(struct grow *grow, int error)
 	struct open_file *of = grow->of;
 	struct reply *reply = grow->reply;
 
+	if (!error) {
+		pthread_mutex_lock(&of->real->lock);
+		real_grew_locked(of->real, grow->end);
+		pthread_mutex_unlock(&of->real->lock);
+	}
 	real_acked(of->real, &grow->step);
 	free(grow);
 	open_file_unref(of);

@@ -71,15 +71,12 @@ void files_queued(struct files *files, struct reply *reply, size_t count)
 void files_unqueued(struct files *files, size_t bytes)
 {
 	struct list ready, *link;
-	size_t room;
 
 	list_init(&ready);
 	pthread_mutex_lock(&files->lock);
 	files->queued -= bytes;
-	for (room = files->queued; room <= files->max_queued && (link = list_pop(&files->parked)); ) {
-		list_append(&ready, link);
-		room += list_entry(link, struct parked, link)->count;	/* it will write as much again */
-	}
+	if (files->queued <= files->max_queued)
+		list_splice(&ready, &files->parked);
 	pthread_mutex_unlock(&files->lock);
 	while ((link = list_pop(&ready))) {
 		struct parked *parked = list_entry(link, struct parked, link);

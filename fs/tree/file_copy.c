@@ -32,6 +32,11 @@ static void copy_end(struct copy *copy, int error)
 	struct reply *reply = copy->reply;
 	size_t len = (size_t)copy->len;
 
+	if (!error && len) {
+		pthread_mutex_lock(&to->real->lock);
+		real_grew_locked(to->real, copy->to_offset + len);
+		pthread_mutex_unlock(&to->real->lock);
+	}
 	real_acked(to->real, &copy->step);
 	free(copy);
 	open_file_unref(from);

@@ -196,7 +196,7 @@ static void fetched(struct readahead_block *block, int error, size_t got)
 
 	list_init(&ready);
 	pthread_mutex_lock(&of->real->lock);
-	if (!error && writebehind_idle(&of->real->wb))
+	if (!error && writebehind_idle(&of->real->wb) && block->stamp == of->real->changes)
 		note_size_locked(of, block, got);
 	readahead_fetched(&of->ra, block, error, got);
 	open_file_ahead_locked(of);
@@ -220,7 +220,10 @@ void file_fetch(struct open_file *of, struct list *fetch)
 		int error;
 
 		block->owner = of;
-		open_file_ref(of);
+		pthread_mutex_lock(&of->real->lock);
+		of->refs++;
+		block->stamp = of->real->changes;
+		pthread_mutex_unlock(&of->real->lock);
 		error = sftp_read(of->file, block->offset, block->data, block->len, fetch_done, block);
 		if (error)
 			fetched(block, error, 0);
@@ -238,12 +241,10 @@ static size_t allowance(const struct open_file *of)
 	return ahead < files->max_ahead && files->max_ahead - ahead > least ? files->max_ahead - ahead : least;
 }
 
-/* Up to the end of the page the file ends in: the kernel asks for whole pages. With writes queued it is the server that knows. */
+/* Where the file ends. With writes queued it is the server that knows. */
 static uint64_t known_end(const struct open_file *of)
 {
-	if (!writebehind_idle(&of->real->wb) || of->size > INT64_MAX)
-		return READAHEAD_UNKNOWN;
-	return (of->size + FILE_PAGE - 1) / FILE_PAGE * FILE_PAGE;
+	return writebehind_idle(&of->real->wb) ? of->size : READAHEAD_UNKNOWN;
 }
 
 static int plan_locked(struct read *read, struct list *fetch)
@@ -253,7 +254,7 @@ static int plan_locked(struct read *read, struct list *fetch)
 	uint64_t end = known_end(of);
 	int count;
 
-	/* No request only to hear that the file ends there. A reader that is at the end asks again from there. */
+	/* The kernel asks for whole pages: no request only to hear that the file ends there. Who is at the end and asks on is told by the server. */
 	if (read->offset < end && end - read->offset < read->len)
 		read->len = (size_t)(end - read->offset);
 	count = readahead_max_pieces(&of->ra, read->offset, read->len);

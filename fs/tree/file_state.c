@@ -151,6 +151,16 @@ void real_wait(struct real *real, struct waiter *waiter)
 	node_unref(tree, node);
 }
 
+static void set_size_locked(struct real *real, uint64_t size)
+{
+	struct list *link;
+
+	if (real->acked_end > size)
+		real->acked_end = size;
+	list_for_each(link, &real->opens)
+		list_entry(link, struct open_file, link)->size = size;
+}
+
 /* The node is held: a waiter that runs may be the last to hold the file. */
 void real_acked(struct real *real, struct writebehind_item *item)
 {
@@ -166,6 +176,9 @@ void real_acked(struct real *real, struct writebehind_item *item)
 		real_drop_locked(real, item->offset, item->len);
 	else
 		real_drop_locked(real, 0, UINT64_MAX);
+	if (item->kind == WRITEBEHIND_STEP && item->sets_size)
+		set_size_locked(real, item->size);
+	real->changes++;
 	writebehind_acked(&real->wb, item);
 	collect_waiters_locked(real, &ready);
 	pthread_mutex_unlock(&real->lock);
@@ -174,16 +187,6 @@ void real_acked(struct real *real, struct writebehind_item *item)
 	real_pump(real);
 	run_waiters(&ready);
 	node_unref(tree, node);
-}
-
-static void set_size_locked(struct real *real, uint64_t size)
-{
-	struct list *link;
-
-	if (real->acked_end > size)
-		real->acked_end = size;
-	list_for_each(link, &real->opens)
-		list_entry(link, struct open_file, link)->size = size;
 }
 
 void real_grew_locked(struct real *real, uint64_t end)
@@ -199,6 +202,24 @@ void real_grew_locked(struct real *real, uint64_t end)
 		if (of->size != READAHEAD_UNKNOWN && of->size < end)
 			of->size = end;
 	}
+}
+
+void real_size_unknown_locked(struct real *real)
+{
+	struct list *link;
+
+	list_for_each(link, &real->opens)
+		list_entry(link, struct open_file, link)->size = READAHEAD_UNKNOWN;
+}
+
+void real_cut(struct real *real, uint64_t size)
+{
+	struct list *link;
+
+	pthread_mutex_lock(&real->lock);
+	list_for_each(link, &real->opens)
+		sftp_file_cut(list_entry(link, struct open_file, link)->file, size);
+	pthread_mutex_unlock(&real->lock);
 }
 
 void real_add_step(struct real *real, struct writebehind_item *step)

@@ -69,6 +69,7 @@ struct real {
 	bool explaining;
 	int error;			/* of the last write that failed … */
 	uint64_t error_count;		/* … told once to each handle */
+	uint64_t changes;		/* writes and steps acknowledged: an answer from before one tells nothing of the size */
 	uint64_t acked_end;		/* end of the furthest write acknowledged lately, at acked_ns */
 	int64_t acked_ns;
 	/* What the kernel's page cache holds is what the file was when it had this size and time. */
@@ -119,6 +120,11 @@ void real_acked(struct real *real, struct writebehind_item *item);
 
 /* Bytes up to `end` were acknowledged as written. */
 void real_grew_locked(struct real *real, uint64_t end);
+
+void real_size_unknown_locked(struct real *real);
+
+/* It is being made this short: what is reopened after a break may be so. No lock held. */
+void real_cut(struct real *real, uint64_t size);
 
 /* What was fetched of these bytes is old. */
 void real_drop_locked(struct real *real, uint64_t offset, uint64_t len);

@@ -33,6 +33,7 @@ struct readahead_block {
 	int error;
 	bool ready;
 	void *owner;			/* the fetcher's */
+	uint64_t stamp;			/* the fetcher's */
 	uint8_t *data;
 };
 
