@@ -75,11 +75,11 @@ static int check_input(struct queue *queue, struct buf *why)
 	flight_run(&flight, queue->store);
 	error = buf_error(&path) ? buf_error(&path) : flight_error(&flight, 0);
 	if (error)
-		buf_addf(why, "input directory %s (named in %s): %s", queue->conf.input, QCONF_PATH,
+		buf_addf(why, "%s: the input directory %s it names can't be used: %s; make it, or name another", QCONF_PATH, queue->conf.input,
 			 log_strerror(error == STORE_FAILURE ? -ENOTDIR : error));
 	flight_release(&flight);
 	buf_release(&path);
-	return error;
+	return error == -ENOENT ? -ENOTDIR : error;	/* -ENOENT says that there is no queue */
 }
 
 static void free_maps(struct queue *queue)

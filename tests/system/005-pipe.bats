@@ -186,8 +186,11 @@ assert get(4) == b'back'"
 	ssh_port=1
 	mkdir -p "$work/sshd"
 	start_pipe
-	client "
+	timeout 60 python3 -c "
+import socket
 try:
+    s = socket.create_connection(('127.0.0.1', $pipe_port), 20)
+    s.settimeout(20)
     assert s.recv(1) == b''
 except ConnectionResetError:
     pass"

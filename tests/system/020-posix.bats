@@ -93,7 +93,7 @@ same() {
 	[ "$(sqlite3 db 'select count(*) from t;')" -eq 62 ]
 	sqlite3 db 'begin; delete from t; rollback;'
 	[ "$(sqlite3 db 'select count(*) from t;')" -eq 62 ]
-	for i in 1 2 3; do in_background "$work/sqlite$i" sqlite3 -cmd '.timeout 20000' db "insert into t(b) values('together');"; done
+	for i in 1 2 3; do in_background "$work/sqlite$i" sqlite3 -cmd '.timeout 20000' "$work/mnt/db" "insert into t(b) values('together');"; done
 	while read -r pid; do [ "$pid" = "$mount_pid" ] || wait_until 30 gone "$pid"; done <"$work/.pids"
 	[ "$(sqlite3 db "select count(*) from t where b = 'together';")" -eq 3 ]
 	sqlite3 db 'vacuum;'
