@@ -45,6 +45,14 @@ static int await_channel(struct conn *conn, int64_t deadline_ns)
 	return 0;
 }
 
+/* It can't be written to any more: what reading says may tell why (a child's last words). */
+static int why_broken(struct conn *conn, int error)
+{
+	ssize_t n = conn_read(conn);
+
+	return n < 0 && n != -EAGAIN ? (int)n : error;
+}
+
 /* Sends what is in `out`, waits for one packet: *ret_body is what follows its type and lies in `in`. The type, or -errno. */
 static int exchange(struct conn *conn, int64_t deadline_ns, struct reader *ret_body)
 {
@@ -57,7 +65,7 @@ static int exchange(struct conn *conn, int64_t deadline_ns, struct reader *ret_b
 		while (stream_len(&conn->out) && (n = conn_write(conn)) > 0)
 			;
 		if (stream_len(&conn->out) && n != -EAGAIN)
-			return (int)n;
+			return why_broken(conn, (int)n);
 		r = codec_packet(in->data + in->start, stream_len(in), &len);
 		if (r < 0)
 			return r;

@@ -204,6 +204,26 @@ static void test_not_sftp(void **state)
 	buf_release(&why);
 }
 
+/* However early it ends, its last words decide whether trying again is of use. */
+static void test_denied(void **state)
+{
+	char *argv[] = { "sh", "-c", "echo 'Permission denied (publickey).' >&2; exit 255", NULL };
+	struct sftp_options options = { .connections = 1, .timeout_ns = 20 * NS_PER_S };
+	struct buf why = BUF_INIT;
+	struct pipe_maker maker;
+	struct sftp *sftp;
+	int i;
+
+	(void)state;
+	pipe_maker_init(&maker, argv);
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(sftp_connect(&maker.maker, &options, &sftp, &why), -EACCES);
+		assert_non_null(strstr(buf_text(&why), "Permission denied"));
+		buf_reset(&why);
+	}
+	buf_release(&why);
+}
+
 static void test_fd(void **state)
 {
 	struct channel *channel;
@@ -229,7 +249,7 @@ int main(void)
 		cmocka_unit_test(test_echo), cmocka_unit_test(test_push_back), cmocka_unit_test(test_reason),
 		cmocka_unit_test(test_much_talk), cmocka_unit_test(test_final_errors), cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_surroundings), cmocka_unit_test(test_stubborn), cmocka_unit_test(test_not_sftp),
-		cmocka_unit_test(test_fd),
+		cmocka_unit_test(test_denied), cmocka_unit_test(test_fd),
 	};
 
 	log_open("test_channel_pipe", LOG_LEVEL_ERROR);
