@@ -18,14 +18,14 @@
 
 #define CREATE_TRIES 8
 
-static void take_files_locked(struct lease *lease)
+void lease_take_files_locked(struct lease *lease)
 {
 	while (lease->busy)
 		pthread_cond_wait(&lease->changed, &lease->lock);
 	lease->busy = true;
 }
 
-static void leave_files_locked(struct lease *lease)
+void lease_leave_files_locked(struct lease *lease)
 {
 	lease->busy = false;
 	pthread_cond_broadcast(&lease->changed);
@@ -112,7 +112,7 @@ static int open_new(struct lease *lease, const char *dir, const char *path, stru
 	return store_open(lease->store, path, O_WRONLY | O_CREAT | O_EXCL, ret_file);
 }
 
-static int make_text(struct lease *lease, const char *node, enum owner_kind kind, struct buf *ret_text)
+int lease_make_text(struct lease *lease, const char *node, enum owner_kind kind, struct buf *ret_text)
 {
 	struct owner owner = { .kind = kind, .pid = lease->pid, .start = clock_wall() / NS_PER_S };
 
@@ -135,7 +135,7 @@ static int make_file(struct lease *lease, const char *node, uint32_t number, str
 	list_init(&file->link);
 	file->number = number;
 	layout_heartbeat(file->path, node, number);
-	error = make_text(lease, node, OWNER_LIVE, &text);
+	error = lease_make_text(lease, node, OWNER_LIVE, &text);
 	if (!error)
 		error = open_new(lease, LAYOUT_NODES, file->path, &file->file);
 	if (error)
@@ -203,8 +203,7 @@ static void remember_locked(struct lease *lease, const char *node)
 	strcpy(past[lease->past_count++], node);
 }
 
-/* A new incarnation. The caller has the files. */
-static int make_node(struct lease *lease)
+int lease_make_node(struct lease *lease)
 {
 	char node[LAYOUT_MAX_NODE + 1];
 	struct lease_file *file = NULL;
@@ -303,7 +302,7 @@ static int beat(struct lease *lease)
 	int error;
 	size_t i;
 
-	error = make_text(lease, lease->node, OWNER_LIVE, &text);
+	error = lease_make_text(lease, lease->node, OWNER_LIVE, &text);
 	list_for_each(at, &lease->files) {
 		/* The first bytes, which never change: a reader sees the same text before, during and after. */
 		flight_write(&flight, list_entry(at, struct lease_file, link)->file, 0, text.data, text.len < 10 ? text.len : 10);
@@ -360,7 +359,7 @@ static void *lease_thread(void *arg)
 			if (!error || lease->stopping || !lease->node[0])
 				continue;
 		}
-		take_files_locked(lease);
+		lease_take_files_locked(lease);
 		if (lease->node[0] && !lease->stopping) {
 			pthread_mutex_unlock(&lease->lock);
 			error = beat(lease);
@@ -368,7 +367,7 @@ static void *lease_thread(void *arg)
 		}
 		if (file_is_gone(error))
 			error = 0;
-		leave_files_locked(lease);
+		lease_leave_files_locked(lease);
 	}
 	pthread_mutex_unlock(&lease->lock);
 	return NULL;
@@ -379,7 +378,7 @@ int lease_renew(struct lease *lease, uint32_t *ret_lapses)
 	int error = -ENOENT;
 
 	pthread_mutex_lock(&lease->lock);
-	take_files_locked(lease);
+	lease_take_files_locked(lease);
 	if (lease->node[0]) {
 		pthread_mutex_unlock(&lease->lock);
 		error = beat(lease);
@@ -387,7 +386,7 @@ int lease_renew(struct lease *lease, uint32_t *ret_lapses)
 	}
 	if (!error && ret_lapses)
 		*ret_lapses = lease->lapses;
-	leave_files_locked(lease);
+	lease_leave_files_locked(lease);
 	pthread_mutex_unlock(&lease->lock);
 	return file_is_gone(error) ? -ENOENT : error;
 }
@@ -395,10 +394,10 @@ int lease_renew(struct lease *lease, uint32_t *ret_lapses)
 void lease_abandon(struct lease *lease, const struct lease_stand *stand)
 {
 	pthread_mutex_lock(&lease->lock);
-	take_files_locked(lease);
+	lease_take_files_locked(lease);
 	if (lease->node[0] && lease->epoch == stand->epoch)
 		end_locked(lease, "directory in .claimfs/tmp");
-	leave_files_locked(lease);
+	lease_leave_files_locked(lease);
 	pthread_mutex_unlock(&lease->lock);
 }
 
@@ -420,7 +419,7 @@ int lease_begin(struct lease *lease, uint32_t *claims, struct lease_stand *ret_s
 	int error = 0, tries;
 
 	pthread_mutex_lock(&lease->lock);
-	take_files_locked(lease);
+	lease_take_files_locked(lease);
 	for (tries = 0; tries < 4 && !error; tries++) {
 		file = current_locked(lease);
 		number = file ? file->number + 1 : 0;
@@ -438,7 +437,7 @@ int lease_begin(struct lease *lease, uint32_t *claims, struct lease_stand *ret_s
 		}
 		pthread_mutex_unlock(&lease->lock);
 		if (!file)
-			error = make_node(lease);
+			error = lease_make_node(lease);
 		else if (!room)
 			error = make_next(lease, number);
 		else
@@ -449,7 +448,7 @@ int lease_begin(struct lease *lease, uint32_t *claims, struct lease_stand *ret_s
 	}
 	error = error ? error : -ETIMEDOUT;
 done:
-	leave_files_locked(lease);
+	lease_leave_files_locked(lease);
 	pthread_mutex_unlock(&lease->lock);
 	return error;
 }
@@ -516,86 +515,6 @@ bool lease_gone(struct lease *lease, const struct lease_stand *stand)
 	gone = lease->epoch != stand->epoch;
 	pthread_mutex_unlock(&lease->lock);
 	return gone;
-}
-
-/* ---- what claims become ---- */
-
-/* Makes NODE.free or NODE.lost. It counts once its mtime is seen to be right: a claim must never turn into a link to anything else. */
-static int make_given_back(struct lease *lease, bool lost, const char *path)
-{
-	int64_t mtime = lost ? 0 : 1;
-	struct flight flight = FLIGHT_INIT;
-	struct buf text = BUF_INIT;
-	size_t create, utime, stat;
-	int error;
-
-	error = make_text(lease, lease->node, lost ? OWNER_LOST : OWNER_FREE, &text);
-	if (error)
-		goto out;
-	create = flight_create(&flight, path, text.data, text.len);
-	flight_run(&flight, lease->store);
-	error = flight_error(&flight, create);
-	/* The name is this node's alone: if it is there, an earlier try made it. */
-	if (error && error != STORE_FAILURE && error != STORE_UNKNOWN && error != -EEXIST)
-		goto out;
-	flight_reset(&flight);
-	utime = flight_utime(&flight, path, mtime);
-	stat = flight_lstat(&flight, path);
-	flight_run(&flight, lease->store);
-	error = flight_error(&flight, utime) ? flight_error(&flight, utime) : flight_error(&flight, stat);
-	if (!error && (flight_op(&flight, stat)->attrs.mtime != mtime || flight_op(&flight, stat)->attrs.size != text.len))
-		error = -EIO;
-out:
-	flight_release(&flight);
-	buf_release(&text);
-	return error;
-}
-
-int lease_given_back(struct lease *lease, bool lost, char ret_path[LAYOUT_PATH])
-{
-	uint32_t *file = lost ? &lease->lost_file : &lease->free_file;
-	uint64_t *links = lost ? &lease->lost_links : &lease->free_links;
-	bool *made = lost ? &lease->lost_made : &lease->free_made;
-	int error = 0;
-
-	pthread_mutex_lock(&lease->lock);
-	take_files_locked(lease);
-	if (!lease->node[0]) {
-		pthread_mutex_unlock(&lease->lock);
-		error = make_node(lease);
-		pthread_mutex_lock(&lease->lock);
-		if (error)
-			goto out;
-	}
-	if (*made && *links + 1 >= lease->back_limit) {
-		*made = false;
-		++*file;
-	}
-	layout_given_back(ret_path, lease->node, lost, *file);
-	if (!*made) {
-		pthread_mutex_unlock(&lease->lock);
-		error = make_given_back(lease, lost, ret_path);
-		pthread_mutex_lock(&lease->lock);
-		*links = 0;
-		*made = !error;
-		*file += error == -EIO;		/* half made: another name next time */
-	}
-	*links += !error;
-out:
-	leave_files_locked(lease);
-	pthread_mutex_unlock(&lease->lock);
-	return error;
-}
-
-void lease_given_back_full(struct lease *lease, bool lost)
-{
-	uint64_t *links = lost ? &lease->lost_links : &lease->free_links;
-
-	pthread_mutex_lock(&lease->lock);
-	if (*links < lease->back_limit)
-		lease->back_limit = *links > 2 ? *links : 2;
-	*links = lease->back_limit;
-	pthread_mutex_unlock(&lease->lock);
 }
 
 /* ---- who and when ---- */

@@ -1,5 +1,5 @@
 /*
- * lease_inner: what lease.c and lease_clock.c share. Not for others.
+ * lease_inner: what lease.c, lease_back.c and lease_clock.c share. Not for others.
  */
 #ifndef CLAIMFS_QUEUE_LEASE_INNER_H
 #define CLAIMFS_QUEUE_LEASE_INNER_H
@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "queue/layout.h"
 #include "queue/lease.h"
+#include "queue/owner.h"
 
 /* The server's clock less clock_now() lies between `min` and `max`. */
 struct lease_clock {
@@ -60,6 +61,14 @@ struct lease {
 	uint32_t past_count;
 	struct lease_clock clock;
 };
+
+/* The files are one thread's at a time. */
+void lease_take_files_locked(struct lease *lease);
+void lease_leave_files_locked(struct lease *lease);
+
+/* For who has the files, without the lock: a new incarnation; what its files say. */
+int lease_make_node(struct lease *lease);
+int lease_make_text(struct lease *lease, const char *node, enum owner_kind kind, struct buf *ret_text);
 
 void lease_clock_init(struct lease_clock *clock);
 

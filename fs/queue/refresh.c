@@ -206,6 +206,8 @@ int queue_refresh(struct queue *queue, int64_t max_age_ns)
 		queue->refresh_error = error;
 		if (!error)
 			queue->viewed_ns = began;
+		/* Claims to be watched, markers to be checked. */
+		keeper_wake_locked(queue);
 		pthread_cond_broadcast(&queue->changed);
 		/* A refresh that takes longer than its age may be: what it found is as new as can be had. */
 		break;
