@@ -133,7 +133,9 @@ static int make_tree(struct mount *mount, struct buf *why)
 	int error = 0;
 
 	tree_options.cache_dir = mount->cache_dir.len ? mount->cache_dir.data : NULL;
-	if (tree_options.idmap == IDMAP_USER)
+	tree_options.remote_uid = getuid();	/* who serves a directory of this machine */
+	tree_options.remote_gid = getgid();
+	if (tree_options.idmap == IDMAP_USER && options->host)
 		error = remote_user(mount->sftp, &tree_options.remote_uid, &tree_options.remote_gid);
 	if (!error)
 		error = tree_new(mount->sftp, buf_text(&mount->root), &tree_options, &mount->tree);
