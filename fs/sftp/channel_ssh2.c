@@ -1,12 +1,17 @@
 /*
- * channel_ssh2: reading and writing the raw channel, by these rules (found in libssh2's source, transport.c and channel.c, and measured):
+ * channel_ssh2: reading and writing the raw channel, by these rules (found in libssh2's source, transport.c and
+ * channel.c, and measured):
  *
- *   - After EAGAIN with BLOCK_OUTBOUND a packet is half sent. Only the call that began it may go on: any other that sends would fail
- *     (BAD_USE) or tear the stream. Reads send, too: window adjustments. So the unfinished call is remembered, the other kind answers
+ *   - After EAGAIN with BLOCK_OUTBOUND a packet is half sent. Only the call that began it may go on: any other that
+ * sends would fail
+ *     (BAD_USE) or tear the stream. Reads send, too: window adjustments. So the unfinished call is remembered, the
+ * other kind answers
  *     -EAGAIN, and only writability is polled for.
- *   - After EAGAIN without it the window is full or keys are being exchanged: both end by reading. A write may have taken its bytes already
+ *   - After EAGAIN without it the window is full or keys are being exchanged: both end by reading. A write may have
+ * taken its bytes already
  *     (it keeps their number, not the bytes), so the same ones must come again.
- *   - A write drains the socket first, into libssh2's own queue, which poll doesn't see: `look` makes the caller read once more.
+ *   - A write drains the socket first, into libssh2's own queue, which poll doesn't see: `look` makes the caller
+ * read once more.
  *   - A read of 0 is the end only if libssh2_channel_eof says so; it stays false while bytes of the error stream are unread.
  *   - A packet is at most 32,768 bytes; more than 32,700 a write would be cut anyhow.
  */
@@ -39,14 +44,26 @@ static bool outbound(const struct ssh2 *s)
 
 static ssize_t broke(struct ssh2 *s, const char *what, int rc)
 {
-	snprintf(s->reason, sizeof(s->reason), "%s: %s (libssh2 error %d)", what, ssh2_error_text(s), rc);
+	if (!s->goodbye)
+		snprintf(s->reason, sizeof(s->reason), "%s: %s (libssh2 error %d)", what, ssh2_error_text(s), rc);
 	s->broken = ssh2_errno(rc);
 	return s->broken;
 }
 
+void ssh2_set_reason(struct ssh2 *s, const char *text, size_t len)
+{
+	len = len < sizeof(s->reason) - 1 ? len : sizeof(s->reason) - 1;
+	for (size_t i = 0; i < len; i++)
+		s->reason[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? ' ' : text[i];
+	s->reason[len] = '\0';
+}
+
 /* ---- the error stream ---- */
 
-/* What the server's program says on its standard error: the last line is the reason if the channel ends. */
+/*
+ * What the server's program says on its standard error: the last line is the reason if the channel ends. Looking may
+ * queue other bytes.
+ */
 static void drain_stderr(struct ssh2 *s)
 {
 	char text[SSH2_REASON_MAX];
@@ -54,13 +71,10 @@ static void drain_stderr(struct ssh2 *s)
 
 	s->idle_reads = 0;
 	while ((got = libssh2_channel_read_ex(s->pipe, SSH_EXTENDED_DATA_STDERR, text, sizeof(text) - 1)) > 0) {
-		text[got] = '\0';
-		for (char *at = text; at < text + got; at++)
-			if ((unsigned char)*at < ' ' || *at == 0x7f)
-				*at = ' ';
-		memcpy(s->reason, text, (size_t)got + 1);
-		log_debug("the server says: %s", text);
+		ssh2_set_reason(s, text, (size_t)got);
+		log_debug("the server says: %s", s->reason);
 	}
+	s->look = true;
 	if (got == LIBSSH2_ERROR_EAGAIN && outbound(s))
 		s->unfinished = SSH2_READ;
 }
@@ -73,11 +87,11 @@ static ssize_t read_nothing(struct ssh2 *s)
 	if (libssh2_channel_eof(s->pipe)) {
 		if (!*s->reason)
 			snprintf(s->reason, sizeof(s->reason), "the server closed the channel");
-		return 0;
+		/* What a shell ends with when there is no such program. */
+		return libssh2_channel_get_exit_status(s->pipe) == 127 ? -ENOENT : 0;
 	}
 	if (++s->empty_reads > EMPTY_MAX)
 		return broke(s, "reading", LIBSSH2_ERROR_SOCKET_DISCONNECT);
-	s->look = true;
 	return -EAGAIN;
 }
 
@@ -169,8 +183,8 @@ static int ssh2_poll_fds(struct channel *channel, bool want_write, struct pollfd
 }
 
 /*
- * libssh2_keepalive_send forgets a packet it could send only in part, which would tear the stream; a socket that polls writable has room
- * for this small one. No reply is asked for: libssh2 would keep each for ever.
+ * libssh2_keepalive_send forgets a packet it could send only in part, which would tear the stream; a socket that
+ * polls writable has room for this small one. No reply is asked for: libssh2 would keep each for ever.
  */
 static void ssh2_keepalive(struct channel *channel)
 {
@@ -181,6 +195,7 @@ static void ssh2_keepalive(struct channel *channel)
 	if (s->broken || s->unfinished != SSH2_NOTHING || s->write_len || poll(&fds, 1, 0) != 1 || !(fds.revents & POLLOUT))
 		return;
 	libssh2_keepalive_send(s->session, &next);
+	s->look = true;
 }
 
 static const char *ssh2_reason(struct channel *channel)
@@ -195,7 +210,8 @@ static void free_session(struct ssh2 *s)
 	if (!s->session)
 		return;
 	libssh2_session_set_blocking(s->session, 0);
-	if (!s->broken && s->unfinished == SSH2_NOTHING && !s->write_len)
+	/* Without a socket of its own a session would speak to descriptor 0. */
+	if (s->fd >= 0 && !s->broken && s->unfinished == SSH2_NOTHING && !s->write_len)
 		libssh2_session_disconnect(s->session, "done");
 	if (s->fd >= 0)
 		shutdown(s->fd, SHUT_RDWR);	/* from here on nothing blocks, so nothing is EAGAIN for long */

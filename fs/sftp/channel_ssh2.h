@@ -27,8 +27,8 @@ void channel_ssh2_exit(void);
 const char *channel_ssh2_version(void);
 
 /*
- * 0; -EOPNOTSUPP: libssh2 can't do what this host needs and the ssh program may: `why` is the reason, in a few words; else as
- * channel_maker's open.
+ * 0; -EOPNOTSUPP: libssh2 can't do what this host needs and the ssh program may: `why` is the reason, in a few
+ * words; else as channel_maker's open.
  */
 int channel_ssh2_open(const struct ssh2_target *target, int64_t deadline_ns, int cancel_fd, struct channel **ret_channel,
 		      struct buf *why);

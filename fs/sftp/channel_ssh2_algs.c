@@ -15,7 +15,10 @@
 	"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521," \
 	"diffie-hellman-group-exchange-sha256,diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,diffie-hellman-group14-sha256"
 
-/* The fastest first, measured on loopback; used where the configuration has OpenSSH's own order, that is, no wish of the user's. */
+/*
+ * The fastest first, measured on loopback; used where the configuration has OpenSSH's own order, that is, no wish of
+ * the user's.
+ */
 static const char *const fast_ciphers[] = {
 	"aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr", "chacha20-poly1305@openssh.com", NULL,
 };
@@ -64,7 +67,10 @@ static void choose(const struct supported *supported, const char *wanted, const 
 	}
 }
 
-/* Not algorithms but signs of what we understand (strict key exchange, extension negotiation): a list of ours must not drop them. */
+/*
+ * Not algorithms but signs of what we understand (strict key exchange, extension negotiation): a list of ours must not
+ * drop them.
+ */
 static void keep_signs(const struct supported *supported, struct buf *list)
 {
 	for (int i = 0; i < supported->count; i++) {
@@ -105,6 +111,11 @@ static const struct choice choices[] = {
 	{ "MACs", { LIBSSH2_METHOD_MAC_CS, LIBSSH2_METHOD_MAC_SC }, DEFAULT_MACS, "umac-64-etm@openssh.com,", fast_macs },
 };
 
+static bool is_openssh_order(const struct choice *choice, const char *list)
+{
+	return choice->openssh_first && !strncmp(list, choice->openssh_first, strlen(choice->openssh_first));
+}
+
 static int set_choice(struct ssh2 *s, const struct choice *choice, const char *wanted)
 {
 	struct supported supported;
@@ -116,7 +127,7 @@ static int set_choice(struct ssh2 *s, const struct choice *choice, const char *w
 		return error;
 	if (!wanted)
 		wanted = choice->fallback;
-	if (wanted == choice->fallback || (choice->openssh_first && !strncmp(wanted, choice->openssh_first, strlen(choice->openssh_first))))
+	if (wanted == choice->fallback || is_openssh_order(choice, wanted))
 		fast = choice->fast;
 	choose(&supported, wanted, fast, &list);
 	if (!list.len) {

@@ -1,13 +1,15 @@
 /*
  * channel_ssh2_auth: logging in (RFC 4252): which methods, in which order; password and keyboard-interactive (RFC 4256).
  *
- * libssh2 hides a partial success: it looks like a refusal. So when one is possible the server is asked again what it accepts.
+ * libssh2 hides a partial success: it looks like a refusal. So when one is possible the server is asked again what
+ * it accepts.
  */
 #include "sftp/channel_ssh2_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "sftp/ssh_wire.h"
@@ -31,10 +33,10 @@ static int list_methods(struct ssh2_auth *auth, struct buf *methods)
 		if (libssh2_userauth_authenticated(s->session))
 			return 1;
 		if (rc != LIBSSH2_ERROR_EAGAIN)
-			return ssh2_fail(s, "log in on", rc, 0);
+			return ssh2_login_failed(s, rc, 0);
 		error = ssh2_wait(s);
 		if (error)
-			return ssh2_fail(s, "log in on", 0, error);
+			return ssh2_login_failed(s, 0, error);
 	}
 	buf_reset(methods);
 	buf_adds(methods, list);
@@ -82,14 +84,14 @@ static void keep_answer(struct ssh2_auth *auth)
 static int after_refusal(struct ssh2_auth *auth, int rc)
 {
 	if (auth->ask_error == -ECANCELED || auth->ask_error == -ETIMEDOUT || auth->ask_error == -ENOMEM)
-		return ssh2_fail(auth->s, "log in on", rc, auth->ask_error);
+		return ssh2_login_failed(auth->s, rc, auth->ask_error);
 	if (rc == LIBSSH2_ERROR_PASSWORD_EXPIRED) {
 		buf_addf(auth->s->why, "the password of %s on %s has expired: log in with ssh and change it", auth->conf->user,
 			 auth->conf->hostname);
 		return -EPERM;
 	}
-	if (rc != LIBSSH2_ERROR_AUTHENTICATION_FAILED)
-		return ssh2_fail(auth->s, "log in on", rc, 0);
+	if (rc != LIBSSH2_ERROR_AUTHENTICATION_FAILED || ssh2_is_gone(auth->s))
+		return ssh2_login_failed(auth->s, rc, 0);
 	return ssh2_methods_changed(auth) ? 0 : -EACCES;
 }
 
@@ -128,7 +130,7 @@ static int try_password(struct ssh2_auth *auth)
 		SSH2_WAIT(auth->s, rc, error, libssh2_userauth_password_ex(auth->s->session, user, (unsigned int)strlen(user),
 									    auth->answer->text, (unsigned int)auth->answer->len, NULL));
 		if (error)
-			error = ssh2_fail(auth->s, "log in on", rc, error);
+			error = ssh2_login_failed(auth->s, rc, error);
 		else if (rc)
 			error = after_refusal(auth, rc);
 		keep_answer(auth);
@@ -207,7 +209,7 @@ static int try_keyboard(struct ssh2_auth *auth)
 		SSH2_WAIT(auth->s, rc, error, libssh2_userauth_keyboard_interactive_ex(auth->s->session, user, (unsigned int)strlen(user),
 											answer_prompts));
 		if (error)
-			error = ssh2_fail(auth->s, "log in on", rc, error);
+			error = ssh2_login_failed(auth->s, rc, error);
 		else if (rc)
 			error = after_refusal(auth, rc);
 		keep_answer(auth);
@@ -238,7 +240,10 @@ static const struct method *find_method(const char *name, size_t len)
 	return NULL;
 }
 
-/* Tries the methods the server accepts now, in our order. 0: logged in, or the server wants others; -EACCES: all were refused; else the end. */
+/*
+ * Tries the methods the server accepts now, in our order. 0: logged in, or the server wants others; -EACCES: all were
+ * refused; else the end.
+ */
 static int try_methods(struct ssh2_auth *auth)
 {
 	const char *at = auth->conf->preferredauthentications ? auth->conf->preferredauthentications : DEFAULT_ORDER;
@@ -261,6 +266,8 @@ static int refused(struct ssh2_auth *auth)
 	const struct sshconf *conf = auth->conf;
 	struct buf *why = auth->s->why;
 
+	if (!auth->needs_ssh && conf->controlpath && !access(conf->controlpath, F_OK))
+		auth->needs_ssh = "a shared connection (ControlPath)";
 	if (!auth->needs_ssh && conf->gssapiauthentication && sshconf_list_has(buf_text(&auth->methods), "gssapi-with-mic"))
 		auth->needs_ssh = "GSSAPI";
 	if (auth->needs_ssh) {

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -94,11 +95,59 @@ int ssh2_fail(struct ssh2 *s, const char *what, int rc, int error)
 	else if (error)
 		buf_addf(s->why, "can't %s %s port %d: %s", what, conf->hostname, conf->port, log_strerror(error));
 	else if (ssh2_errno(rc) == -ECONNRESET)
-		buf_addf(s->why, "can't %s %s port %d: the server closed the connection (%s); it may have too many logins at once (MaxStartups)",
-			 what, conf->hostname, conf->port, ssh2_error_text(s));
+		buf_addf(s->why, "can't %s %s port %d: the server closed the connection (%s); it may have too many logins at once "
+			 "(MaxStartups)", what, conf->hostname, conf->port, ssh2_error_text(s));
 	else
-		buf_addf(s->why, "can't %s %s port %d: %s (libssh2 error %d)", what, conf->hostname, conf->port, ssh2_error_text(s), rc);
+		buf_addf(s->why, "can't %s %s port %d: %s (libssh2 error %d)", what, conf->hostname, conf->port, ssh2_error_text(s),
+			 rc);
 	return error ? error : ssh2_errno(rc);
+}
+
+bool ssh2_is_gone(struct ssh2 *s)
+{
+	char byte;
+	ssize_t got = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return s->goodbye || got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+int ssh2_login_failed(struct ssh2 *s, int rc, int error)
+{
+	/*
+	 * A server that says goodbye while one logs in won't let one in the next time either; one that just falls
+	 * silent may.
+	 */
+	if (error || !s->goodbye)
+		return ssh2_fail(s, "log in on", !error && ssh2_is_gone(s) ? LIBSSH2_ERROR_SOCKET_RECV : rc, error);
+	buf_addf(s->why, "%s ended the login: %s. If it was offered too many keys (MaxAuthTries), name the right one with "
+		 "IdentityFile and IdentitiesOnly yes", s->target->conf->hostname, s->reason);
+	return -EACCES;
+}
+
+static void on_disconnect(LIBSSH2_SESSION *session, int reason, const char *message, int message_len, const char *language,
+			  int language_len, void **abstract)
+{
+	struct ssh2 *s = *abstract;
+
+	(void)session;
+	(void)reason;
+	(void)language;
+	(void)language_len;
+	s->goodbye = true;
+	ssh2_set_reason(s, message_len > 0 ? message : "it gave no reason", message_len > 0 ? (size_t)message_len : 17);
+}
+
+static void watch_disconnect(struct ssh2 *s)
+{
+#if LIBSSH2_VERSION_NUM >= 0x010b01
+	libssh2_session_callback_set2(s->session, LIBSSH2_CALLBACK_DISCONNECT, (libssh2_cb_generic *)on_disconnect);
+#else
+	void (*callback)(LIBSSH2_SESSION *, int, const char *, int, const char *, int, void **) = on_disconnect;
+	void *pointer;
+
+	memcpy(&pointer, &callback, sizeof(pointer));	/* as dlsym's man page has it: ISO C has no cast for this */
+	libssh2_session_callback_set(s->session, LIBSSH2_CALLBACK_DISCONNECT, pointer);
+#endif
 }
 
 /* ---- the steps ---- */
@@ -106,7 +155,6 @@ int ssh2_fail(struct ssh2 *s, const char *what, int rc, int error)
 static int connect_tcp(struct ssh2 *s)
 {
 	const struct sshconf *conf = s->target->conf;
-	struct ssh_limit limit = s->limit;
 	struct ssh_tcp_target target = {
 		.host = conf->hostname, .port = conf->port, .bind_address = conf->bindaddress, .keepalive = conf->tcpkeepalive,
 		.family = AF_UNSPEC,
@@ -116,12 +164,7 @@ static int connect_tcp(struct ssh2 *s)
 		target.family = AF_INET;
 	else if (conf->addressfamily && !strcmp(conf->addressfamily, "inet6"))
 		target.family = AF_INET6;
-	if (conf->connecttimeout) {
-		int64_t deadline = clock_now() + conf->connecttimeout * NS_PER_S;
-
-		limit.deadline_ns = deadline < limit.deadline_ns ? deadline : limit.deadline_ns;
-	}
-	return ssh_tcp_connect(&target, &limit, &s->fd, s->why);
+	return ssh_tcp_connect(&target, &s->limit, &s->fd, s->why);
 }
 
 static int handshake(struct ssh2 *s)
@@ -131,7 +174,10 @@ static int handshake(struct ssh2 *s)
 	int error;
 
 	SSH2_WAIT(s, rc, error, libssh2_session_handshake(s->session, s->fd));
-	/* This code alone means that the two lists have nothing in common; a cut in the middle is KEY_EXCHANGE_FAILURE, and may pass. */
+	/*
+	 * This code alone means that the two lists have nothing in common; a cut in the middle is KEY_EXCHANGE_FAILURE,
+	 * and may pass.
+	 */
 	if (!error && rc == LIBSSH2_ERROR_KEX_FAILURE) {
 		buf_addf(s->why, "libssh2 %s and %s have no cipher, MAC, key exchange or host key algorithm in common",
 			 channel_ssh2_version(), conf->hostname);
@@ -156,6 +202,22 @@ static int verify(struct ssh2 *s, const struct ssh_hostkeys *keys)
 	return ssh_hostkeys_verify(keys, blob, len, &peer, ssh_login_prompt(s->target->login), &s->limit, &s->unsafe, s->why);
 }
 
+/* ConnectTimeout is for all until keys are exchanged, as in ssh. */
+static int reach(struct ssh2 *s)
+{
+	int64_t before = s->limit.deadline_ns;
+	int64_t deadline = clock_now() + s->target->conf->connecttimeout * NS_PER_S;
+	int error;
+
+	if (s->target->conf->connecttimeout && deadline < before)
+		s->limit.deadline_ns = deadline;
+	error = connect_tcp(s);
+	if (!error)
+		error = handshake(s);
+	s->limit.deadline_ns = before;
+	return error;
+}
+
 static int start_session(struct ssh2 *s)
 {
 	struct ssh_hostkeys keys = { 0 };
@@ -167,12 +229,11 @@ static int start_session(struct ssh2 *s)
 	}
 	if (!error) {
 		libssh2_session_set_blocking(s->session, 0);
+		watch_disconnect(s);
 		error = ssh2_set_algorithms(s, &keys);
 	}
 	if (!error)
-		error = connect_tcp(s);
-	if (!error)
-		error = handshake(s);
+		error = reach(s);
 	if (!error)
 		error = verify(s, &keys);
 	ssh_hostkeys_release(&keys);

@@ -32,6 +32,7 @@ struct ssh2 {
 	unsigned int idle_reads;	/* since the error stream was looked at */
 	unsigned int empty_reads;	/* reads of 0 in a row without an end */
 	int broken;			/* -errno once it is */
+	bool goodbye;			/* the server said it disconnects; why is in `reason` */
 	char reason[SSH2_REASON_MAX];
 
 	/* While opening: */
@@ -43,8 +44,8 @@ struct ssh2 {
 };
 
 /*
- * Repeats a call of libssh2 until it isn't EAGAIN, waiting for the socket in between; `rc` is its result. When waiting failed, `rc` is EAGAIN and
- * `error` is -ETIMEDOUT, -ECANCELED …, else 0.
+ * Repeats a call of libssh2 until it isn't EAGAIN, waiting for the socket in between; `rc` is its result. When
+ * waiting failed, `rc` is EAGAIN and `error` is -ETIMEDOUT, -ECANCELED …, else 0.
  */
 #define SSH2_WAIT(s, rc, error, call) \
 	do { \
@@ -55,12 +56,22 @@ struct ssh2 {
 
 int ssh2_wait(struct ssh2 *s);
 
-/* libssh2's last error as text, never NULL; and an errno for a code of libssh2's (never -EACCES and the like: those are decided where one knows). */
+/* Foreign text, made harmless, as the reason. */
+void ssh2_set_reason(struct ssh2 *s, const char *text, size_t len);
+
+/*
+ * libssh2's last error as text, never NULL; and an errno for a code of libssh2's (never -EACCES and the like: those are
+ * decided where one knows).
+ */
 const char *ssh2_error_text(struct ssh2 *s);
 int ssh2_errno(int code);
 
 /* "can't WHAT HOST: …" for a call that failed: `error` from waiting, else libssh2's `rc`. Returns -errno. */
 int ssh2_fail(struct ssh2 *s, const char *what, int rc, int error);
+/* libssh2 makes other errors of a connection that ended during the login: has it? */
+bool ssh2_is_gone(struct ssh2 *s);
+/* The same while logging in: -EACCES where the server had enough of us. */
+int ssh2_login_failed(struct ssh2 *s, int rc, int error);
 
 /* channel_ssh2_algs.c: tells the session which algorithms to offer. 0, -EOPNOTSUPP with the reason in `why`, -ENOMEM. */
 int ssh2_set_algorithms(struct ssh2 *s, const struct ssh_hostkeys *keys);
@@ -91,13 +102,13 @@ struct ssh2_auth {
 int ssh2_authenticate(struct ssh2 *s);
 
 /*
- * One method each. 0: logged in, or the server wants other methods now (the caller asks); -EACCES: refused, try another method; anything
- * else ends it, with a line in s->why.
+ * One method each. 0: logged in, or the server wants other methods now (the caller asks); -EACCES: refused, try
+ * another method; anything else ends it, with a line in s->why.
  */
 int ssh2_try_publickey(struct ssh2_auth *auth);		/* channel_ssh2_pubkey.c */
 void ssh2_keys_free(struct ssh2_keys *keys);
 
-/* Was the last refusal a partial success? Asks the server when auth->signed_once; then auth->methods is up to date. True: other methods now. */
+/* Was the last refusal a partial success? Asks the server what it accepts now. True: auth->methods is other than before. */
 bool ssh2_methods_changed(struct ssh2_auth *auth);
 
 /* channel_ssh2.c */

@@ -1,10 +1,11 @@
 /*
- * channel_ssh2_pubkey: the publickey method (RFC 4252 section 7), with keys of the agent and of files, in ssh's order: the agent's that are
- * also configured as files, the agent's others (unless IdentitiesOnly), then files. The server is asked about a key before anybody is
- * asked for its passphrase.
+ * channel_ssh2_pubkey: the publickey method (RFC 4252 section 7), with keys of the agent and of files, in ssh's
+ * order: the agent's that are also configured as files, the agent's others (unless IdentitiesOnly), then files. The
+ * server is asked about a key before anybody is asked for its passphrase.
  *
- * We sign ourselves, by a call-back. libssh2 1.10 takes the algorithm from the key blob's type, so for RSA the blob says rsa-sha2-512: OpenSSH
- * accepts that. From 1.11 on libssh2 chooses RSA's algorithm itself; it stands in the bytes to be signed.
+ * We sign ourselves, by a call-back. libssh2 1.10 takes the algorithm from the key blob's type, so for RSA the blob
+ * says rsa-sha2-512: OpenSSH accepts that. From 1.11 on libssh2 chooses RSA's algorithm itself; it stands in the
+ * bytes to be signed.
  */
 #include "sftp/channel_ssh2_priv.h"
 
@@ -28,7 +29,6 @@ struct ssh2_keys {
 	struct ssh_agent agent;
 	struct key *all;
 	size_t count;
-	int offered;
 };
 
 /* What the signing call-back needs. */
@@ -199,7 +199,10 @@ static int gather_keys(struct ssh2_auth *auth)
 
 /* ---- signing ---- */
 
-/* The algorithm in the bytes to be signed: string session, byte 50, string user, string service, string "publickey", byte 1, string algorithm. */
+/*
+ * The algorithm in the bytes to be signed: string session, byte 50, string user, string service, string "publickey",
+ * byte 1, string algorithm.
+ */
 static bool algorithm_of(const unsigned char *data, size_t len, char *ret_name, size_t size)
 {
 	struct ssh_cursor cursor = ssh_cursor_of(data, len);
@@ -255,7 +258,8 @@ static int sign_by_file(struct signing *signing, const char *algorithm, const vo
 	return error ? error : ssh_key_sign(key, algorithm, data, len, signature);
 }
 
-static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len, const unsigned char *data, size_t data_len, void **abstract)
+static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len, const unsigned char *data, size_t data_len,
+		void **abstract)
 {
 	struct signing *signing = *abstract;
 	struct buf signature = BUF_INIT;
@@ -304,16 +308,6 @@ static void note_unsigned(struct ssh2_auth *auth, const struct key *key, int err
 		     log_strerror(error));
 }
 
-static int hung_up(struct ssh2_auth *auth, int rc, int error)
-{
-	int code = ssh2_fail(auth->s, "log in on", rc, error);
-
-	if (!error && auth->keys->offered > 3)
-		buf_addf(auth->s->why, "; %d keys were offered, servers allow few (MaxAuthTries): set IdentityFile and IdentitiesOnly yes",
-			 auth->keys->offered);
-	return code;
-}
-
 /* Offers one key by one algorithm. 0: taken (wholly or as a part); -EACCES: not this one; else: the end. */
 static int offer(struct ssh2_auth *auth, struct key *key, const char *algorithm)
 {
@@ -325,23 +319,24 @@ static int offer(struct ssh2_auth *auth, struct key *key, const char *algorithm)
 
 	if (!error) {
 		auth->signed_once = false;
-		auth->keys->offered++;
 		SSH2_WAIT(auth->s, rc, error, libssh2_userauth_publickey(auth->s->session, auth->conf->user, (unsigned char *)blob.data,
 									  blob.len, sign, &abstract));
 	}
 	buf_release(&blob);
 	if (error)
-		return hung_up(auth, rc, error);
+		return ssh2_login_failed(auth->s, rc, error);
 	if (!rc)
 		return 0;
 	if (signing.error == -ECANCELED || signing.error == -ETIMEDOUT || signing.error == -ENOMEM)
-		return ssh2_fail(auth->s, "log in on", rc, signing.error);
+		return ssh2_login_failed(auth->s, rc, signing.error);
 	if (signing.error) {
 		note_unsigned(auth, key, signing.error);
 		return -EACCES;
 	}
+	if (ssh2_is_gone(auth->s))
+		return ssh2_login_failed(auth->s, rc, 0);
 	if (rc != LIBSSH2_ERROR_AUTHENTICATION_FAILED && rc != LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED)
-		return hung_up(auth, rc, 0);
+		return ssh2_login_failed(auth->s, rc, 0);
 	return auth->signed_once && ssh2_methods_changed(auth) ? 0 : -EACCES;
 }
 
@@ -386,7 +381,7 @@ static int unlock(struct ssh2_auth *auth, struct key *key)
 		return buf_error(&key->blob);
 	}
 	if (error == -ECANCELED || error == -ETIMEDOUT || error == -ENOMEM)
-		return ssh2_fail(auth->s, "log in on", 0, error);
+		return ssh2_login_failed(auth->s, 0, error);
 	note_unsigned(auth, key, error);
 	return -EACCES;
 }

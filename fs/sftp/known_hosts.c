@@ -1,5 +1,6 @@
 /*
- * known_hosts: a matcher of our own, because libssh2's gives up on one long line, knows no wildcards and takes "@revoked" for a host's name.
+ * known_hosts: a matcher of our own, because libssh2's gives up on one long line, knows no wildcards and takes
+ * "@revoked" for a host's name.
  */
 #include "sftp/known_hosts.h"
 
@@ -100,7 +101,8 @@ static int name_hash(const char *name, const void *salt, unsigned char hash[HASH
 	for (; *name; name++)
 		buf_addch(&lower, tolower((unsigned char)*name));
 	error = buf_error(&lower);
-	if (!error && (!HMAC(EVP_sha1(), salt, HASH_LEN, (const unsigned char *)buf_text(&lower), lower.len, result, &len) || len != HASH_LEN))
+	if (!error && (!HMAC(EVP_sha1(), salt, HASH_LEN, (const unsigned char *)buf_text(&lower), lower.len, result, &len) ||
+		       len != HASH_LEN))
 		error = -EIO;
 	if (!error)
 		memcpy(hash, result, HASH_LEN);

@@ -1,6 +1,7 @@
 /*
- * known_hosts: the host keys a user trusts, read as OpenSSH reads them (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): hashed names, [host]:port,
- * comma lists, * and ?, negation, @revoked, @cert-authority. Lines that make no sense are skipped, however long.
+ * known_hosts: the host keys a user trusts, read as OpenSSH reads them (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT):
+ * hashed names, [host]:port, comma lists, * and ?, negation, @revoked, @cert-authority. Lines that make no sense are
+ * skipped, however long.
  */
 #ifndef CLAIMFS_SFTP_KNOWN_HOSTS_H
 #define CLAIMFS_SFTP_KNOWN_HOSTS_H
@@ -35,10 +36,16 @@ struct known_hosts {
 	char **files;
 };
 
-/* How known_hosts calls a host: its alias if it has one, else the name in lower case, as [host]:port where the port isn't 22. */
+/*
+ * How known_hosts calls a host: its alias if it has one, else the name in lower case, as [host]:port where the port
+ * isn't 22.
+ */
 void known_hosts_name(const char *host, int port, const char *alias, struct buf *ret);
 
-/* Adds what the files (ends with NULL) say of `name`. Missing and unreadable files are skipped. 0 or -ENOMEM. `ret` begins as zeros. */
+/*
+ * Adds what the files (ends with NULL) say of `name`. Missing and unreadable files are skipped. 0 or -ENOMEM. `ret`
+ * begins as zeros.
+ */
 int known_hosts_load(char *const *files, const char *name, struct known_hosts *ret);
 void known_hosts_release(struct known_hosts *known);
 

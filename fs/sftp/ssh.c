@@ -99,8 +99,8 @@ static int open_ssh2(struct ssh_maker *maker, const struct ssh_limit *limit, str
 	pthread_mutex_lock(&maker->lock);
 	if (!error)
 		maker->ssh2_works = true;
-	else if (error == -EOPNOTSUPP && !maker->ssh2_works)
-		fall_back_locked(maker, buf_text(why));	/* what worked before and doesn't now is not a matter of what libssh2 can do */
+	else if (error == -EOPNOTSUPP && !maker->ssh2_works)	/* what worked before isn't beyond libssh2: no step for good */
+		fall_back_locked(maker, buf_text(why));
 	pthread_mutex_unlock(&maker->lock);
 	if (error != -EOPNOTSUPP)
 		return error;
@@ -109,7 +109,8 @@ static int open_ssh2(struct ssh_maker *maker, const struct ssh_limit *limit, str
 	return open_child(maker, limit, ret_channel, why);
 }
 
-static int ssh_open(struct channel_maker *channel_maker, int64_t deadline_ns, int cancel_fd, struct channel **ret_channel, struct buf *why)
+static int ssh_open(struct channel_maker *channel_maker, int64_t deadline_ns, int cancel_fd, struct channel **ret_channel,
+		    struct buf *why)
 {
 	struct ssh_maker *maker = container_of(channel_maker, struct ssh_maker, maker);
 	struct ssh_limit limit = { .deadline_ns = deadline_ns, .cancel_fd = cancel_fd };
@@ -131,9 +132,27 @@ static int copy_string(const char *from, char **to)
 	return from && !*to ? -ENOMEM : 0;
 }
 
+/* [user@]host, without the brackets of an IPv6 address, which ssh doesn't take. */
+static int copy_host(const char *spec, char **to)
+{
+	const char *at = strrchr(spec, '@');
+	char *host = sshconf_host_of(spec);
+	struct buf text = BUF_INIT;
+
+	if (!host)
+		return -ENOMEM;
+	if (at)
+		buf_add(&text, spec, (size_t)(at + 1 - spec));
+	buf_adds(&text, host);
+	free(host);
+	*to = buf_error(&text) ? NULL : buf_detach(&text);
+	buf_release(&text);
+	return *to ? 0 : -ENOMEM;
+}
+
 static int copy_options(struct ssh_maker *maker, const struct ssh_options *options)
 {
-	int error = copy_string(options->host, &maker->host);
+	int error = copy_host(options->host, &maker->host);
 
 	if (!error)
 		error = copy_string(options->config_file, &maker->config_file);
@@ -195,7 +214,8 @@ static int check(const struct ssh_options *options, struct buf *why)
 		return -EINVAL;
 	}
 	if (options->password && options->ssh_command) {
-		buf_adds(why, "-o password_stdin works without -o ssh_command only: a program of its own asks for itself, see SSH_ASKPASS in ssh(1)");
+		buf_adds(why, "-o password_stdin works without -o ssh_command only: a program of one's own asks for itself, "
+			 "see SSH_ASKPASS in ssh(1)");
 		return -EINVAL;
 	}
 	return sshconf_check_host(options->host, why);
@@ -206,7 +226,8 @@ static int refuse_password(const struct ssh_maker *maker, const struct ssh_optio
 {
 	if (!options->password || !maker->use_child)
 		return 0;
-	buf_addf(why, "-o password_stdin: %s needs the ssh program, which asks for itself: use a key, or SSH_ASKPASS (see ssh(1))", maker->host);
+	buf_addf(why, "-o password_stdin: %s needs the ssh program, which asks for itself: use a key, or SSH_ASKPASS (see ssh(1))",
+		 maker->host);
 	return -EINVAL;
 }
 

@@ -3,7 +3,8 @@
  *
  *   directport=N           plain TCP, no SSH
  *   ssh_command=…          a child process
- *   what `ssh -G` says     libssh2; or, with one line of log that says why, the ssh program as a child where libssh2 can't do it
+ *   what `ssh -G` says     libssh2; or the ssh program as a child where libssh2 can't do it, with one line of log
+ *                          that says why
  *
  * The step to the child is taken once and then kept for all further connections of this maker.
  */
@@ -32,8 +33,8 @@ struct ssh_options {
 struct ssh_maker;
 
 /*
- * Asks `ssh -G`; connects nowhere. Call it once there is no other thread (libssh2's counters), after the fork into the background if the terminal is
- * still there: /dev/tty is opened here. 0, or -EINVAL, -ENOMEM with one line in `why`.
+ * Asks `ssh -G`; connects nowhere. Call it once there is no other thread (libssh2's counters), after the fork into
+ * the background if the terminal is still there: /dev/tty is opened here. 0, or -EINVAL, -ENOMEM with one line in `why`.
  */
 int ssh_maker_new(const struct ssh_options *options, struct ssh_maker **ret_maker, struct buf *why);
 
@@ -50,8 +51,9 @@ const char *ssh_maker_fallback(struct ssh_maker *maker);
 int64_t ssh_maker_alive_ns(const struct ssh_maker *maker);
 
 /*
- * The daemon leaves its terminal: nobody there is asked any more. Keys that were unlocked and a password that was taken stay known for
- * reconnects, in locked memory; a one-time code can't be, so such a server carries one connection. SSH_ASKPASS is still used. Thread-safe.
+ * The daemon leaves its terminal: nobody there is asked any more. Keys that were unlocked stay known for reconnects,
+ * and so does a password that was taken (in locked memory); a one-time code can't be, so such a server carries one
+ * connection. SSH_ASKPASS is still used. Thread-safe.
  */
 void ssh_maker_detach(struct ssh_maker *maker);
 

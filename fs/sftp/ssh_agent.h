@@ -1,6 +1,6 @@
 /*
- * ssh_agent: the agent's protocol (draft-miller-ssh-agent), spoken by ourselves: libssh2 1.10's can't ask for RSA signatures with SHA-2, and
- * its calls block.
+ * ssh_agent: the agent's protocol (draft-miller-ssh-agent), spoken by ourselves: libssh2 1.10's can't ask for RSA
+ * signatures with SHA-2, and its calls block.
  *
  *   uint32 length, byte type, …
  *   11 REQUEST_IDENTITIES → 12 IDENTITIES_ANSWER uint32 n, n × (string blob, string comment)

@@ -1,6 +1,7 @@
 /*
- * ssh_bcrypt: Blowfish with the expensive key schedule, and bcrypt_pbkdf on top. Blowfish's initial tables are the first 33,344 bits of
- * pi's fraction; they are computed rather than listed: it takes a few milliseconds, once for each key that is unlocked.
+ * ssh_bcrypt: Blowfish with the expensive key schedule, and bcrypt_pbkdf on top. Blowfish's initial tables are the
+ * first 33,344 bits of pi's fraction; they are computed rather than listed: it takes a few milliseconds, once for
+ * each key that is unlocked.
  */
 #include "sftp/ssh_bcrypt.h"
 

@@ -1,6 +1,7 @@
 /*
- * ssh_bcrypt: bcrypt_pbkdf, the key derivation of passphrase-protected OpenSSH private keys (PROTOCOL.key; Provos and Mazières, "A
- * Future-Adaptable Password Scheme", with SHA-512 around it as in OpenBSD). OpenSSL doesn't have it and libssh2 doesn't export its own.
+ * ssh_bcrypt: bcrypt_pbkdf, the key derivation of passphrase-protected OpenSSH private keys (PROTOCOL.key; Provos
+ * and Mazières, "A Future-Adaptable Password Scheme", with SHA-512 around it as in OpenBSD). OpenSSL doesn't have it
+ * and libssh2 doesn't export its own.
  */
 #ifndef CLAIMFS_SFTP_SSH_BCRYPT_H
 #define CLAIMFS_SFTP_SSH_BCRYPT_H

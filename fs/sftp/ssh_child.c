@@ -191,6 +191,12 @@ bool ssh_child_needed(const struct sshconf *conf, struct buf *reason)
 		buf_adds(reason, "ProxyCommand");
 	else if (conf->pkcs11provider)
 		buf_adds(reason, "PKCS11Provider");
+	else if (conf->revokedhostkeys)
+		buf_adds(reason, "RevokedHostKeys");
+	else if (conf->knownhostscommand)
+		buf_adds(reason, "KnownHostsCommand");
+	else if (conf->verifyhostkeydns)
+		buf_adds(reason, "VerifyHostKeyDNS");
 	else if (has_certificate(conf))
 		buf_adds(reason, "the key has a certificate");
 	else if (conf->gssapiauthentication && !conf->pubkeyauthentication && !conf->passwordauthentication &&

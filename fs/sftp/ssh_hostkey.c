@@ -15,6 +15,8 @@
 #define DEFAULT_ALGORITHMS \
 	"ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"
 
+#define QUESTIONS 5	/* until a nonsense answer is a no: a program could go on for ever */
+
 int ssh_hostkeys_load(const struct sshconf *conf, struct ssh_hostkeys *ret)
 {
 	int error;
@@ -72,6 +74,14 @@ static void add_algorithms(const struct ssh_hostkeys *keys, const char *const *s
 	}
 }
 
+static const char *first_plain_type(const struct ssh_hostkeys *keys)
+{
+	for (size_t i = 0; i < keys->known.count; i++)
+		if (keys->known.entries[i].marker == KNOWN_HOSTS_PLAIN)
+			return keys->known.entries[i].type;
+	return "";
+}
+
 int ssh_hostkeys_order(const struct ssh_hostkeys *keys, const char *const *supported, struct buf *ret_list, struct buf *why)
 {
 	const char *name = buf_text(&keys->name);
@@ -84,7 +94,7 @@ int ssh_hostkeys_order(const struct ssh_hostkeys *keys, const char *const *suppo
 	}
 	add_algorithms(keys, supported, true, ret_list);
 	if (plain && ret_list->len == before) {
-		buf_addf(why, "the known host key of %s is of type %s, which libssh2 can't check", name, keys->known.entries[0].type);
+		buf_addf(why, "the known host key of %s is of type %s, which libssh2 can't check", name, first_plain_type(keys));
 		return -EOPNOTSUPP;
 	}
 	add_algorithms(keys, supported, false, ret_list);
@@ -164,7 +174,7 @@ static int ask(const struct verdict *verdict)
 
 	add_question(verdict, &question);
 	error = buf_error(&question);
-	while (!error && answer < 0) {
+	for (int i = 0; !error && answer < 0 && i < QUESTIONS; i++) {
 		struct ssh_secret *text = NULL;
 
 		error = ssh_prompt_ask(verdict->prompt, buf_text(&question), true, verdict->limit, &text);
@@ -181,7 +191,7 @@ static int ask(const struct verdict *verdict)
 	buf_release(&question);
 	if (error == -ENOTTY)
 		return refuse_new(verdict, " and there is no terminal to ask on");
-	if (error == -EINTR || (!error && !answer)) {
+	if (error == -EINTR || (!error && answer <= 0)) {
 		buf_addf(verdict->why, "the host key of %s was not accepted", buf_text(&verdict->keys->name));
 		return -EACCES;
 	}

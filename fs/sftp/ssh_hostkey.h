@@ -1,5 +1,6 @@
 /*
- * ssh_hostkey: whether to trust a server: its key against known_hosts, and what StrictHostKeyChecking says to do (ssh_config(5)).
+ * ssh_hostkey: whether to trust a server: its key against known_hosts, and what StrictHostKeyChecking says to do
+ * (ssh_config(5)).
  */
 #ifndef CLAIMFS_SFTP_SSH_HOSTKEY_H
 #define CLAIMFS_SFTP_SSH_HOSTKEY_H
@@ -23,8 +24,8 @@ int ssh_hostkeys_load(const struct sshconf *conf, struct ssh_hostkeys *ret);
 void ssh_hostkeys_release(struct ssh_hostkeys *keys);
 
 /*
- * The host key algorithms to offer, those of known keys first, as a comma list. `supported` (ends with NULL) are the library's.
- * 0; -EOPNOTSUPP with the reason in `why`: the keys that are known of this host can't be checked with these.
+ * The host key algorithms to offer, those of known keys first, as a comma list. `supported` (ends with NULL) are the
+ * library's. 0; -EOPNOTSUPP with the reason in `why`: the keys that are known of this host can't be checked with these.
  */
 int ssh_hostkeys_order(const struct ssh_hostkeys *keys, const char *const *supported, struct buf *ret_list, struct buf *why);
 

@@ -1,5 +1,6 @@
 /*
- * ssh_key: PEM and PKCS#8 through OpenSSL, public blobs (RFC 4253 section 6.6, RFC 5656, RFC 8709) and signatures (also RFC 8332).
+ * ssh_key: PEM and PKCS#8 through OpenSSL, public blobs (RFC 4253 section 6.6, RFC 5656, RFC 8709) and signatures
+ * (also RFC 8332).
  */
 #include "sftp/ssh_key.h"
 

@@ -1,8 +1,10 @@
 /*
  * ssh_key_openssh: OpenSSH's private key format (PROTOCOL.key):
  *
- *   "openssh-key-v1\0"  string cipher  string kdf  string kdf options  uint32 keys (1)  string public key  string private part
- *   private part, encrypted: uint32 check  uint32 check again  string type  the type's numbers  string comment  padding 1 2 3 …
+ *   "openssh-key-v1\0"  string cipher  string kdf  string kdf options  uint32 keys (1)  string public key  string
+ * private part
+ *   private part, encrypted: uint32 check  uint32 check again  string type  the type's numbers  string comment 
+ * padding 1 2 3 …
  */
 #include "sftp/ssh_key_priv.h"
 

@@ -1,6 +1,6 @@
 /*
- * ssh_login: what one needs to log in, shared by all connections to a server: whom to ask, the user's keys, the password once it is known.
- * Thread-safe.
+ * ssh_login: what one needs to log in, shared by all connections to a server: whom to ask, the user's keys, the
+ * password once it is known. Thread-safe.
  */
 #ifndef CLAIMFS_SFTP_SSH_LOGIN_H
 #define CLAIMFS_SFTP_SSH_LOGIN_H
@@ -21,7 +21,8 @@ struct ssh_identities *ssh_login_identities(struct ssh_login *login);
 
 /*
  * A password to try: for attempt 0 the known one if there is one, else what a person answers. The copy is the caller's.
- * 0; -ENOTTY: none is known and there is nobody to ask (also when the one from password_stdin was refused); -EINTR; -ECANCELED; -ENOMEM.
+ * 0; -ENOTTY: none is known and there is nobody to ask (also when the one from password_stdin was refused); -EINTR;
+ * -ECANCELED; -ENOMEM.
  */
 int ssh_login_password(struct ssh_login *login, int attempt, const char *question, struct ssh_limit *limit,
 		       struct ssh_secret **ret_password);

@@ -1,6 +1,6 @@
 /*
- * ssh_run: posix_spawn, two pipes and a poll loop. posix_spawn because other threads run: between a fork and an exec hardly anything
- * is allowed.
+ * ssh_run: posix_spawn, two pipes and a poll loop. posix_spawn because other threads run: between a fork and an exec
+ * hardly anything is allowed.
  */
 #include "sftp/ssh_run.h"
 

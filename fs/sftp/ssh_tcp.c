@@ -1,6 +1,6 @@
 /*
- * ssh_tcp: name resolution in a thread of its own (getaddrinfo can't be cancelled: a lookup that is given up ends by itself and frees what it
- * found), then non-blocking connects.
+ * ssh_tcp: name resolution in a thread of its own (getaddrinfo can't be cancelled: a lookup that is given up ends by
+ * itself and frees what it found), then non-blocking connects.
  */
 #include "sftp/ssh_tcp.h"
 

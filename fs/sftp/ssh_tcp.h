@@ -28,8 +28,9 @@ struct ssh_tcp_target {
 };
 
 /*
- * Tries the host's addresses one after another. 0 and a non-blocking, close-on-exec socket with TCP_NODELAY; or -errno with one line in `why`:
- * -ENOENT no such host; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EAGAIN (name service) may pass; -ECANCELED.
+ * Tries the host's addresses one after another. 0 and a non-blocking, close-on-exec socket with TCP_NODELAY; or
+ * -errno with one line in `why`: -ENOENT no such host; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EAGAIN (name
+ * service) may pass; -ECANCELED.
  */
 int ssh_tcp_connect(const struct ssh_tcp_target *target, const struct ssh_limit *limit, int *ret_fd, struct buf *why);
 

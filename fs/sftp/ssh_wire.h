@@ -1,6 +1,6 @@
 /*
- * ssh_wire: the data types of RFC 4251 section 5 (uint32, string, mpint) as keys, signatures and the agent's protocol use them, and
- * base64 (RFC 4648 section 4). All bounds are checked here.
+ * ssh_wire: the data types of RFC 4251 section 5 (uint32, string, mpint) as keys, signatures and the agent's
+ * protocol use them, and base64 (RFC 4648 section 4). All bounds are checked here.
  */
 #ifndef CLAIMFS_SFTP_SSH_WIRE_H
 #define CLAIMFS_SFTP_SSH_WIRE_H

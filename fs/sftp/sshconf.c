@@ -186,6 +186,9 @@ static const struct setting settings[] = {
 	FIELD(bindaddress, set_string),
 	FIELD(addressfamily, set_string),
 	FIELD(identityagent, set_word),
+	FIELD(controlpath, set_string),
+	FIELD(revokedhostkeys, set_string),
+	FIELD(knownhostscommand, set_string),
 	FIELD(proxyjump, set_string),
 	FIELD(proxycommand, set_string),
 	FIELD(pkcs11provider, set_string),
@@ -213,6 +216,7 @@ static const struct setting settings[] = {
 	FIELD(passwordauthentication, set_bool),
 	FIELD(kbdinteractiveauthentication, set_bool),
 	FIELD(gssapiauthentication, set_bool),
+	FIELD(verifyhostkeydns, set_bool),
 	FIELD(batchmode, set_bool),
 	FIELD(tcpkeepalive, set_bool),
 };
@@ -361,6 +365,18 @@ static int resolve_agent(struct sshconf *conf)
 	return error;
 }
 
+/* One that can't be expanded is as good as none. */
+static int expand_control_path(struct sshconf *conf)
+{
+	struct buf name = BUF_INIT;
+	int error = conf->controlpath ? sshconf_expand(conf, conf->controlpath, &name) : -EINVAL;
+
+	free(conf->controlpath);
+	conf->controlpath = error ? NULL : buf_detach(&name);
+	buf_release(&name);
+	return error == -ENOMEM ? error : 0;
+}
+
 static int fill_missing(struct sshconf *conf, const char *spec)
 {
 	static const char *const identities[] = { "~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519" };
@@ -400,6 +416,8 @@ static int finish(struct sshconf *conf, const char *spec)
 
 	if (!error)
 		error = resolve_agent(conf);
+	if (!error)
+		error = expand_control_path(conf);
 	if (!error)
 		error = expand_list(conf, conf->identityfiles);
 	if (!error)

@@ -1,6 +1,7 @@
 /*
- * sshconf: what `ssh -G` says of a host: the user's and the system's ssh_config read by ssh itself, so that aliases, Match, Include
- * and Canonicalize mean here what they mean there (ssh_config(5)). Without an ssh program: the defaults of OpenSSH 9.2.
+ * sshconf: what `ssh -G` says of a host: the user's and the system's ssh_config read by ssh itself, so that aliases,
+ * Match, Include and Canonicalize mean here what they mean there (ssh_config(5)). Without an ssh program: the
+ * defaults of OpenSSH 9.2.
  *
  * Filled once before threads start, read-only afterwards.
  */
@@ -32,6 +33,9 @@ struct sshconf {
 	char *bindaddress;
 	char *addressfamily;		/* any, inet, inet6 */
 	char *identityagent;		/* a socket's path; "none": use no agent; NULL: SSH_AUTH_SOCK */
+	char *controlpath;		/* tokens and ~ are replaced */
+	char *revokedhostkeys;
+	char *knownhostscommand;
 	char *proxyjump;
 	char *proxycommand;
 	char *pkcs11provider;
@@ -60,6 +64,7 @@ struct sshconf {
 	bool passwordauthentication;
 	bool kbdinteractiveauthentication;
 	bool gssapiauthentication;
+	bool verifyhostkeydns;
 	bool batchmode;
 	bool tcpkeepalive;
 	bool from_ssh;			/* false: there was no ssh program */
@@ -68,7 +73,10 @@ struct sshconf {
 void sshconf_init(struct sshconf *conf);
 void sshconf_release(struct sshconf *conf);
 
-/* Runs `ssh -G` (30 s at most). 0; -EINVAL with ssh's own words in `why`; -ENOMEM. `ret_conf` was initialised, or is released by the caller. */
+/*
+ * Runs `ssh -G` (30 s at most). 0; -EINVAL with ssh's own words in `why`; -ENOMEM. `ret_conf` was initialised, or is
+ * released by the caller.
+ */
 int sshconf_load(const struct sshconf_query *query, struct sshconf *ret_conf, struct buf *why);
 
 /* What sshconf_load does with ssh's answer: for tests. `spec` is [user@]host. 0, -EINVAL, -ENOMEM. */
@@ -79,7 +87,10 @@ int sshconf_expand(const struct sshconf *conf, const char *name, struct buf *ret
 
 /* The host part of [user@]host, without brackets around an IPv6 address; a copy, NULL when out of memory. */
 char *sshconf_host_of(const char *spec);
-/* A host that ssh might take for an option, that is empty or has control bytes or white space. 0, or -EINVAL with one line in `why`. */
+/*
+ * A host that ssh might take for an option, that is empty or has control bytes or white space. 0, or -EINVAL with one
+ * line in `why`.
+ */
 int sshconf_check_host(const char *spec, struct buf *why);
 
 /* Does a comma-separated list have this word? */

@@ -1,5 +1,6 @@
 /*
- * sshconf_expand: ~, %-tokens and ${NAME} in the file names of ssh_config (ssh_config(5), TOKENS), which `ssh -G` leaves as they are.
+ * sshconf_expand: ~, %-tokens and ${NAME} in the file names of ssh_config (ssh_config(5), TOKENS), which `ssh -G`
+ * leaves as they are.
  */
 #include <errno.h>
 #include <openssl/evp.h>

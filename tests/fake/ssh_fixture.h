@@ -1,6 +1,7 @@
 /*
- * ssh_fixture: for the unit tests of channels through SSH: a server (sshd.h), a client's configuration in its directory, and one open channel.
- * The channel carries an echo (`exec /bin/cat`) unless a test wants something else. Failures end the test through cmocka.
+ * ssh_fixture: for the unit tests of channels through SSH: a server (sshd.h), a client's configuration in its
+ * directory, and one open channel. The channel carries an echo (`exec /bin/cat`) unless a test wants something else.
+ * Failures end the test through cmocka.
  */
 #ifndef CLAIMFS_TESTS_FAKE_SSH_FIXTURE_H
 #define CLAIMFS_TESTS_FAKE_SSH_FIXTURE_H

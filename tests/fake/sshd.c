@@ -1,5 +1,6 @@
 /*
- * sshd: see sshd.h. The port is a free one of the kernel's choice; should another program take it before sshd does, another is tried.
+ * sshd: see sshd.h. The port is a free one of the kernel's choice; should another program take it before sshd does,
+ * another is tried.
  */
 #include "tests/fake/sshd.h"
 

@@ -1,5 +1,6 @@
 /*
- * sshd: for unit tests: a real OpenSSH server of a test's own on loopback, with keys and configuration in a directory of its own.
+ * sshd: for unit tests: a real OpenSSH server of a test's own on loopback, with keys and configuration in a
+ * directory of its own.
  */
 #ifndef CLAIMFS_TESTS_FAKE_SSHD_H
 #define CLAIMFS_TESTS_FAKE_SSHD_H
@@ -18,14 +19,20 @@ struct sshd {
 
 bool sshd_installed(void);
 
-/* Makes the directory, host_ed25519, host_rsa, host_ecdsa, and the user's key `user` with authorized_keys. Aborts on failure. */
+/*
+ * Makes the directory, host_ed25519, host_rsa, host_ecdsa, and the user's key `user` with authorized_keys. Aborts on
+ * failure.
+ */
 void sshd_init(struct sshd *sshd);
 
-/* Starts it with one of the host keys (several: separated by spaces) and more lines of configuration. Aborts when it doesn't come up. */
+/*
+ * Starts it with one of the host keys (several: separated by spaces) and more lines of configuration. Aborts when it
+ * doesn't come up.
+ */
 void sshd_start(struct sshd *sshd, const char *host_keys, const char *extra);
 /*
- * Gives the user running the test a password, for servers started from now on. False: that can't be done here (it needs root and a
- * mount namespace).
+ * Gives the user running the test a password, for servers started from now on. False: that can't be done here (it
+ * needs root and a mount namespace).
  */
 bool sshd_set_password(struct sshd *sshd, const char *password);
 void sshd_stop(struct sshd *sshd);

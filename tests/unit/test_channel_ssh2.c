@@ -1,6 +1,6 @@
 /*
- * test_channel_ssh2: the channel through libssh2 against real servers: bytes under rekeying and small buffers, its end, where the ssh program
- * takes over, time limits.
+ * test_channel_ssh2: the channel through libssh2 against real servers: bytes under rekeying and small buffers, its
+ * end, where the ssh program takes over, time limits.
  */
 #include <setjmp.h>
 #include <stdarg.h>

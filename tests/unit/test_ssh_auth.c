@@ -160,6 +160,16 @@ static void needs_two_keys(void **state)
 	ssh_assert_echoes(fixture);
 }
 
+/* The server's patience ends before our keys do. */
+static void has_too_many_keys(void **state)
+{
+	SSH_NEEDS_SSHD(state);
+	ssh_start(fixture, "host_ed25519", "MaxAuthTries 2", NULL);
+	sshd_run(&fixture->sshd, "for i in 1 2 3; do ssh-keygen -q -t ed25519 -N '' -f wrong$i && "
+		 "sed -i \"1a IdentityFile $PWD/wrong$i\" config || exit 1; done");
+	ssh_assert_refused(fixture, -EACCES, "MaxAuthTries");
+}
+
 static void says_what_was_tried(void **state)
 {
 	SSH_NEEDS_SSHD(state);
@@ -255,6 +265,7 @@ int main(void)
 		SSH_TEST(batch_mode_asks_nobody),
 		SSH_TEST(refuses_open_keys),
 		SSH_TEST(needs_two_keys),
+		SSH_TEST(has_too_many_keys),
 		SSH_TEST(says_what_was_tried),
 		SSH_TEST(logs_in_with_password),
 		SSH_TEST(logs_in_with_keyboard),

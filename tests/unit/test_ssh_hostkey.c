@@ -45,6 +45,8 @@ static void asks_about_hosts(void **state)
 	sshd_write(&fixture->sshd, "known_hosts", "");
 	ssh_make_askpass(fixture, "no\n");
 	ssh_assert_refused(fixture, -EACCES, "not accepted");
+	ssh_make_askpass(fixture, "perhaps\n");
+	ssh_assert_refused(fixture, -EACCES, "not accepted");
 	ssh_make_askpass(fixture, "yes\n");
 	ssh_assert_echoes(fixture);
 	sshd_run(&fixture->sshd, "grep -q authenticity asked && test -s known_hosts");

@@ -264,6 +264,10 @@ static void child_needed(void **state)
 		{ "certificatefile /etc/hostname\n", true },
 		{ "certificatefile /nonexistent\n", false },
 		{ "proxyjump none\n", false },
+		{ "revokedhostkeys /etc/ssh/revoked\n", true },
+		{ "knownhostscommand /bin/true\n", true },
+		{ "verifyhostkeydns false\n", false },
+		{ "verifyhostkeydns ask\n", true },
 		{ "gssapiauthentication yes\n", false },
 		{ "gssapiauthentication yes\npubkeyauthentication false\npasswordauthentication no\nkbdinteractiveauthentication no\n", true },
 	};
