@@ -149,10 +149,18 @@ static void remember_key(struct queue *queue, const struct record *record, uint3
 		map_set(&queue->keys, key, sizeof(key), (void *)(uintptr_t)(unit + 1), NULL);
 }
 
+/* Never 0, which says that no record of who did it was met yet; one that was marked done by hand has no attempt. */
+static uint16_t attempt_of(const struct record *record)
+{
+	if (record->attempt == 0)
+		return 1;
+	return record->attempt < UINT16_MAX ? (uint16_t)record->attempt : UINT16_MAX;
+}
+
 static int apply_mark(struct queue *queue, const struct record *record, uint64_t ref, uint32_t node, const struct index_clock *clock)
 {
 	uint32_t unit = units_get(&queue->index.units, &record->unit);
-	bool done = record->what == RECORD_DONE, news;
+	bool done = record->what == RECORD_DONE, news, counts;
 	struct unit *at;
 
 	if (unit == UNITS_NONE)
@@ -163,15 +171,17 @@ static int apply_mark(struct queue *queue, const struct record *record, uint64_t
 		return 0;
 	if (done)
 		remember_key(queue, record, unit);
+	/* Counted for its node the first time that it, not hearsay, is met: a marker that was listed before is no reason not to. */
+	counts = !is_hearsay(record) && !at->attempt;
 	/* The record of who did it stands for the unit, not that of one who found it done. */
 	if (!at->record || !is_hearsay(record)) {
 		at->record = ref;
-		at->attempt = record->attempt < UINT16_MAX ? (uint16_t)record->attempt : UINT16_MAX;
+		at->attempt = is_hearsay(record) ? 0 : attempt_of(record);
 		at->ticket = ticket_size_of_record(queue, unit, record, node ? queue->nodes[node - 1].name : NULL);
 		if (record->time > 0 && record->time < UINT32_MAX)
 			at->changed = (uint32_t)record->time;
 	}
-	if (news && !is_hearsay(record)) {
+	if (counts) {
 		spend(queue, record);
 		if (done)
 			count_done(queue, record->time);

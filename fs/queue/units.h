@@ -37,7 +37,7 @@ struct unit {
 	uint32_t place;		/* in its directory's array */
 	uint8_t state;		/* enum queue_state as counted; QUEUE_STATES: counted nowhere */
 	uint8_t flags;
-	uint16_t attempt;	/* done, failed: the one that did it */
+	uint16_t attempt;	/* done, failed: the one that did it; 0: no record of it was met, or only hearsay */
 };
 
 struct units {

@@ -109,6 +109,9 @@ static void states_are_taken_up(void **state)
 	assert_int_equal(count_of(mount, QUEUE_TODO), 8);
 	assert_int_equal(count_of(mount, QUEUE_DONE), 2);
 	assert_int_equal(count_of(mount, QUEUE_FAILED), 1);
+	assert_int_equal(queue_progress(mount->queue, true, &text), 0);
+	assert_non_null(strstr(buf_text(&text), "\"done\":2,\"failed\":1,\"lost\":0"));	/* its node's tallies */
+	buf_reset(&text);
 	assert_int_equal(queue_ticket(mount->queue, QUEUE_DONE, "sub/deep/x", &text), 0);
 	assert_non_null(strstr(buf_text(&text), "node: "));
 	buf_release(&text);
