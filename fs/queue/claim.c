@@ -195,7 +195,7 @@ static void withdraw(struct queue *queue, struct attempt *attempt)
 
 static void judge(struct queue *queue, struct flight *flight, struct attempt *attempt)
 {
-	const struct store_op *link = flight_op(flight, attempt->link);
+	const struct store_op *link = flight_op(flight, attempt->link), *last = flight_op(flight, attempt->input);
 
 	if (is_over(queue, flight, attempt)) {
 		settle(attempt, -ENOENT);
@@ -205,7 +205,7 @@ static void judge(struct queue *queue, struct flight *flight, struct attempt *at
 		withdraw(queue, attempt);
 		return;
 	}
-	if (link->received_ns - link->sent_ns > queue->conf.lease_ns / 3 || !lease_good(queue->lease, &attempt->held->stand))
+	if (last->received_ns - link->sent_ns > queue->conf.lease_ns / 3 || !lease_good(queue->lease, &attempt->held->stand))
 		attempt->doubtful = true;
 }
 

@@ -43,6 +43,7 @@ struct index_dir {
 	int64_t mtime_since_ns;		/* since when this mount has seen that mtime */
 	int64_t listed_ns;		/* begin of the last listing */
 	int64_t settle_ns;		/* list it again then: something in it settles; INT64_MAX: nothing */
+	int64_t rest_ns;		/* not before then: it takes long to list */
 };
 
 struct index_claim {
@@ -54,7 +55,8 @@ struct index_claim {
 	uint32_t put;			/* this mount changed it during this listing, which may show it as it was before */
 	uint32_t owner;			/* of nodes.h; 0: not known */
 	int64_t mtime;
-	int64_t watched_ns;		/* this mtime was first seen then */
+	int64_t watched_ns;		/* this mtime was first seen then, */
+	int64_t seen_ns;		/* and last in a listing that began then */
 	int64_t since;			/* server's seconds it was claimed, as well as is known */
 	int64_t pid;
 };
@@ -90,6 +92,7 @@ struct index {
 	uint32_t claim_cap;
 	uint32_t claim_free;
 	uint32_t listing;		/* number of the last claims listing begun */
+	int64_t listing_ns;		/* when it began */
 	uint64_t counts[QUEUE_STATES];
 	uint64_t unsettled;
 	uint32_t *back;			/* units that came back to todo, or are new */
@@ -159,7 +162,7 @@ void index_update(struct index *index, uint32_t unit, const struct index_clock *
 
 /* ---- claims ---- */
 
-void index_claims_begin(struct index *index);
+void index_claims_begin(struct index *index, int64_t now_ns);
 int index_claims_add(struct index *index, const struct layout_claim *claim, int64_t mtime, const struct index_clock *clock);
 /* Claims that were not met are gone; every unit with claims gets its state anew (leases run out by time alone). */
 void index_claims_end(struct index *index, const struct index_clock *clock);

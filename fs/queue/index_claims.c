@@ -64,7 +64,7 @@ static struct index_claim *get(struct index *index, const struct layout_claim *c
 	in = units_at(&index->units, unit);
 	*slot(index, at) = (struct index_claim) {
 		.unit = unit, .generation = claim->generation, .number = claim->number, .next = in->claims,
-		.mtime = mtime, .watched_ns = clock->now_ns,
+		.mtime = mtime, .watched_ns = clock->now_ns, .seen_ns = clock->now_ns,
 	};
 	/* A claim that appears while this mount looks was made now; one that was there before, at most at its last heartbeat. */
 	slot(index, at)->since = index->listing > 1 && clock->server_ns > 0 ? clock->server_ns / NS_PER_S : mtime;
@@ -80,12 +80,13 @@ static void set_mtime(struct index_claim *claim, int64_t mtime, const struct ind
 	if (mtime == INDEX_FREE_MTIME || mtime == INDEX_LOST_MTIME)
 		claim->owner = 0;
 	claim->mtime = mtime;
-	claim->watched_ns = clock->now_ns;
+	claim->watched_ns = claim->seen_ns = clock->now_ns;
 }
 
-void index_claims_begin(struct index *index)
+void index_claims_begin(struct index *index, int64_t now_ns)
 {
 	index->listing++;
+	index->listing_ns = now_ns;
 }
 
 int index_claims_add(struct index *index, const struct layout_claim *name, int64_t mtime, const struct index_clock *clock)
@@ -94,8 +95,11 @@ int index_claims_add(struct index *index, const struct layout_claim *name, int64
 
 	if (!claim)
 		return -ENOMEM;
-	if (claim->put != index->listing)
+	if (claim->put != index->listing) {
 		set_mtime(claim, mtime, clock);
+		if (index->listing_ns > claim->seen_ns)
+			claim->seen_ns = index->listing_ns;
+	}
 	claim->listing = index->listing;
 	return 0;
 }
@@ -154,7 +158,7 @@ void index_claims_forget(struct index *index, uint32_t unit, uint32_t generation
  * so is every claim while the server's time is not known. Times are whole seconds, so the age must pass the lease by one. */
 static bool is_stale(const struct index_claim *claim, const struct index_clock *clock)
 {
-	int64_t watched = clock->now_ns - claim->watched_ns, mtime_ns = claim->mtime * NS_PER_S;
+	int64_t watched = claim->seen_ns - claim->watched_ns, mtime_ns = claim->mtime * NS_PER_S;
 
 	if (clock->server_ns == INT64_MIN || mtime_ns > clock->server_max_ns)
 		return watched > clock->lease_ns;

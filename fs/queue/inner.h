@@ -152,6 +152,7 @@ struct queue {
 	int64_t flush_ns;		/* when to write the log and to sweep next, after a failure */
 	int64_t watched_ns;		/* when claims/ was last listed */
 	int64_t sweep_ns;		/* when to look for nodes long gone next */
+	int64_t markers_ns;		/* when to check the next directory of markers */
 	uint32_t marker_dir;		/* the next of done/00 … ff to check; 256: all were */
 
 	uint64_t remembered;		/* the index's version at the last remember_save() */

@@ -15,6 +15,7 @@
 #define USED_NS (300 * NS_PER_S)	/* watch for so long after the last use */
 #define REMEMBER_NS (60 * NS_PER_S)	/* write down what is known this often, if it changed */
 #define REMEMBER_SHARE 50		/* and spend no more than this part of the time on it */
+#define MARKER_REST 10			/* times as long as listing one of done/00 … ff took */
 #define SWEEP_LEASES 10			/* look for nodes long gone this often */
 
 void keeper_wake_locked(struct queue *queue)
@@ -61,7 +62,7 @@ static int64_t due_locked(struct queue *queue, int64_t now)
 	if (!list_empty(&queue->dirt))
 		due = earlier(due, queue->flush_ns);
 	if (in_use(queue, now) && queue->marker_dir < 256)
-		due = earlier(due, now);
+		due = earlier(due, queue->markers_ns);
 	if (in_use(queue, now) && queue->log_index)
 		due = earlier(due, queue->sweep_ns);
 	if (learned(queue))
@@ -97,6 +98,7 @@ static bool take_marker(void *arg, const struct store_name *name)
 static void check_markers(struct queue *queue)
 {
 	struct markers markers = { .queue = queue };
+	int64_t began = clock_now(), ended;
 	char path[LAYOUT_PATH];
 	int error = 0;
 
@@ -110,7 +112,9 @@ static void check_markers(struct queue *queue)
 		error = store_list(queue->store, path, take_marker, &markers);
 	}
 	pthread_mutex_lock(&queue->lock);
-	/* It is only a check: the next claim finds a marker by itself. */
+	/* It is only a check, since the next claim finds a marker by itself: most of the time it rests. */
+	ended = clock_now();
+	queue->markers_ns = ended + MARKER_REST * (ended - began);
 	queue->marker_dir = error && error != -ENOENT ? 256 : queue->marker_dir + 1;
 	queue_changed_locked(queue);
 	pthread_mutex_unlock(&queue->lock);
@@ -129,7 +133,7 @@ static struct jobs jobs_locked(const struct queue *queue, int64_t now)
 		.sweep = !list_empty(&queue->dirt) && queue->flush_ns <= now,
 		.pay = !list_empty(&queue->debts) && queue->debts_ns <= now,
 		.watch = watch_due(queue, now) <= now,
-		.markers = in_use(queue, now) && queue->marker_dir < 256,
+		.markers = in_use(queue, now) && queue->marker_dir < 256 && queue->markers_ns <= now,
 		.nodes = in_use(queue, now) && queue->log_index && queue->sweep_ns <= now,
 		.remember = learned(queue) && queue->remember_ns <= now,
 	};

@@ -23,8 +23,11 @@ static int make_given_back(struct lease *lease, bool lost, const char *path)
 	create = flight_create(&flight, path, text.data, text.len);
 	flight_run(&flight, lease->store);
 	error = flight_error(&flight, create);
-	/* The name is this node's alone: if it is there, an earlier try made it. */
-	if (error && error != STORE_FAILURE && error != STORE_UNKNOWN && error != -EEXIST)
+	/* The name is this node's alone: if it is there, an earlier try made it. One that was not answered may still be written, and so get
+	 * another mtime, later: it is not used. */
+	if (error == STORE_UNKNOWN)
+		error = -EIO;
+	if (error && error != STORE_FAILURE && error != -EEXIST)
 		goto out;
 	flight_reset(&flight);
 	utime = flight_utime(&flight, path, mtime);

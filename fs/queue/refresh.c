@@ -39,6 +39,7 @@ static bool take_claim(void *arg, const struct store_name *name)
 		return true;
 	}
 	pthread_mutex_lock(&listing->queue->lock);
+	listing->clock.now_ns = clock_now();
 	listing->error = index_claims_add(&listing->queue->index, &claim, name->attrs.mtime, &listing->clock);
 	pthread_mutex_unlock(&listing->queue->lock);
 	return listing->error == 0;
@@ -51,7 +52,7 @@ static int refresh_claims(struct queue *queue)
 
 	pthread_mutex_lock(&queue->lock);
 	queue_clock(queue, &listing.clock);
-	index_claims_begin(&queue->index);
+	index_claims_begin(&queue->index, listing.clock.now_ns);
 	pthread_mutex_unlock(&queue->lock);
 	error = store_list(queue->store, LAYOUT_CLAIMS, take_claim, &listing);
 	if (error == -ENOENT)
@@ -61,7 +62,7 @@ static int refresh_claims(struct queue *queue)
 	pthread_mutex_lock(&queue->lock);
 	queue_clock(queue, &listing.clock);
 	index_claims_end(&queue->index, &listing.clock);
-	queue->watched_ns = listing.clock.now_ns;
+	queue->watched_ns = queue->index.listing_ns;
 	queue_changed_locked(queue);
 	pthread_mutex_unlock(&queue->lock);
 	return 0;
@@ -103,7 +104,6 @@ bool refresh_is_clean(const struct index_clock *clock, int64_t mtime, int64_t si
 static int list_marks(struct queue *queue, const char *dir, const struct store_op *stat, int64_t *mtime, int64_t *since_ns)
 {
 	struct listing listing = { .queue = queue, .what = dir };
-	static const int64_t unclean = INT64_MIN;
 	int64_t seen = stat->attrs.mtime;
 	int error;
 
@@ -122,7 +122,7 @@ static int list_marks(struct queue *queue, const char *dir, const struct store_o
 	error = store_list(queue->store, dir, take_mark, &listing);
 	if (error || listing.error)
 		return error ? error : listing.error;
-	*mtime = refresh_is_clean(&listing.clock, seen, since_ns[0]) ? seen : unclean;
+	*mtime = refresh_is_clean(&listing.clock, seen, since_ns[0]) ? seen : INT64_MIN;
 	return 0;
 }
 

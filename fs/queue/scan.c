@@ -52,7 +52,7 @@ static int dir_path(struct queue *queue, const struct index_dir *dir, struct buf
 
 static bool must_list(const struct index_dir *dir, int64_t mtime, const struct index_clock *clock)
 {
-	return dir->mtime != mtime || dir->dirty || dir->settle_ns <= clock->now_ns;
+	return (dir->mtime != mtime || dir->dirty || dir->settle_ns <= clock->now_ns) && dir->rest_ns <= clock->now_ns;
 }
 
 /* Without its inputs a queue has nothing to show: whoever looks gets the error, and the log the reason. */
@@ -204,6 +204,8 @@ static int list_dir(struct scan *scan, struct index_dir *dir)
 	if (!error && !scan->error) {
 		index_dir_end(&queue->index, dir, queue_time(queue));
 		dir->dirty = !refresh_is_clean(&scan->clock, dir->mtime, dir->mtime_since_ns);
+		/* A huge directory that changes all the time is not listed all the time. */
+		dir->rest_ns = 2 * clock_now() - dir->listed_ns;
 	} else if (error == -ENOENT && dir->path[0]) {
 		index_dir_gone(&queue->index, dir, queue_time(queue));
 		error = 0;

@@ -104,6 +104,15 @@ static void facts_of_units_that_are_not_listed_yet_are_kept(void **state)
 	assert_int_equal(top()->count, 1);
 }
 
+static void list_claim(int64_t mtime, const struct index_clock *clock)
+{
+	struct layout_claim claim = { layout_unit("x", false, 0, 0), 0, 1 };
+
+	index_claims_begin(&index_, clock->now_ns);
+	assert_int_equal(index_claims_add(&index_, &claim, mtime, clock), 0);
+	index_claims_end(&index_, clock);
+}
+
 static void claims_are_judged_by_time_and_watching(void **state)
 {
 	static const char *const names[] = { "x", NULL };
@@ -117,20 +126,28 @@ static void claims_are_judged_by_time_and_watching(void **state)
 	claim_of("x", 0, 1, 4000);	/* old already when it was first seen */
 	index_chance(&index_, x, &now, &chance);
 	assert_true(chance.live);
+	/* Time alone is not watching: it must be listed unchanged. */
 	later.now_ns += 5 * NS_PER_S + 1;
+	index_chance(&index_, x, &later, &chance);
+	assert_true(chance.live);
+	list_claim(4000, &later);
 	index_chance(&index_, x, &later, &chance);
 	assert_true(!chance.live && chance.claimable && chance.stale == 1 && chance.stale_mtime == 4000);
 	/* Watched for long, but young by the server's time. */
 	later.now_ns += 100 * NS_PER_S;
+	list_claim(4000, &later);
 	later.server_ns = 4010 * NS_PER_S;
 	index_chance(&index_, x, &later, &chance);
 	assert_true(chance.live);
 	/* Without the server's time: a whole lease of watching. */
 	later.server_ns = later.server_max_ns = INT64_MIN;
-	later.now_ns = now.now_ns + 9 * NS_PER_S;
+	list_claim(4001, &later);
+	later.now_ns += 9 * NS_PER_S;
+	list_claim(4001, &later);
 	index_chance(&index_, x, &later, &chance);
 	assert_true(chance.live);
-	later.now_ns = now.now_ns + 11 * NS_PER_S;
+	later.now_ns += 2 * NS_PER_S;
+	list_claim(4001, &later);
 	index_chance(&index_, x, &later, &chance);
 	assert_false(chance.live);
 }
@@ -165,12 +182,12 @@ static void claims_that_are_not_listed_any_more_are_gone(void **state)
 
 	(void)state;
 	list_files(top(), names, 100);
-	index_claims_begin(&index_);
+	index_claims_begin(&index_, now.now_ns);
 	index_claims_add(&index_, &x, 4999, &now);
 	index_claims_add(&index_, &y, 4999, &now);
 	index_claims_end(&index_, &now);
 	assert_int_equal(index_.counts[QUEUE_CLAIMS], 2);
-	index_claims_begin(&index_);
+	index_claims_begin(&index_, now.now_ns);
 	index_claims_add(&index_, &y, 4999, &now);
 	/* Made by this mount meanwhile: the listing need not show it, and what it shows of it may be old. */
 	claim_of("x", 0, 1, INDEX_FREE_MTIME);
@@ -178,7 +195,7 @@ static void claims_that_are_not_listed_any_more_are_gone(void **state)
 	index_claims_end(&index_, &now);
 	assert_int_equal(index_.counts[QUEUE_CLAIMS], 1);
 	assert_int_equal(index_.counts[QUEUE_TODO], 1);
-	index_claims_begin(&index_);
+	index_claims_begin(&index_, now.now_ns);
 	index_claims_end(&index_, &now);
 	assert_int_equal(index_.counts[QUEUE_CLAIMS], 0);
 }
