@@ -385,6 +385,19 @@ static void verify_doubtful(struct queue *queue, struct attempt *list, size_t co
 	free(verify);
 }
 
+/* Whose claim it is is known: a ticket needs no look inside it. */
+static void sign_locked(struct queue *queue, const struct held *held)
+{
+	struct index_claim *claim = index_claim_find(&queue->index, held->unit, held->claim.generation, held->claim.number);
+	char node[LAYOUT_MAX_NODE + 1];
+	uint32_t epoch;
+
+	if (!claim || !lease_node(queue->lease, node, &epoch) || epoch != held->stand.epoch)
+		return;
+	claim->owner = nodes_get_locked(queue, node);
+	claim->pid = queue->options.pid;
+}
+
 static void accept_locked(struct queue *queue, struct attempt *attempt, const struct index_clock *clock)
 {
 	struct unit *at = units_at(&queue->index.units, attempt->unit);
@@ -394,6 +407,7 @@ static void accept_locked(struct queue *queue, struct attempt *attempt, const st
 	held->since = queue_time(queue);
 	at->flags |= UNIT_HELD;
 	index_claim_put(&queue->index, &held->claim, held->since, clock);
+	sign_locked(queue, held);
 	index_update(&queue->index, attempt->unit, clock, held->since);
 	settle(attempt, 0);
 }
