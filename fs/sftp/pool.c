@@ -268,9 +268,11 @@ void pool_connected(struct conn *conn, const struct limits *limits)
 	pthread_mutex_unlock(&sftp->lock);
 }
 
+/* At the start a server that is not there is told at once. One that drops connections (MaxStartups) has accepted them first: that passes. */
 static bool is_final(int error)
 {
-	return error == -EACCES || error == -EPERM || error == -ENOENT || error == -EINVAL;
+	return error == -EACCES || error == -EPERM || error == -ENOENT || error == -EINVAL || error == -ECONNREFUSED ||
+	       error == -EHOSTUNREACH || error == -ENETUNREACH;
 }
 
 void pool_failed(struct conn *conn, int error, const char *why)

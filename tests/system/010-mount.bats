@@ -141,7 +141,7 @@ refuses() {
 @test "refused: a host that does not exist, nobody listening" {
 	mkdir mnt
 	refuses "*no-such-host.invalid*" claimfs no-such-host.invalid:/x "$work/mnt" -F /dev/null
-	refuses "*127.0.0.1*" claimfs 127.0.0.1:/x "$work/mnt" -F /dev/null -p 1 -o timeout=5
+	refuses "*127.0.0.1*" claimfs 127.0.0.1:/x "$work/mnt" -F /dev/null -p 1
 }
 
 @test "refused: a server that says nothing" {

@@ -536,9 +536,12 @@ static void test_connect_fails(void **state)
 	assert_string_equal(buf_text(&why), "the peer of the tests refuses");
 	buf_reset(&why);
 	peer_refuse(rig->peer, 0, PEER_FOR_EVER, -ECONNREFUSED);
+	assert_int_equal(sftp_connect(peer_maker(rig->peer), &options, &sftp, &why), -ECONNREFUSED);
+	buf_reset(&why);
+	peer_refuse(rig->peer, 0, PEER_FOR_EVER, -ECONNRESET);
 	assert_int_equal(sftp_connect(peer_maker(rig->peer), &options, &sftp, &why), -ETIMEDOUT);
 	assert_string_equal(buf_text(&why), "the peer of the tests refuses");
-	peer_refuse(rig->peer, 0, 1, -ECONNREFUSED);
+	peer_refuse(rig->peer, 0, 1, -ECONNRESET);
 	options.timeout_ns = 20 * NS_PER_S;
 	assert_int_equal(sftp_connect(peer_maker(rig->peer), &options, &sftp, &why), 0);
 	sftp_free(sftp);
