@@ -150,12 +150,13 @@ void node_free_all(struct tree *tree)
 	size_t cursor = 0;
 	struct node *node;
 
-	while ((node = map_next(&tree->names, &cursor, NULL, NULL)))
-		destroy(node);
-	cursor = 0;
+	/* Nodes with a name are in both tables: those without one go first, while all of them can still be asked. */
 	while ((node = map_next(&tree->strays, &cursor, NULL, NULL)))
 		if (!node->parent)
 			destroy(node);
+	cursor = 0;
+	while ((node = map_next(&tree->names, &cursor, NULL, NULL)))
+		destroy(node);
 	map_release(&tree->names);
 	map_release(&tree->strays);
 	if (tree->root)
