@@ -161,6 +161,13 @@ $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 
+# The soak: random operations compared with a model (tests/soak/fsx.c), and helpers of the system tests.
+SOAK := $(patsubst tests/soak/%.c,$(BUILD)/tests/soak/%,$(filter-out tests/soak/fsx_%.c,$(wildcard tests/soak/*.c)))
+$(BUILD)/tests/soak/fsx: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/soak/fsx_*.c))
+$(BUILD)/tests/soak/%: $(BUILD)/tests/soak/%.o
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
+
 RUN := CLAIMFS_BUILD='$(abspath $(BUILD))' tests/run
 
 .PHONY: check check-all check-unit check-system
@@ -175,16 +182,16 @@ check-all: all tests
 check-unit: $(UNIT_TESTS)
 	$(Q)$(RUN) unit $(UNIT_TESTS)
 
-check-system: all $(FAULTS) $(TORTURE)
+check-system: all $(FAULTS) $(TORTURE) $(SOAK)
 	$(Q)$(RUN) system $(T)
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(FAULTS) $(TORTURE)
+tests: $(UNIT_TESTS) $(FAULTS) $(TORTURE) $(SOAK)
 
 # Daemons have no terminal to complain on: the sanitizers write into a directory, which must be empty in the end.
 SANITIZER_LOGS := $(abspath $(BUILD))/sanitizer
 SANITIZER_ENV = SANITIZER_LOGS=$(SANITIZER_LOGS) \
-	ASAN_OPTIONS=log_path=$(SANITIZER_LOGS)/asan:detect_stack_use_after_return=1 \
+	ASAN_OPTIONS=log_path=$(SANITIZER_LOGS)/asan:detect_stack_use_after_return=1:suppressions=$(CURDIR)/tests/asan.supp \
 	UBSAN_OPTIONS=log_path=$(SANITIZER_LOGS)/ubsan:print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
 	TSAN_OPTIONS=log_path=$(SANITIZER_LOGS)/tsan:suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
