@@ -306,7 +306,9 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 	struct reply *reply = begin(req, handle->ops->write, EBADF, NULL);
 
 	(void)ino;
-	if (reply)
+	if (reply && info->writepage && handle->ops->write_page)
+		handle->ops->write_page(handle, offset, data, size, reply);
+	else if (reply)
 		handle->ops->write(handle, offset, data, size, reply);
 }
 

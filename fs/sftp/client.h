@@ -167,6 +167,9 @@ int sftp_file_moved(struct sftp_file *file, const char *new_path);
 /* Such a rename is being asked for: a reopening that does not find the file looks there too. NULL: it did not happen. sftp_file_moved
  * ends it as well. */
 int sftp_file_moving(struct sftp_file *file, const char *next_path);
+/* Its name is being removed or given to another file, or was: what is at its path is not opened for it any more. Say so before the request
+ * is sent; false: it did not happen. Where the file is open it stays usable; after a break it is -ESTALE. */
+void sftp_file_gone(struct sftp_file *file, bool gone);
 
 /* It was made this short in another way than through this file: what is reopened after a break may be so short. */
 void sftp_file_cut(struct sftp_file *file, uint64_t size);

@@ -81,6 +81,11 @@ void sftp_file_cut(struct sftp_file *file, uint64_t size)
 	pthread_mutex_unlock(&file->lock);
 }
 
+void sftp_file_gone(struct sftp_file *file, bool gone)
+{
+	file_set_gone(file, gone);
+}
+
 /* ---- using ---- */
 
 /* A request that is given one of the file's slots: which one matters only once its connection is chosen. */

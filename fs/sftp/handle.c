@@ -108,6 +108,14 @@ int file_set_paths(struct sftp_file *file, const char *path, const char *next_pa
 	return 0;
 }
 
+void file_set_gone(struct sftp_file *file, bool gone)
+{
+	pthread_mutex_lock(&file->lock);
+	atomic_store(&file->gone, gone);
+	file->moves++;
+	pthread_mutex_unlock(&file->lock);
+}
+
 static void fill_written(struct sftp_file *file, const struct request *request)
 {
 	uint64_t end = request->offset + request->len;
@@ -180,7 +188,7 @@ void file_warm(struct sftp_file *file, struct conn *conn)
 	struct request *request;
 	struct slot *slot;
 
-	if (file_refused(file, conn) || file_slot(file, conn, &slot) || is_opening(slot) || atomic_exchange(&slot->warming, true))
+	if (atomic_load(&file->gone) || file_refused(file, conn) || file_slot(file, conn, &slot) || is_opening(slot) || atomic_exchange(&slot->warming, true))
 		return;
 	request = request_new(OP_OPEN, 0, NULL, NULL);
 	if (!request) {
@@ -212,8 +220,16 @@ static void push_open(struct slot *slot, bool elsewhere)
 	conn_push(slot->conn, &slot->open);
 }
 
+static void refuse(struct slot *slot);
+
 static void begin_opening(struct slot *slot)
 {
+	if (atomic_load(&slot->file->gone)) {
+		file_ref(slot->file);
+		refuse(slot);
+		file_unref(slot->file);
+		return;
+	}
 	atomic_store(&slot->state, SLOT_OPENING);
 	file_ref(slot->file);
 	push_open(slot, false);
@@ -367,6 +383,27 @@ void slot_encode_open(struct slot *slot, struct writer *writer)
 	writer_attrs(writer, NULL);
 }
 
+static bool has_moved(struct slot *slot)
+{
+	struct sftp_file *file = slot->file;
+	bool moved;
+
+	pthread_mutex_lock(&file->lock);
+	moved = slot->moves != file->moves;
+	pthread_mutex_unlock(&file->lock);
+	return moved;
+}
+
+/* What was opened may be another file by now. */
+static void open_again(struct slot *slot, const struct answer *answer)
+{
+	struct sftp_file *file = slot->file;
+
+	conn_close_handle(slot->conn, (const char *)answer->handle, answer->handle_len);
+	begin_opening(slot);
+	file_unref(file);
+}
+
 /* It was not there. Is there another place to look? */
 static bool look_elsewhere(struct slot *slot)
 {
@@ -387,6 +424,10 @@ static void opened(struct request *request, struct answer *answer)
 	struct slot *slot = request->slot;
 	struct sftp_file *file = slot->file;
 
+	if (!answer->reply.error && has_moved(slot)) {
+		open_again(slot, answer);
+		return;
+	}
 	if (!answer->reply.error) {
 		keep_handle(slot, answer);
 		check(slot);

@@ -11,6 +11,9 @@
  * was last seen with, when it is open for reading only; else that connection isn't used for this file. Another file of the
  * same size put there by another node in between can't be told apart: version 3 has no inode numbers.
  *
+ * An answer to OPEN that may be about another file, because the name was moved or removed since the request was written, doesn't count: it is
+ * closed and asked for anew. A file without a name (sftp_file_gone) is never opened again.
+ *
  * A file that is not at its path is looked for once more where it was moved to meanwhile, or where a rename under way takes it.
  */
 #ifndef CLAIMFS_SFTP_HANDLE_H
@@ -50,6 +53,7 @@ struct sftp_file {
 	atomic_uint refs;		/* the user's, and one for each slot->open and slot->close under way */
 	atomic_int home;		/* index of the connection its small requests take */
 	atomic_bool stale;
+	atomic_bool gone;		/* what is at its path is another file, or nothing */
 	atomic_bool closed;		/* sftp_close was called: nothing is opened any more */
 	atomic_ullong outstanding;	/* bytes of reads and writes under way */
 	pthread_mutex_t lock;		/* guards what follows */
@@ -71,6 +75,7 @@ int file_new(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t 
 void file_ref(struct sftp_file *file);
 void file_unref(struct sftp_file *file);
 int file_slot(struct sftp_file *file, struct conn *conn, struct slot **ret_slot);	/* the one there, or a new one; 0 or -ENOMEM */
+void file_set_gone(struct sftp_file *file, bool gone);
 int file_set_paths(struct sftp_file *file, const char *path, const char *next_path);	/* NULL `path`: as it is */
 void file_fill(struct sftp_file *file, const struct request *request, const struct answer *answer);	/* what an answer tells about it */
 

@@ -103,6 +103,7 @@ static void removed(struct change *change, int error)
 	struct reply *reply = task->reply;
 
 	if (error) {
+		file_gone(task->tree, task->dir, task->name, false);
 		task_fail(task, error);
 		return;
 	}
@@ -115,8 +116,10 @@ static void dir_unlink(struct tree *tree, struct node *dir, const char *name, st
 {
 	struct task *task = change_new(tree, dir, name, CHANGE_REMOVE, reply);
 
-	if (task)
-		change_run(&task->change, removed);
+	if (!task)
+		return;
+	file_gone(tree, dir, name, true);
+	change_run(&task->change, removed);
 }
 
 static void dir_rmdir(struct tree *tree, struct node *dir, const char *name, struct reply *reply)

@@ -22,12 +22,22 @@
 const struct handle_ops file_ops = {
 	.read = file_read,
 	.write = file_write,
+	.write_page = file_write_page,
 	.flush = file_flush,
 	.fsync = file_fsync,
 	.fallocate = file_fallocate,
 	.copy = file_copy,
 	.release = file_release,
 };
+
+static int open_file_moved(struct open_file *of, const char *path)
+{
+	int error = sftp_file_moved(of->file, path);
+
+	if (!error && of->pages && !of->pages_lender)
+		error = sftp_file_moved(of->pages, path);
+	return error;
+}
 
 void file_moved(struct tree *tree, struct node *node)
 {
@@ -41,10 +51,45 @@ void file_moved(struct tree *tree, struct node *node)
 	}
 	pthread_mutex_lock(&real->lock);
 	list_for_each(link, &real->opens)
-		if (sftp_file_moved(list_entry(link, struct open_file, link)->file, path.data))
+		if (open_file_moved(list_entry(link, struct open_file, link), path.data))
 			break;		/* out of memory: it can't be reopened after a break, and says so then */
 	pthread_mutex_unlock(&real->lock);
 	buf_release(&path);
+}
+
+void file_moving(struct tree *tree, struct node *node, const char *path)
+{
+	struct real *real = real_of(tree, node);
+	struct list *link;
+
+	if (!real)
+		return;
+	pthread_mutex_lock(&real->lock);
+	list_for_each(link, &real->opens)
+		sftp_file_moving(list_entry(link, struct open_file, link)->file, path);
+	pthread_mutex_unlock(&real->lock);
+}
+
+void file_gone(struct tree *tree, struct node *dir, const char *name, bool gone)
+{
+	struct node *node = node_find(tree, dir, name);
+	struct real *real = node && node->ops->real ? real_of(tree, node) : NULL;
+	struct list *link;
+
+	if (real) {
+		pthread_mutex_lock(&real->lock);
+		real->gone = gone;
+		list_for_each(link, &real->opens) {
+			struct open_file *of = list_entry(link, struct open_file, link);
+
+			sftp_file_gone(of->file, gone);
+			if (of->pages)
+				sftp_file_gone(of->pages, gone);
+		}
+		pthread_mutex_unlock(&real->lock);
+	}
+	if (node)
+		node_unref(tree, node);
 }
 
 uint32_t file_sftp_flags(int flags)

@@ -33,6 +33,14 @@ bool file_overlay(struct tree *tree, struct node *node, struct stat *st);
 
 /* The node (a regular file) has another path now: its open files are told (sftp_file_moved). */
 void file_moved(struct tree *tree, struct node *node);
+/* A rename to that path is being asked for (sftp_file_moving). NULL: it did not happen. */
+void file_moving(struct tree *tree, struct node *node, const char *path);
+
+/*
+ * The entry is being removed, or another file is being put in its place: its open files must not be opened by that name again, not on another
+ * connection either, or what is written to them ends up in the other file. Before the request is sent. `gone` false: it did not happen.
+ */
+void file_gone(struct tree *tree, struct node *dir, const char *name, bool gone);
 
 /* node_ops.free of real nodes: what the file side keeps in node->data. */
 void file_node_free(struct node *node);

@@ -175,7 +175,7 @@ static void append_landed(struct flight *flight)
 	/* An FSTAT that was sent again, after a break, may have seen the write. */
 	pthread_mutex_lock(&append->real->lock);
 	append->sized = !size->error && append->size_sent_ns <= append->write_sent_ns;
-	if (append->sized && size->attrs.size > of->append_floor)
+	if (append->sized)
 		of->append_floor = size->attrs.size;
 	pthread_mutex_unlock(&append->real->lock);
 	if (error == SFTP_UNKNOWN)

@@ -36,6 +36,7 @@ bool file_overlay(struct tree *tree, struct node *node, struct stat *st)
 /* ---- getattr ---- */
 
 struct getattr {
+	struct waiter waiter;		/* for appends */
 	struct open_file *of;		/* held */
 	struct reply *reply;
 };
@@ -70,16 +71,29 @@ static void getattr_done(void *arg, const struct sftp_reply *answer)
 	reply->ops->attr(reply, &st, ttl);
 }
 
+static void getattr_send(struct getattr *getattr)
+{
+	struct sftp_reply failed = { .error = sftp_fstat(getattr->of->file, getattr_done, getattr) };
+
+	if (failed.error)
+		getattr_done(getattr, &failed);
+}
+
+static void getattr_waited(struct waiter *waiter)
+{
+	getattr_send(container_of(waiter, struct getattr, waiter));
+}
+
 bool file_getattr(struct tree *tree, struct node *node, struct handle *handle, struct reply *reply)
 {
 	struct real *real = real_of(tree, node);
 	struct open_file *of = real ? real_any_open(real, handle ? open_file_of(handle) : NULL, false) : NULL;
-	struct sftp_reply failed = { 0 };
 	struct getattr *getattr;
+	uint64_t appends;
 
 	if (!of)
 		return false;
-	getattr = malloc(sizeof(*getattr));
+	getattr = calloc(1, sizeof(*getattr));
 	if (!getattr) {
 		open_file_unref(of);
 		reply->ops->error(reply, -ENOMEM);
@@ -87,9 +101,19 @@ bool file_getattr(struct tree *tree, struct node *node, struct handle *handle, s
 	}
 	getattr->of = of;
 	getattr->reply = reply;
-	failed.error = sftp_fstat(of->file, getattr_done, getattr);
-	if (failed.error)
-		getattr_done(getattr, &failed);
+	list_init(&getattr->waiter.link);
+	getattr->waiter.run = getattr_waited;
+	node_ref(tree, node);
+	pthread_mutex_lock(&real->lock);
+	appends = writebehind_appends(&real->wb);
+	if (appends)
+		real_wait_locked(real, &getattr->waiter, appends);
+	pthread_mutex_unlock(&real->lock);
+	if (appends)
+		real_pump(real);
+	else
+		getattr_send(getattr);
+	node_unref(tree, node);
 	return true;
 }
 

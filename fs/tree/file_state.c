@@ -157,8 +157,13 @@ static void set_size_locked(struct real *real, uint64_t size)
 
 	if (real->acked_end > size)
 		real->acked_end = size;
-	list_for_each(link, &real->opens)
-		list_entry(link, struct open_file, link)->size = size;
+	list_for_each(link, &real->opens) {
+		struct open_file *of = list_entry(link, struct open_file, link);
+
+		of->size = size;
+		if (of->append_floor > size)
+			of->append_floor = size;
+	}
 }
 
 /* The node is held: a waiter that runs may be the last to hold the file. */
@@ -310,6 +315,7 @@ struct open_file *open_file_new(struct tree *tree, int flags)
 	readahead_init(&of->ra, block, ahead);
 	list_init(&of->link);
 	list_init(&of->reads);
+	list_init(&of->pages_waiting);
 	return of;
 }
 
@@ -322,6 +328,8 @@ void open_file_attach(struct open_file *of, struct real *real, struct sftp_file 
 	pthread_mutex_lock(&real->lock);
 	of->error_seen = real->error_count;
 	list_append(&real->opens, &of->link);
+	if (real->gone)
+		sftp_file_gone(file, true);
 	pthread_mutex_unlock(&real->lock);
 }
 
@@ -356,6 +364,10 @@ static void open_file_free(struct open_file *of, int error)
 {
 	if (of->file)
 		sftp_close(of->file, NULL, NULL);
+	if (of->pages_lender)
+		open_file_unref(of->pages_lender);
+	else if (of->pages)
+		sftp_close(of->pages, NULL, NULL);
 	if (error)
 		say_untold(of, error);
 	if (of->real)

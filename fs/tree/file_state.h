@@ -67,6 +67,7 @@ struct real {
 	struct list waiters;
 	struct list failed;		/* writes whose error is being looked into */
 	bool explaining;
+	bool gone;			/* its name is being removed or given to another file, or was */
 	int error;			/* of the last write that failed … */
 	uint64_t error_count;		/* … told once to each handle */
 	uint64_t changes;		/* writes and steps acknowledged: an answer from before one tells nothing of the size */
@@ -94,6 +95,10 @@ struct open_file {
 	bool append;
 	uint64_t size;			/* last known, bounds what is fetched ahead; READAHEAD_UNKNOWN */
 	uint64_t error_seen;		/* real->error_count that this handle was told */
+	struct sftp_file *pages;	/* `append`: without APPEND, for pages of a mapping; NULL until one came */
+	struct open_file *pages_lender;	/* held: whose it is; NULL: of->pages is this handle's own */
+	bool pages_opening;
+	struct list pages_waiting;	/* items */
 	uint64_t append_floor;		/* appended bytes not acknowledged lie behind this */
 	struct readahead ra;
 	size_t ahead;			/* of its bytes, counted in files->ahead */
@@ -164,10 +169,13 @@ uint32_t file_sftp_flags(int flags);	/* of open(2), as SFTP_OPEN_*, without CREA
 void file_read(struct handle *handle, off_t offset, size_t size, struct reply *reply);			/* file_read.c */
 void file_fetch(struct open_file *of, struct list *fetch);		/* sends what readahead planned; no lock held */
 void file_write(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply);	/* file_write.c */
+void file_write_page(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply);
 void file_flush(struct handle *handle, struct reply *reply);
 void file_fsync(struct handle *handle, bool data_only, struct reply *reply);
 void file_release(struct handle *handle, struct reply *reply);
 void file_send(struct real *real, struct writebehind_item *item);
+void file_send_through(struct real *real, struct writebehind_item *item, struct sftp_file *file);
+void file_page_send(struct real *real, struct writebehind_item *item);					/* file_page.c */
 void file_append_send(struct real *real, struct writebehind_item *item);				/* file_append.c */
 void file_write_failed(struct real *real, struct writebehind_item *item, int error);		/* file_error.c: tells it, then real_acked */
 void file_fallocate(struct handle *handle, int mode, off_t offset, off_t length, struct reply *reply);	/* file_attr.c */

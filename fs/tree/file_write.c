@@ -32,13 +32,22 @@ static void write_done(void *arg, const struct sftp_reply *answer)
 	sent(of->real, item, answer->error);
 }
 
-void file_send(struct real *real, struct writebehind_item *item)
+void file_send_through(struct real *real, struct writebehind_item *item, struct sftp_file *file)
 {
-	struct open_file *of = item->owner;
-	int error = sftp_write(of->file, item->offset, item->data, item->len, write_done, item);
+	int error = sftp_write(file, item->offset, item->data, item->len, write_done, item);
 
 	if (error)
 		sent(real, item, error);
+}
+
+void file_send(struct real *real, struct writebehind_item *item)
+{
+	struct open_file *of = item->owner;
+
+	if (of->append)
+		file_page_send(real, item);
+	else
+		file_send_through(real, item, of->file);
 }
 
 /* ---- from a program ---- */
@@ -99,7 +108,7 @@ static void write_waited(struct waiter *waiter)
 }
 
 /* Queues; what is charged and counted is undone when there is no memory. */
-static int enqueue(struct open_file *of, uint64_t offset, const void *data, size_t size)
+static int enqueue(struct open_file *of, bool append, uint64_t offset, const void *data, size_t size)
 {
 	struct real *real = of->real;
 	int error;
@@ -108,9 +117,9 @@ static int enqueue(struct open_file *of, uint64_t offset, const void *data, size
 	pthread_mutex_lock(&real->lock);
 	error = open_file_error_locked(of);
 	if (!error)
-		error = writebehind_add(&real->wb, of, of->append, offset, data, size);
+		error = writebehind_add(&real->wb, of, append, offset, data, size);
 	if (!error) {
-		real_drop_locked(real, of->append ? 0 : offset, of->append ? UINT64_MAX : size);
+		real_drop_locked(real, append ? 0 : offset, append ? UINT64_MAX : size);
 		real->cached = false;
 	}
 	pthread_mutex_unlock(&real->lock);
@@ -119,7 +128,7 @@ static int enqueue(struct open_file *of, uint64_t offset, const void *data, size
 	return error;
 }
 
-void file_write(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply)
+static void write_somehow(struct handle *handle, bool append, off_t offset, const void *data, size_t size, struct reply *reply)
 {
 	struct open_file *of = open_file_of(handle);
 	struct real *real = of->real;
@@ -134,7 +143,7 @@ void file_write(struct handle *handle, off_t offset, const void *data, size_t si
 	if (sync && !(wait = wait_new(of, reply, size, write_waited)))
 		return;
 	open_file_ref(of);
-	error = enqueue(of, (uint64_t)offset, data, size);
+	error = enqueue(of, append, (uint64_t)offset, data, size);
 	if (error) {
 		if (wait)
 			open_file_unref(of);
@@ -147,6 +156,16 @@ void file_write(struct handle *handle, off_t offset, const void *data, size_t si
 		files_queued(handle->tree->files, reply, size);
 	}
 	open_file_unref(of);
+}
+
+void file_write(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply)
+{
+	write_somehow(handle, open_file_of(handle)->append, offset, data, size, reply);
+}
+
+void file_write_page(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply)
+{
+	write_somehow(handle, false, offset, data, size, reply);
 }
 
 /* ---- flush: called at every close; fsync ---- */

@@ -368,8 +368,7 @@ static bool is_below_locked(const struct node *node, const struct node *above)
 	return node != NULL;
 }
 
-/* Real nodes with open files at or below `top`, each with a ref; how many, or -ENOMEM. */
-static int collect_open(struct tree *tree, struct node *top, struct node ***ret_nodes)
+int node_opened(struct tree *tree, struct node *top, struct node ***ret_nodes)
 {
 	struct node **nodes = NULL, *node;
 	size_t cursor = 0, count = 0, room = 0;
@@ -405,7 +404,7 @@ static void tell_open_files(struct tree *tree, struct node *top)
 			file_moved(tree, top);
 		return;
 	}
-	count = collect_open(tree, top, &nodes);
+	count = node_opened(tree, top, &nodes);
 	for (i = 0; i < count; i++) {
 		file_moved(tree, nodes[i]);
 		node_unref(tree, nodes[i]);

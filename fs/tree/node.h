@@ -73,6 +73,8 @@ struct handle_ops {		/* an open file or directory; a NULL operation is answered 
 	void (*read)(struct handle *handle, off_t offset, size_t size, struct reply *reply);
 	/* `data` is valid during the call only: what is kept is copied. */
 	void (*write)(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply);
+	/* A page of a mapping, which the kernel writes back through any handle of the node that may write: O_APPEND means nothing to it. NULL: as write. */
+	void (*write_page)(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply);
 	void (*flush)(struct handle *handle, struct reply *reply);
 	void (*fsync)(struct handle *handle, bool data_only, struct reply *reply);
 	void (*readdir)(struct handle *handle, off_t offset, bool plus, struct reply *reply);
@@ -111,6 +113,8 @@ struct node *node_find(struct tree *tree, struct node *dir, const char *name);		
 uint64_t node_ino(struct tree *tree, struct node *dir, const char *name);	/* what st_ino is, or would be */
 bool node_is_virtual(struct tree *tree, struct node *dir, const char *name);	/* a known child that has no path on the server */
 unsigned int node_depth(struct tree *tree, struct node *node);			/* how many names below the root */
+/* Real nodes that have (or had) open files at or below `top`, each with a ref; how many, to be freed. */
+int node_opened(struct tree *tree, struct node *top, struct node ***ret_nodes);
 void node_ref(struct tree *tree, struct node *node);
 void node_unref(struct tree *tree, struct node *node);
 void node_looked_up(struct tree *tree, struct node *node);		/* one more lookup by the kernel */

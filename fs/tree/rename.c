@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tree/file.h"
 #include "tree/real.h"
 #include "tree/task.h"
 
@@ -38,12 +39,53 @@ static struct task *two_names(struct tree *tree, enum change_kind kind, struct t
 	return NULL;
 }
 
+static void tell_moving(struct task *task, struct node *node, bool begins)
+{
+	const char *from = buf_text(&task->change.path), *to = buf_text(&task->change.path2);
+	struct buf path = BUF_INIT, next = BUF_INIT;
+
+	if (!node_path(task->tree, node, NULL, &path) && !strncmp(path.data, from, strlen(from))) {
+		buf_addf(&next, "%s%s", to, path.data + strlen(from));
+		if (!buf_error(&next))
+			file_moving(task->tree, node, begins ? next.data : NULL);
+	}
+	buf_release(&path);
+	buf_release(&next);
+}
+
+/* Should the connection break now, open files at or below the old name may have to be found by the new one. */
+static void tell_all_moving(struct task *task, bool begins)
+{
+	struct node *top = node_find(task->tree, task->dir, task->name), **nodes;
+	int count, i;
+
+	if (top && S_ISREG(top->type)) {
+		tell_moving(task, top, begins);
+	} else if (top) {
+		count = node_opened(task->tree, top, &nodes);
+		for (i = 0; i < count; i++) {
+			tell_moving(task, nodes[i], begins);
+			node_unref(task->tree, nodes[i]);
+		}
+		free(nodes);
+	}
+	if (top)
+		node_unref(task->tree, top);
+}
+
+static bool is_same_name(const struct task *task)
+{
+	return task->dir == task->new_dir && !strcmp(task->name, task->new_name);
+}
+
 static void renamed(struct change *change, int error)
 {
 	struct task *task = container_of(change, struct task, change);
 	struct reply *reply = task->reply;
 
 	if (error) {
+		tell_all_moving(task, false);
+		file_gone(task->tree, task->new_dir, task->new_name, false);
 		task_fail(task, error);
 		return;
 	}
@@ -99,6 +141,9 @@ void real_rename_here(struct tree *tree, struct node *dir, const char *name, str
 	task = two_names(tree, replaces && atomic ? CHANGE_RENAME : CHANGE_RENAME_NEW, task, new_dir, new_name);
 	if (!task)
 		return;
+	tell_all_moving(task, true);
+	if (replaces && !is_same_name(task))
+		file_gone(tree, new_dir, new_name, true);
 	change_run(&task->change, replaces && !atomic && tree->options.rename_by_removing ? renamed_or_in_the_way : renamed);
 }
 

@@ -256,6 +256,16 @@ uint64_t writebehind_touches(const struct writebehind *wb, uint64_t offset, uint
 	return 0;
 }
 
+uint64_t writebehind_appends(const struct writebehind *wb)
+{
+	struct list *link;
+
+	for (link = wb->items.prev; link != &wb->items; link = link->prev)
+		if (item_of(link)->kind == WRITEBEHIND_APPEND)
+			return item_of(link)->seq;
+	return 0;
+}
+
 uint64_t writebehind_size(const struct writebehind *wb, uint64_t size)
 {
 	struct list *link;

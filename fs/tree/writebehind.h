@@ -80,6 +80,9 @@ bool writebehind_done(const struct writebehind *wb, uint64_t seq);	/* is all up 
 /* Seq of the last item that a read of these bytes must wait for (steps and appends touch every byte), 0: none. */
 uint64_t writebehind_touches(const struct writebehind *wb, uint64_t offset, uint64_t len);
 
+/* Seq of the last append, 0: none. Where it ends is known once the server has answered. */
+uint64_t writebehind_appends(const struct writebehind *wb);
+
 /* The size the file has once all this is written, if it has `size` bytes now. */
 uint64_t writebehind_size(const struct writebehind *wb, uint64_t size);
 

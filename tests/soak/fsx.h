@@ -26,7 +26,6 @@ struct object {
 	int name;			/* index, -1: unlinked */
 	int side;			/* where its handles are, while it has any */
 	int handles;
-	bool mapped_dirty;		/* written through a mapping since the last fsync */
 	size_t size;
 	uint8_t *data;			/* of run->max_size bytes; zeroes behind size */
 };
@@ -49,7 +48,6 @@ struct run {
 	long ops;
 	long op;			/* the present one */
 	long cuts;
-	long quiet_until;		/* no orders to cut before this operation */
 	size_t max_size;
 	size_t max_len;
 	uint8_t *buffer;		/* of max_size bytes */
@@ -57,6 +55,7 @@ struct run {
 	struct open_handle handles[HANDLES];
 	char (*log)[LOG_LINE];
 	long logged;
+	char suspect[16];		/* what all logged operations on are shown of */
 };
 
 /* ---- fsx_model.c ---- */

@@ -1,10 +1,12 @@
 /* fsx_model: see fsx.h: files as they should be, and what is said when they are not. */
 #include "tests/soak/fsx.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- random numbers: the same on every machine ---- */
 
@@ -45,6 +47,7 @@ void run_init(struct run *run)
 {
 	int i;
 
+	strcpy(run->suspect, "no file");
 	run->state = run->seed * 0x9e3779b97f4a7c15ull + 1;
 	run->buffer = calloc(1, run->max_size + run->max_len);
 	run->log = calloc(LOG_LINES, sizeof(*run->log));
@@ -80,12 +83,13 @@ void run_log(struct run *run, const char *format, ...)
 
 _Noreturn void run_fail(struct run *run, const char *format, ...)
 {
-	long first = run->logged > LOG_SHOWN ? run->logged - LOG_SHOWN : 0, i;
+	long i = run->logged > LOG_LINES ? run->logged - LOG_LINES : 0;
 	va_list args;
 
 	fflush(stdout);
-	for (i = first; run->log && i < run->logged; i++)
-		fprintf(stderr, "    %s\n", run->log[i % LOG_LINES]);
+	for (; run->log && i < run->logged; i++)
+		if (i >= run->logged - LOG_SHOWN || strstr(run->log[i % LOG_LINES], run->suspect))
+			fprintf(stderr, "    %s\n", run->log[i % LOG_LINES]);
 	fprintf(stderr, "fsx: seed %llu, operation %ld, %ld cuts: ", (unsigned long long)run->seed, run->op, run->cuts);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
@@ -200,6 +204,27 @@ static void show(const char *what, const uint8_t *data, size_t len)
 	fputc('\n', stderr);
 }
 
+/* Whose mistake is it? */
+static void show_disk(struct run *run, const struct object *object, size_t offset, size_t expected, const uint8_t *got)
+{
+	uint8_t *there = calloc(1, expected + 1);
+	char path[512];
+	ssize_t len = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%c", run->disk ? run->disk : "", 'a' + object->name);
+	fd = run->disk && there && object->name >= 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd >= 0) {
+		len = pread(fd, there, expected, (off_t)offset);
+		close(fd);
+	}
+	if (len >= 0)
+		fprintf(stderr, "the server has %zd bytes there, %s%s\n", len,
+			(size_t)len == expected && !memcmp(there, object->data + offset, expected) ? "which are right" : "which are wrong as well",
+			!memcmp(there, got, (size_t)len) ? ", and the same as these" : "");
+	free(there);
+}
+
 void run_compare(struct run *run, const struct object *object, size_t offset, size_t asked, const uint8_t *got, ssize_t len, const char *how)
 {
 	size_t expected = object->size > offset ? object->size - offset : 0, i, wrong = 0;
@@ -215,6 +240,8 @@ void run_compare(struct run *run, const struct object *object, size_t offset, si
 		;
 	for (size_t k = i; k < expected; k++)
 		wrong += got[k] != object->data[offset + k];
+	snprintf(run->suspect, sizeof(run->suspect), "file %d ", run_index(run, object));
+	show_disk(run, object, offset, expected, got);
 	show("expected:", object->data + offset + i, expected - i);
 	show("found:   ", got + i, expected - i);
 	run_fail(run, "%s of file %d at %zu, %zu bytes: %zu are wrong from %zu (0x%zx) on (size %zu)", how, run_index(run, object), offset, expected,
