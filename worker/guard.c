@@ -16,6 +16,7 @@
 #include "worker/options.h"
 #include "worker/run.h"
 
+#define GUARD_MAX_MEMINFO 65536
 #define GUARD_MIN_UNITS 3
 #define DRAIN_FILE_NS NS_PER_S
 #define DRAIN_COMMAND_NS (5 * NS_PER_S)	/* from the end of one to the start of the next */
@@ -28,18 +29,22 @@ int64_t guard_parse_available(const char *meminfo)
 	return kib > 0 ? (int64_t)kib * 1024 : -EINVAL;
 }
 
-static bool has_memory(int64_t wanted)
+int64_t guard_available_memory(void)
 {
 	struct buf text = BUF_INIT;
-	bool has = true;
+	int64_t available = 0;
 
-	if (io_read_file("/proc/meminfo", 65536, &text) == 0) {
-		int64_t available = guard_parse_available(buf_text(&text));
-
-		has = available < 0 || available >= wanted;
-	}
+	if (io_read_file("/proc/meminfo", GUARD_MAX_MEMINFO, &text) == 0)
+		available = guard_parse_available(buf_text(&text));
 	buf_release(&text);
-	return has;
+	return available > 0 ? available : 0;
+}
+
+static bool has_memory(int64_t wanted)
+{
+	int64_t available = guard_available_memory();
+
+	return available == 0 || available >= wanted;
 }
 
 bool guard_may_start(const struct worker_options *options)

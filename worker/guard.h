@@ -16,6 +16,9 @@ struct worker_options;
 /* May a job be started now: --load, --mem-free. */
 bool guard_may_start(const struct worker_options *options);
 
+/* Bytes that could be had without swapping; 0: not known. */
+int64_t guard_available_memory(void);
+
 /* From /proc/meminfo's text: bytes, or -EINVAL. For the tests. */
 int64_t guard_parse_available(const char *meminfo);
 

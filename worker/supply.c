@@ -25,6 +25,8 @@
 #define SUPPLY_SHORT_JOB_NS (50 * NS_PER_MS)	/* shorter: keep one ready for every slot */
 #define SUPPLY_FETCH_SHARE 50			/* fetching below a fiftieth of a job's time is not worth holding more for */
 #define SUPPLY_MAX_SAMPLE_NS NS_PER_S		/* longer: the take waited for units, not for the network */
+#define SUPPLY_FAR_NS (5 * NS_PER_MS)
+#define SUPPLY_READ_SHARE 8			/* of the available memory, for inputs read ahead */
 #define SUPPLY_WATCH_NS NS_PER_S
 #define SUPPLY_FIRST_BACKOFF_NS NS_PER_S
 #define SUPPLY_MAX_BACKOFF_NS (30 * NS_PER_S)
@@ -48,6 +50,7 @@ void supply_init(struct pool *pool, int fd)
 	supply->command.may_end = true;
 	list_init(&supply->ready);
 	list_init(&supply->delayed);
+	supply->read_limit = guard_available_memory() / SUPPLY_READ_SHARE;
 	loop_timer_init(&supply->again, again_fired);
 	loop_timer_init(&supply->delay, delay_fired);
 }
@@ -64,6 +67,14 @@ static void mean(int64_t *value, int64_t sample)
 	*value = *value ? *value + (sample - *value) / 8 : sample;
 }
 
+/* Falls slowly: now and then a claim waits for the mount to look at the queue anew, and the slots must not wait with it. */
+static void peak(int64_t *value, int64_t sample)
+{
+	*value -= *value / 64;
+	if (*value < sample)
+		*value = sample;
+}
+
 void supply_job_took(struct pool *pool, int64_t wall_ns)
 {
 	mean(&pool->supply.job_ns, wall_ns > 0 ? wall_ns : 1);
@@ -77,7 +88,7 @@ unsigned int supply_ahead(unsigned int slots, int64_t fetch_ns, int64_t job_ns)
 		return 0;
 	if (fetch_ns < job_ns / SUPPLY_FETCH_SHARE)
 		return 0;
-	wanted = (int64_t)((double)fetch_ns * slots * 1.5 / (double)job_ns) + 1;
+	wanted = (int64_t)((double)fetch_ns * slots * 1.25 / (double)job_ns) + 1;
 	if (job_ns < SUPPLY_SHORT_JOB_NS && wanted < slots)
 		wanted = slots;
 	return wanted < (int64_t)slots * SUPPLY_MAX_AHEAD_PER_SLOT ? (unsigned int)wanted : slots * SUPPLY_MAX_AHEAD_PER_SLOT;
@@ -146,9 +157,23 @@ static void look_done(struct aside_job *job)
 		settle_unit(pool, unit, UNIT_RELEASED);
 		return;
 	}
-	mean(&pool->supply.fetch_ns, took < SUPPLY_MAX_SAMPLE_NS ? took : SUPPLY_MAX_SAMPLE_NS);
+	peak(&pool->supply.fetch_ns, took < SUPPLY_MAX_SAMPLE_NS ? took : SUPPLY_MAX_SAMPLE_NS);
 	list_append(&pool->supply.ready, &unit->link);
 	pool->supply.ready_count++;
+}
+
+/*
+ * Reading ahead helps when the disk is far; for a file of a near disk it only costs. Each of the units
+ * held may take its share of the memory.
+ */
+static int64_t read_ahead_limit(const struct pool *pool)
+{
+	const struct supply *supply = &pool->supply;
+	unsigned int held = pool->slot_count + supply->ready_count + supply->preparing;
+
+	if (supply->fetch_ns < SUPPLY_FAR_NS)
+		return 0;
+	return supply->read_limit / (held > 0 ? held : 1);
 }
 
 static void add_unit(struct pool *pool, const char *coded)
@@ -166,6 +191,7 @@ static void add_unit(struct pool *pool, const char *coded)
 		settle_unit(pool, unit, UNIT_RELEASED);
 		return;
 	}
+	unit->read_ahead = read_ahead_limit(pool);
 	unit->job.work = look_work;
 	unit->job.done = look_done;
 	pool->supply.preparing++;

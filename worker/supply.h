@@ -28,10 +28,11 @@ struct supply {
 	unsigned int delayed_count;
 	struct loop_timer delay;
 	unsigned int preparing;
+	int64_t read_limit;		/* bytes of inputs that may be read ahead: what memory allows */
 	struct loop_timer again;	/* set: no take before it fires */
 	int64_t backoff_ns;
-	int64_t fetch_ns;		/* from take to ready, a moving mean; 0: not known */
-	int64_t job_ns;			/* of a job, likewise */
+	int64_t fetch_ns;		/* from take to ready, the longest lately; 0: not known */
+	int64_t job_ns;			/* of a job, a moving mean; 0: not known */
 };
 
 void supply_init(struct pool *pool, int fd);

@@ -4,10 +4,12 @@
 #include "worker/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fts.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/conf.h"
 #include "base/io.h"
@@ -112,14 +114,28 @@ static void read_attempt(struct unit *unit)
 	buf_release(&text);
 }
 
+/* Only asked for: it comes while other things are done, and is there or on its way when the job opens it. */
+static void read_ahead(const struct unit *unit)
+{
+	int fd = open(unit->in, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+	close(fd);
+}
+
 void unit_look(struct unit *unit, bool attempt)
 {
 	struct stat st;
 
 	if (attempt)
 		read_attempt(unit);
-	if (stat(unit->in, &st) == 0 && S_ISREG(st.st_mode))
-		unit->in_bytes = st.st_size;
+	if (stat(unit->in, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	unit->in_bytes = st.st_size;
+	if (st.st_size > 0 && st.st_size <= unit->read_ahead)
+		read_ahead(unit);
 }
 
 static int64_t measure_directory(char *path)

@@ -34,6 +34,7 @@ struct unit {
 	char *ticket;
 	int attempt;			/* 0: not known */
 	int64_t in_bytes;		/* -1: not known */
+	int64_t read_ahead;		/* 0: nothing is read ahead */
 	int64_t out_bytes;		/* -1: nothing staged */
 	int64_t taken_ns;		/* clock_now() when its take was sent */
 	int64_t wall_ns;
@@ -57,7 +58,8 @@ struct unit {
 int unit_new(struct pool *pool, const struct place *place, const char *coded, struct unit **ret_unit);
 void unit_free(struct unit *unit);
 
-/* On a thread aside: the input's size and, with `attempt`, the attempt's number from the ticket. What can't be had stays unknown. */
+/* On a thread aside: the input's size and, with `attempt`, the attempt's number from the ticket; an input of at most unit->read_ahead
+ * bytes is read into the page cache. What can't be had stays unknown. */
 void unit_look(struct unit *unit, bool attempt);
 /* Likewise, after the run: what a batch made is copied to stage/ (unit->error); how much is staged. */
 void unit_publish(struct unit *unit);
