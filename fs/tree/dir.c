@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "tree/ahead.h"
 #include "tree/file.h"
 #include "tree/real.h"
 #include "tree/task.h"
@@ -24,10 +25,15 @@ static void lookup_done(void *arg, const struct sftp_reply *answer)
 void real_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
 {
 	struct task *task = task_new(tree, reply, NULL, dir, name);
+	struct sftp_attrs attrs;
 	int error;
 
 	if (!task)
 		return;
+	if (ahead_lookup(tree->ahead, dir, name, &attrs, &task->age)) {
+		task_entry(task, &attrs);
+		return;
+	}
 	error = task_path(task);
 	if (!error && tree->options.follow_symlinks)
 		error = sftp_stat(tree->sftp, SFTP_CONTROL, task->path.data, lookup_done, task);

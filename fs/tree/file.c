@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "tree/ahead.h"
 #include "tree/errors.h"
 #include "tree/file_state.h"
 #include "tree/task.h"
@@ -107,12 +108,16 @@ uint32_t file_sftp_flags(int flags)
 
 /* ---- what the page cache may keep ---- */
 
+/* Is it that, and was it so long enough? */
+static bool would_be_cached_locked(const struct real *real, const struct sftp_attrs *attrs)
+{
+	return real->cached && !real->cached_racy && real->cached_size == attrs->size && real->cached_mtime == attrs->mtime;
+}
+
 /* Is the file as it was when the kernel's page cache was filled? If not, the kernel drops that now, and fills it with what is there. */
 static bool is_cached_locked(struct real *real, const struct sftp_attrs *attrs)
 {
-	bool same = real->cached && real->cached_size == attrs->size && real->cached_mtime == attrs->mtime;
-
-	if (same && !real->cached_racy)
+	if (would_be_cached_locked(real, attrs))
 		return true;
 	real->cached = writebehind_idle(&real->wb);
 	real->cached_size = attrs->size;
@@ -124,6 +129,30 @@ static bool is_cached_locked(struct real *real, const struct sftp_attrs *attrs)
 static bool are_known(const struct sftp_attrs *attrs)
 {
 	return attrs && S_ISREG(attrs->mode) && (attrs->flags & SFTP_ATTR_SIZE) && (attrs->flags & SFTP_ATTR_TIMES);
+}
+
+/* Once, for a file that is only read. */
+static void first_block_locked(struct open_file *of, const struct sftp_attrs *attrs, struct list *fetch)
+{
+	if (of->begun || of->writable || !writebehind_idle(&of->real->wb))
+		return;
+	of->begun = true;
+	readahead_open(&of->ra, attrs->size, fetch);
+	open_file_ahead_locked(of);
+}
+
+void file_fetch_first(struct open_file *of, const struct sftp_attrs *attrs)
+{
+	struct real *real = of->real;
+	struct list fetch;
+
+	list_init(&fetch);
+	pthread_mutex_lock(&real->lock);
+	real_saw_locked(real, attrs);
+	if (!would_be_cached_locked(real, attrs))
+		first_block_locked(of, attrs, &fetch);
+	pthread_mutex_unlock(&real->lock);
+	file_fetch(of, &fetch);
 }
 
 void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tree_opened *ret_opened)
@@ -140,9 +169,8 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 	if (are_known(attrs)) {
 		real_saw_locked(real, attrs);
 		keep = is_cached_locked(real, attrs);
-		if (!keep && !of->writable && writebehind_idle(&real->wb))
-			readahead_open(&of->ra, attrs->size, &fetch);
-		open_file_ahead_locked(of);
+		if (!keep)
+			first_block_locked(of, attrs, &fetch);
 	}
 	pthread_mutex_unlock(&real->lock);
 	file_fetch(of, &fetch);
@@ -150,6 +178,7 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 		.handle = &of->handle,
 		.direct_io = options->direct_io,
 		.keep_cache = keep || options->kernel_cache,
+		.no_flush = !of->writable,
 	};
 }
 
@@ -238,7 +267,10 @@ static void open_done(void *arg, const struct sftp_reply *answer)
 {
 	struct flight_leg *leg = arg;
 
-	container_of(leg->flight, struct opening, flight)->file = answer->file;
+	struct opening *opening = container_of(leg->flight, struct opening, flight);
+
+	opening->file = answer->file;
+	readahead_way(&opening->of->ra, answer->received_ns - answer->sent_ns);
 	flight_done(leg, answer);
 }
 
@@ -306,14 +338,37 @@ fail:
 	return NULL;
 }
 
+/* It was opened before it was asked for: or not, after all. */
+static void claimed(void *arg, struct open_file *of, const struct sftp_attrs *attrs)
+{
+	struct opening *opening = arg;
+	struct reply *reply = opening->task->reply;
+	struct tree_opened answer;
+
+	if (!of) {
+		open_send(opening);
+		return;
+	}
+	open_file_unref(opening->of);
+	opening_end(opening);
+	file_begin(of, attrs, &answer);
+	reply->ops->opened(reply, &answer);
+}
+
 void file_open(struct tree *tree, struct node *node, int flags, struct reply *reply)
 {
 	struct opening *opening = opening_new(tree, node, flags, reply);
+	bool reads = (flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC);
 
 	if (!opening)
 		return;
 	if (!(flags & O_TRUNC)) {
-		open_send(opening);
+		node_ref(tree, node);
+		if (!reads || !ahead_claim(tree->ahead, node, claimed, opening))
+			open_send(opening);
+		if (reads)
+			ahead_opened(tree->ahead, node);
+		node_unref(tree, node);
 		return;
 	}
 	opening->step.run = open_run;

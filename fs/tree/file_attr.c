@@ -247,6 +247,7 @@ static bool set_elsewhere(struct real *real, const struct stat *st, unsigned int
 		real_drop_locked(real, 0, UINT64_MAX);
 		real->cached = false;
 		real->acked_end = 0;
+		real->changes++;
 		real_size_unknown_locked(real);
 		pthread_mutex_unlock(&real->lock);
 	}

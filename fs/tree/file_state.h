@@ -93,6 +93,7 @@ struct open_file {
 	bool readable;
 	bool writable;
 	bool append;
+	bool begun;			/* its first block has been asked for */
 	uint64_t size;			/* last known, bounds what is fetched ahead; READAHEAD_UNKNOWN */
 	uint64_t error_seen;		/* real->error_count that this handle was told */
 	struct sftp_file *pages;	/* `append`: without APPEND, for pages of a mapping; NULL until one came */
@@ -164,6 +165,7 @@ struct open_file *real_any_open(struct real *real, struct open_file *wanted, boo
 
 /* file.c: an open file is the kernel's now. `attrs`: of the file when it was opened, or NULL. Begins to fetch it, and says what the page cache may keep. */
 void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tree_opened *ret_opened);
+void file_fetch_first(struct open_file *of, const struct sftp_attrs *attrs);	/* of one that nobody has asked for yet */
 uint32_t file_sftp_flags(int flags);	/* of open(2), as SFTP_OPEN_*, without CREAT, EXCL and TRUNC */
 
 void file_read(struct handle *handle, off_t offset, size_t size, struct reply *reply);			/* file_read.c */

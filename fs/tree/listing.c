@@ -13,7 +13,9 @@
 
 #include "base/list.h"
 #include "base/qconf.h"
+#include "tree/ahead.h"
 #include "tree/file.h"
+#include "tree/listing.h"
 #include "tree/real.h"
 #include "tree/task.h"
 
@@ -60,7 +62,14 @@ struct dir_handle {
 
 /* ---- the listing ---- */
 
-static void listing_unref(struct listing *listing)
+void listing_ref(struct listing *listing)
+{
+	pthread_mutex_lock(&listing->lock);
+	listing->refs++;
+	pthread_mutex_unlock(&listing->lock);
+}
+
+void listing_unref(struct listing *listing)
 {
 	bool last;
 
@@ -104,6 +113,18 @@ static int add_entry(struct listing *listing, const char *name, size_t len, cons
 static const char *entry_name(const struct listing *listing, size_t index)
 {
 	return listing->names.data + listing->entries[index].name;
+}
+
+size_t listing_count(const struct listing *listing)
+{
+	return listing->count;
+}
+
+const char *listing_entry(const struct listing *listing, size_t index, const struct sftp_attrs **ret_attrs)
+{
+	if (ret_attrs)
+		*ret_attrs = &listing->entries[index].attrs;
+	return entry_name(listing, index);
 }
 
 /* How many positions there are so far: all of them once it is done. */
@@ -286,6 +307,7 @@ static void list_restarted(void *arg)
 static void list_done(void *arg, const struct sftp_reply *reply)
 {
 	struct listing *listing = arg;
+	bool whole;
 
 	if (listing->has_queue && !reply->error && tree_has_queues(listing->tree))
 		listing->extra = queues_listing(listing->tree, listing->dir);
@@ -294,7 +316,10 @@ static void list_done(void *arg, const struct sftp_reply *reply)
 	if (reply->error)
 		listing->error = reply->error;
 	map_release(&listing->seen);
+	whole = !listing->error && !listing->abandoned;
 	serve_and_unlock(listing);
+	if (whole)
+		ahead_listed(listing->tree->ahead, listing->dir, listing);
 	listing_unref(listing);
 }
 

@@ -15,7 +15,16 @@ void readahead_init(struct readahead *ra, size_t block, size_t max)
 	memset(ra, 0, sizeof(*ra));
 	ra->block = block;
 	ra->max = max;
+	ra->first = READAHEAD_FIRST < max ? READAHEAD_FIRST : max;
 	list_init(&ra->blocks);
+}
+
+void readahead_way(struct readahead *ra, int64_t round_trip_ns)
+{
+	uint64_t bytes = round_trip_ns > 0 ? (uint64_t)round_trip_ns / 1000 * READAHEAD_PACE : 0;
+
+	if (bytes > ra->first)
+		ra->first = bytes < ra->max ? (size_t)bytes : ra->max;
 }
 
 static void unref(struct readahead_block *block)
@@ -104,7 +113,7 @@ static void note_read(struct readahead *ra, uint64_t offset, size_t len)
 	if (offset + len > ra->next)
 		ra->next = offset + len;
 	if (!ra->window)
-		ra->window = READAHEAD_FIRST < ra->max ? READAHEAD_FIRST : ra->max;
+		ra->window = ra->first;
 }
 
 /* The reader waits: what is under way is too little for the way to the server. */

@@ -18,7 +18,8 @@
 
 #include "base/list.h"
 
-#define READAHEAD_FIRST (512u * 1024)		/* the window at first */
+#define READAHEAD_FIRST (512u * 1024)		/* the window at first, on a short way */
+#define READAHEAD_PACE 100u			/* bytes a µs (100 MB/s) that it should be good for on a long one */
 #define READAHEAD_NEAR (256u * 1024)		/* so far from the expected place is still in sequence */
 #define READAHEAD_UNKNOWN UINT64_MAX		/* a size that is not known */
 
@@ -46,6 +47,7 @@ struct readahead_piece {		/* of a read; holds a ref on its block */
 struct readahead {
 	size_t block;			/* most bytes of a block */
 	size_t max;			/* most bytes ahead of the reader; 0: never ahead */
+	size_t first;			/* the window at first */
 	size_t window;			/* now; 0: not in sequence */
 	size_t longest;			/* read so far */
 	uint64_t next;			/* where a sequential reader goes on */
@@ -55,6 +57,7 @@ struct readahead {
 };
 
 void readahead_init(struct readahead *ra, size_t block, size_t max);
+void readahead_way(struct readahead *ra, int64_t round_trip_ns);	/* how far the server is: how much must be under way */
 void readahead_release(struct readahead *ra);		/* lets go of all listed blocks */
 
 /* How many pieces a read of these bytes can have at most. */

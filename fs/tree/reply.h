@@ -36,6 +36,7 @@ struct tree_opened {
 	bool direct_io;		/* nothing of it in the page cache */
 	bool keep_cache;	/* what the page cache holds is still right */
 	bool nonseekable;
+	bool no_flush;		/* closing it needs no flush() */
 	bool cache_readdir;
 };
 

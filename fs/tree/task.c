@@ -81,6 +81,8 @@ void task_entry(struct task *task, const struct sftp_attrs *attrs)
 	tree_stat(tree, attrs, node->ino, &entry.st);
 	if (file_overlay(tree, node, &entry.st))
 		entry.attr_ttl = 0;
+	entry.attr_ttl = entry.attr_ttl > task->age ? entry.attr_ttl - task->age : 0;
+	entry.entry_ttl = entry.entry_ttl > task->age ? entry.entry_ttl - task->age : 0;
 	entry.node = node;
 	node_looked_up(tree, node);
 	node_unref(tree, node);

@@ -26,6 +26,7 @@ struct task {
 	bool nofollow;
 	unsigned int keep;		/* TREE_SET_ATIME, TREE_SET_MTIME: the one that stays as it is */
 	void *owner;			/* of who began it */
+	double age;			/* of the attributes it answers with, in seconds */
 };
 
 /* On `dir`'s entry `name`, or on `node` (those not meant are NULL). NULL: out of memory, and the reply has been answered so. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tree/ahead.h"
 #include "tree/file.h"
 #include "tree/idmap.h"
 #include "tree/work.h"
@@ -36,6 +37,8 @@ int tree_new(struct sftp *sftp, const char *root_path, const struct tree_options
 	error = work_new(&tree->work);
 	if (!error)
 		error = files_new(options, &tree->files);
+	if (!error && !options->no_readahead)
+		error = ahead_new(tree, &tree->ahead);
 	if (error)
 		goto fail;
 	if (!options->no_queues)
@@ -54,6 +57,7 @@ void tree_stop(struct tree *tree)
 {
 	if (!tree)
 		return;
+	ahead_stop(tree->ahead);
 	queues_free(tree->queues);
 	tree->queues = NULL;
 	work_free(tree->work);
@@ -65,6 +69,7 @@ void tree_free(struct tree *tree)
 	if (!tree)
 		return;
 	node_free_all(tree);
+	ahead_free(tree->ahead);
 	files_free(tree->files);
 	pthread_mutex_destroy(&tree->lock);
 	free(tree->root_path);

@@ -21,7 +21,8 @@
 
 #define WRITEBEHIND_MAX_FLYING 64			/* requests of one file under way */
 #define WRITEBEHIND_MAX_BYTES (16u * 1024 * 1024)	/* and their bytes, once the file is up to speed */
-#define WRITEBEHIND_FIRST_BYTES (1024u * 1024)		/* at first: doubled with every so many bytes acknowledged */
+/* At first; grows by what is acknowledged. More than makes the engine open the file on other connections. */
+#define WRITEBEHIND_FIRST_BYTES (2560u * 1024)
 
 enum writebehind_kind { WRITEBEHIND_DATA, WRITEBEHIND_APPEND, WRITEBEHIND_STEP };
 

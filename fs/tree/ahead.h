@@ -1,0 +1,51 @@
+/*
+ * ahead: small files that are opened and fetched before a program asks for them, while it reads the files of a directory one after another:
+ * each would cost it three round trips (lookup, open, read).
+ *
+ *   listing ─▶ the order of names ◀─ opens: in sorted order (a shell's *), or in the server's?
+ *                    └─ three in a row ─▶ guesses: OPEN, LSTAT, READ of the next ones ─▶ claimed by the kernel's lookup and open
+ *
+ * Only as far ahead as the program will come within options.attr_ttl, for which attributes may be old anyway; a guess that is older is
+ * dropped. What this mount changes itself is never hidden: a guess is a handle of its node like any other (file_state.h).
+ *
+ * Thread-safe. Lock order: ahead->lock before real->lock; nothing is sent or answered under it.
+ */
+#ifndef CLAIMFS_TREE_AHEAD_H
+#define CLAIMFS_TREE_AHEAD_H
+
+#include <stdbool.h>
+
+#include "sftp/client.h"
+#include "tree/node.h"
+
+#define AHEAD_MOST 32				/* guesses of one directory … */
+#define AHEAD_MOST_BYTES (4ull * 1024 * 1024)	/* … and their bytes */
+#define AHEAD_FILE (128ull * 1024)		/* a file of more is left alone */
+#define AHEAD_DIRS 4				/* directories remembered */
+#define AHEAD_ENTRIES 65536			/* larger ones are not */
+
+struct ahead;
+struct listing;
+struct open_file;
+
+int ahead_new(struct tree *tree, struct ahead **ret_ahead);	/* 0 or -ENOMEM */
+void ahead_stop(struct ahead *ahead);	/* closes what was not claimed; what is under way is dropped when it lands. NULL is fine */
+void ahead_free(struct ahead *ahead);	/* once nothing is under way */
+
+/* `dir` was listed, whole. */
+void ahead_listed(struct ahead *ahead, struct node *dir, struct listing *listing);
+
+/* The name was guessed and looked at: its attributes, how many seconds old they are, and true. */
+bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struct sftp_attrs *ret_attrs, double *ret_age);
+
+/*
+ * The node is opened for reading. True: `claimed` is called, now or when the guess has landed: with its handle (attached, the caller's) and its
+ * attributes, or with NULL: then it must be opened after all. False: not guessed.
+ */
+typedef void ahead_claimed(void *arg, struct open_file *of, const struct sftp_attrs *attrs);
+bool ahead_claim(struct ahead *ahead, struct node *node, ahead_claimed *claimed, void *arg);
+
+/* The node has been opened for reading: what comes next? */
+void ahead_opened(struct ahead *ahead, struct node *node);
+
+#endif
