@@ -118,6 +118,7 @@ struct queue {
 	uint32_t order_count;
 	uint32_t order_at;
 	uint32_t order_left;
+	bool order_sparse;		/* so few are left in this pass that all of it is walked */
 	uint64_t random;
 	uint64_t wakes;
 

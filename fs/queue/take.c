@@ -2,8 +2,8 @@
  * take: which units, and waiting for them.
  *
  * All mounts go through the units in one common order, that of their hashes, each from a random place on; so two of them meet only when one
- * comes to where another began or is. Who loses a race jumps to another random place. What comes back to todo, or is new, gathers in the
- * index's list and becomes the next pass when this one is through.
+ * comes to where another began or is. Who loses a race, or finds others at work, jumps into the middle of a stretch that is still in todo.
+ * What comes back to todo, or is new, gathers in the index's list and becomes the next pass when this one is through.
  */
 #include "queue/inner.h"
 
@@ -13,6 +13,8 @@
 #include "base/clock.h"
 
 #define TAKE_MAX 1024			/* units a flight */
+#define PROBES 16			/* places looked at for each width of room around them */
+#define STRETCH 8			/* more in a row that are not in todo: others are at work here */
 #define FRUITLESS 100			/* flights in a row that claim nothing: then wait a little */
 
 static uint64_t random_below(struct queue *queue, uint64_t below)
@@ -89,6 +91,7 @@ static int begin_pass(struct queue *queue)
 	sort_units(queue, queue->order, spare, queue->order_count);
 	free(spare);
 	queue->order_left = queue->order_count;
+	queue->order_sparse = false;
 	queue->order_at = (uint32_t)random_below(queue, queue->order_count);
 	return 0;
 }
@@ -111,20 +114,62 @@ static void compact(struct queue *queue)
 		queue->order_at = 0;
 }
 
+static bool is_todo(const struct queue *queue, uint32_t at)
+{
+	return queue->order[at] != UNITS_NONE && units_at(&queue->index.units, queue->order[at])->state == QUEUE_TODO;
+}
+
+/* Is everything in todo, as far as is known, `room` places before and after this one? */
+static bool has_room(const struct queue *queue, uint32_t at, uint32_t room)
+{
+	uint32_t i, count = queue->order_count;
+
+	if (!is_todo(queue, at))
+		return false;
+	for (i = 1; i <= room && i < count; i++)
+		if (!is_todo(queue, (at + i) % count) || !is_todo(queue, (at + count - i) % count))
+			return false;
+	return true;
+}
+
+/* To where nobody seems to be near. What lies behind a stretch that others have taken is just where they are now, so a place right after one
+ * would be the worst. */
+static void jump(struct queue *queue)
+{
+	uint32_t at, room, probe;
+
+	for (room = 512; room > 0 && queue->order_count; room /= 4)
+		for (probe = 0; probe < PROBES; probe++) {
+			at = (uint32_t)random_below(queue, queue->order_count);
+			if (!has_room(queue, at, room))
+				continue;
+			queue->order_at = at;
+			return;
+		}
+	/* Few are left: one after another from here on. */
+	queue->order_sparse = true;
+	queue->order_at = (uint32_t)random_below(queue, queue->order_count);
+}
+
 /* The next unit of the pass, taken out of it. UNITS_NONE: the pass is through. */
 static uint32_t next_unit(struct queue *queue)
 {
-	uint32_t unit = UNITS_NONE;
+	uint32_t unit = UNITS_NONE, passed = 0;
 
 	compact(queue);
 	while (queue->order_left && unit == UNITS_NONE) {
+		passed = is_todo(queue, queue->order_at) ? 0 : passed + 1;
+		if (passed > STRETCH && !queue->order_sparse) {
+			jump(queue);
+			passed = 0;
+			continue;
+		}
 		unit = queue->order[queue->order_at];
 		queue->order[queue->order_at] = UNITS_NONE;
+		queue->order_left -= unit != UNITS_NONE;
 		if (++queue->order_at == queue->order_count)
 			queue->order_at = 0;
 	}
-	if (unit != UNITS_NONE)
-		queue->order_left--;
 	return unit;
 }
 
@@ -159,6 +204,7 @@ static int take_flight(struct queue *queue, struct ctl *owner, size_t count, str
 	struct attempt *list = calloc(count, sizeof(*list));
 	size_t picked, i;
 	int taken = 0, error = 0;
+	size_t lost = 0;
 
 	*ret_tried = false;
 	if (!list)
@@ -170,8 +216,7 @@ static int take_flight(struct queue *queue, struct ctl *owner, size_t count, str
 		claim_units(queue, list, picked, owner);
 	pthread_mutex_lock(&queue->lock);
 	for (i = 0; i < picked; i++) {
-		if (list[i].error == -EBUSY)
-			queue->order_at = (uint32_t)random_below(queue, queue->order_count);
+		lost += worth_another_try(list[i].error);
 		if (list[i].error && !worth_another_try(list[i].error))
 			error = list[i].error;
 		if (list[i].error)
@@ -179,8 +224,13 @@ static int take_flight(struct queue *queue, struct ctl *owner, size_t count, str
 		buf_add(ret_names, list[i].held->name, strlen(list[i].held->name) + 1);
 		taken++;
 	}
+	if (lost && !queue->order_sparse)
+		jump(queue);
 	pthread_mutex_unlock(&queue->lock);
 	*ret_tried = picked > 0;
+	/* So many lost at once: others are at the same units, and what this mount knows of them is too old. */
+	if (lost > picked / 4)
+		queue_refresh(queue, queue->options.ttl_ns / 20);
 	free(list);
 	return taken || !error ? taken : error;
 }
