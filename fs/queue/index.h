@@ -171,7 +171,6 @@ void index_claims_end(struct index *index, const struct index_clock *clock);
 int index_claim_put(struct index *index, const struct layout_claim *claim, int64_t mtime, const struct index_clock *clock);
 /* The slot of this very claim, or NULL. Valid until the next addition. */
 struct index_claim *index_claim_find(const struct index *index, uint32_t unit, uint32_t generation, uint32_t number);
-void index_claims_forget(struct index *index, uint32_t unit, uint32_t generation);	/* swept by this mount */
 
 void index_chance(const struct index *index, uint32_t unit, const struct index_clock *clock, struct index_chance *ret_chance);
 

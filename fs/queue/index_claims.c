@@ -143,17 +143,6 @@ void index_claims_end(struct index *index, const struct index_clock *clock)
 	}
 }
 
-void index_claims_forget(struct index *index, uint32_t unit, uint32_t generation)
-{
-	uint32_t at = units_at(&index->units, unit)->claims, next;
-
-	for (; at != UNITS_NONE; at = next) {
-		next = slot(index, at)->next;
-		if (slot(index, at)->generation <= generation)
-			remove_slot(index, at);
-	}
-}
-
 /* queue.md, "Clock": stale by the server's time and by watching; an mtime in the future is judged by watching alone, for a whole lease, and
  * so is every claim while the server's time is not known. Times are whole seconds, so the age must pass the lease by one. */
 static bool is_stale(const struct index_claim *claim, const struct index_clock *clock)

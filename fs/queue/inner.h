@@ -137,7 +137,6 @@ struct queue {
 	bool log_busy;
 	bool log_unsure;		/* the last append may stand there in part */
 	uint64_t log_size;
-	uint64_t log_sent_at;
 	struct store_file *log_file;
 	char log_node[LAYOUT_MAX_NODE + 1];
 	uint32_t log_index;		/* in logs + 1 */
