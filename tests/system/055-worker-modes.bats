@@ -1,0 +1,202 @@
+#!/usr/bin/env bats
+# claim-worker's batches, resident commands and limits on a real queue; the examples of the manual are run as they stand there.
+
+load ../lib
+
+export LC_ALL=C
+
+on_queue() {	# COUNT [INIT-OPTION...]
+	local count=$1
+	shift
+	make_queue "$work/disk/q" "$@"
+	make_inputs "$work/disk/q/inputs" "$count"
+	mount_claimfs "$work/disk" "$work/mnt"
+	q=$work/mnt/q
+	wait_until 10 has_entries "$q/todo" "$count"
+}
+
+# The example that follows the line "In LANGUAGE:" of the manual.
+manual_example() {	# LANGUAGE
+	awk -v language="$1" '
+		$0 == "In " language ":" { found = 1 }
+		/^\.Ed/ { if (found) exit }
+		found && shown { print }
+		found && /^\.Bd/ { shown = 1 }' "$BATS_TEST_DIRNAME/../../man/claim-worker.1" | sed 's/\\e/\\/g'
+}
+
+upper_outputs() {	# COUNT: each output is its input in capitals
+	local i
+	for ((i = 1; i <= $1; i++)); do
+		[ "$(cat "$(printf '%s/outputs/%04d' "$q" "$i")")" = "$(printf 'INPUT %04d' "$i")" ] || return 1
+	done
+}
+
+@test "batch: an output for each, by the manual's names" {
+	on_queue 50 --output 'o/{.}.up'
+	timeout 60 claim-worker -j 2 --batch auto "$q" -- sh -c '
+		out=$1; shift
+		echo $# >>"$0"
+		for i; do tr a-z A-Z <"$i" >"$out/$(basename "$i").up" || exit 1; done' "$work/sizes" '{out}' '{in...}'
+	has_entries "$q/done" 50
+	[ "$(cat "$q/o/0050.up")" = "INPUT 0050" ]
+	[ "$(awk '{ n += $1 } END { print n }' sizes)" -eq 50 ]
+	[ "$(wc -l <sizes)" -lt 50 ]
+	[ -z "$(find /tmp "${TMPDIR:-/tmp}" -maxdepth 1 -name 'claim-worker.*' -newer sizes)" ]
+}
+
+@test "batch: nested names, a bad input condemns itself alone" {
+	make_queue "$work/disk/q"
+	mkdir -p disk/q/inputs/a disk/q/inputs/b
+	for name in a/x b/x a/bad b/y; do echo "$name" >"disk/q/inputs/$name"; done
+	mount_claimfs "$work/disk" "$work/mnt"
+	q=$work/mnt/q
+	wait_until 10 has_entries "$q/todo" 4
+	run timeout 60 claim-worker -j 1 --batch 10 "$q" -- sh -c '
+		out=$1; shift
+		for i; do case $i in */bad) echo "bad indeed" >&2; exit 5;; esac; cp "$i" "$out"; done' sh '{out}' '{in...}'
+	[ "$status" -eq 1 ]
+	has_entries "$q/done" 3
+	grep -q '^exit-status: 5$' "$q/failed/a/bad"
+	grep -q 'bad indeed' "$q/failed/a/bad"
+	[ "$(cat "$q/outputs/a/x" "$q/outputs/b/x" "$q/outputs/b/y")" = "$(printf 'a/x\nb/x\nb/y')" ]
+}
+
+@test "batch: the command must have the word, and none for a single unit" {
+	on_queue 1
+	fails_with 2 '*{in...}*' claim-worker --batch 4 "$q" -- true
+	fails_with 2 '*{in}*' claim-worker --batch 4 "$q" -- true '{in}' '{in...}'
+	fails_with 2 '*--batch*' claim-worker "$q" -- true '{in...}'
+	fails_with 2 '*resident*' claim-worker --resident --batch 4 "$q" -- true '{in...}'
+	fails_with 2 '*{out}*' claim-worker --resident "$q" -- true '{out}'
+	has_entries "$q/todo" 1
+}
+
+@test "resident: the manual's example in shell" {
+	on_queue 20
+	manual_example shell >resident.sh
+	grep -q 'read -r' resident.sh
+	timeout 60 claim-worker -j 2 --resident "$q" -- sh resident.sh
+	has_entries "$q/done" 20
+	upper_outputs 20
+}
+
+@test "resident: the manual's example in Python, and its reason for a failure" {
+	on_queue 20
+	{
+		cat <<-'MODEL'
+			class Result:
+			    def __init__(self, text):
+			        self.text = text
+			    def save(self, path):
+			        open(path, "w").write(self.text)
+			def load_model():
+			    def model(path):
+			        text = open(path).read()
+			        if "0007" in text:
+			            raise ValueError("no sevens")
+			        return Result(text.upper())
+			    return model
+		MODEL
+		manual_example Python
+	} >resident.py
+	grep -q unquote resident.py
+	run timeout 60 claim-worker -j 2 --resident "$q" -- python3 resident.py
+	[ "$status" -eq 1 ]
+	has_entries "$q/done" 19
+	grep -q "ValueError('no sevens')" "$q/failed/0007"
+	[ "$(cat "$q/outputs/0020")" = "INPUT 0020" ]
+}
+
+@test "resident: the manual's example in C" {
+	on_queue 20
+	{
+		cat <<-'HEAD'
+			#include <ctype.h>
+			#include <stdio.h>
+			#include <stdlib.h>
+			#include <string.h>
+			static int work(const char *in, const char *out)
+			{
+				FILE *from = fopen(in, "r"), *to = fopen(out, "w");
+				int c;
+				if (!from || !to)
+					return -1;
+				while ((c = getc(from)) != EOF)
+					putc(toupper(c), to);
+				fclose(from);
+				return fclose(to);
+			}
+			int main(void)
+			{
+		HEAD
+		manual_example C
+		echo 'return 0; }'
+	} >resident.c
+	grep -q getline resident.c
+	"${CC:-cc}" -D_GNU_SOURCE -o resident resident.c
+	timeout 60 claim-worker -j 2 --resident "$q" -- ./resident
+	has_entries "$q/done" 20
+	upper_outputs 20
+}
+
+@test "resident: one that dies costs one attempt each time, and goes on with the rest" {
+	on_queue 10 --attempts 2
+	run timeout 60 claim-worker -j 1 --resident "$q" -- sh -c '
+		echo begun >>"$0"
+		while read -r in rest; do case $in in */0004*) kill -9 $$;; *) echo ok;; esac; done' "$work/begun"
+	[ "$status" -eq 1 ]
+	has_entries "$q/done" 9
+	grep -q '^signal: 9' "$q/failed/0004"
+	[ "$(wc -l <begun)" -eq 3 ]
+}
+
+@test "timeout: the job and all it started are ended, the unit has failed" {
+	on_queue 2
+	run timeout 60 claim-worker -j 2 --timeout 500ms "$q" -- sh -c '
+		case $CLAIM_NAME in 0001) sleep 600 & echo $! >"$0"; wait;; esac' "$work/child"
+	[ "$status" -eq 1 ]
+	has_entries "$q/done" 1
+	grep -q 'timed out' "$q/failed/0001"
+	wait_until 5 gone "$(cat child)"
+}
+
+@test "retries: a job that fails once is tried again; the attempt is the same" {
+	on_queue 3
+	timeout 60 claim-worker --retries 2 "$q" -- sh -c '
+		echo "$CLAIM_ATTEMPT" >>"$0.$CLAIM_NAME"
+		[ "$(wc -l <"$0.$CLAIM_NAME")" -ge 2 ]' "$work/tries"
+	has_entries "$q/done" 3
+	[ "$(cat tries.0001)" = "$(printf '1\n1')" ]
+}
+
+@test "watch: stays for new inputs, ends on SIGTERM" {
+	on_queue 2
+	in_background "$work/worker.out" claim-worker --watch "$q" -- true
+	worker=$started_pid
+	wait_until 20 has_entries "$q/done" 2
+	echo late >"$q/inputs/late"
+	wait_until 20 has_entries "$q/done" 3
+	not gone "$worker"
+	kill -TERM "$worker"
+	wait_until 10 gone "$worker"
+}
+
+@test "dry-run: prints the commands and takes nothing" {
+	on_queue 2
+	echo x >"$q/inputs/it's a name"
+	wait_until 10 has_entries "$q/todo" 3
+	claim-worker --dry-run "$q" -- echo '{name}' '{out}' >commands
+	[ "$(wc -l <commands)" -eq 3 ]
+	grep -qxF "echo 'it'\\''s a name' '$q/stage/it'\\''s a name'" commands
+	grep -qxF "echo 0001 $q/stage/0001" commands
+	has_entries "$q/todo" 3
+}
+
+@test "halt: ends when too many have failed, gives the rest back" {
+	on_queue 60
+	run timeout 60 claim-worker -j 1 --halt soon,fail=3 "$q" -- false
+	[ "$status" -eq 1 ]
+	[ "$(entries "$q/failed")" -ge 3 ]
+	[ "$(entries "$q/failed")" -lt 60 ]
+	wait_until 10 has_entries "$q/claims" 0
+}
