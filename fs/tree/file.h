@@ -9,9 +9,8 @@
 #include "tree/node.h"
 
 struct files;			/* what all open files of a mount share */
-struct tree_options;
 
-int files_new(const struct tree_options *options, struct files **ret_files);	/* 0 or -ENOMEM */
+int files_new(const struct tree *tree, struct files **ret_files);		/* 0 or -ENOMEM */
 void files_free(struct files *files);						/* NULL is fine */
 
 /* node_ops of real files. create follows O_EXCL in `flags`; the node is made by the file side with &real_ops. */
@@ -26,10 +25,10 @@ bool file_getattr(struct tree *tree, struct node *node, struct handle *handle, s
 bool file_setattr(struct tree *tree, struct node *node, struct handle *handle, const struct stat *st, unsigned int valid, struct reply *reply);
 
 /*
- * What the server said of a node's attributes may lack writes that are still queued: puts the size right. True: more is on its way, the kernel
- * should not keep these attributes. Quick, any thread.
+ * What the server said of a node's attributes (`answer`) may lack writes that are still queued or have come to it meanwhile: puts the size in `st` right.
+ * True: more is on its way, the kernel should not keep these attributes. Quick, any thread.
  */
-bool file_overlay(struct tree *tree, struct node *node, struct stat *st);
+bool file_overlay(struct tree *tree, struct node *node, const struct sftp_attrs *answer, struct stat *st);
 
 /* The node (a regular file) has another path now: its open files are told (sftp_file_moved). */
 void file_moved(struct tree *tree, struct node *node);

@@ -20,13 +20,15 @@ struct parked {
 	size_t count;
 };
 
-int files_new(const struct tree_options *options, struct files **ret_files)
+int files_new(const struct tree *tree, struct files **ret_files)
 {
+	const struct tree_options *options = &tree->options;
 	struct files *files = calloc(1, sizeof(*files));
 
 	if (!files)
 		return -ENOMEM;
 	pthread_mutex_init(&files->lock, NULL);
+	readahead_pool_init(&files->pool, file_block(tree));
 	list_init(&files->parked);
 	files->max_queued = options->write_buffer;
 	files->max_ahead = options->readahead * FILES_AHEAD_READERS;
@@ -38,6 +40,7 @@ void files_free(struct files *files)
 {
 	if (!files)
 		return;
+	readahead_pool_release(&files->pool);
 	pthread_mutex_destroy(&files->lock);
 	free(files);
 }

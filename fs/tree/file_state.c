@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "tree/file.h"
 
-/* An answer about attributes may be this old when it comes: a write acknowledged meanwhile still counts. */
+/* An entry of a listing may be this old when it comes: a write acknowledged meanwhile still counts. */
 #define ACKED_COUNTS_NS (2 * NS_PER_S)
 
 /* ---- nodes ---- */
@@ -274,14 +274,16 @@ void real_saw_locked(struct real *real, const struct sftp_attrs *attrs)
 	real->seen = true;
 	real->seen_size = attrs->size;
 	real->seen_mtime = attrs->mtime;
-	real_overlay_locked(real, &size);
+	real_overlay_locked(real, attrs->asked_ns, &size);
 	list_for_each(link, &real->opens)
 		list_entry(link, struct open_file, link)->size = size;
 }
 
-bool real_overlay_locked(struct real *real, uint64_t *size)
+bool real_overlay_locked(struct real *real, int64_t asked_ns, uint64_t *size)
 {
-	if (real->acked_end > *size && clock_now() - real->acked_ns < ACKED_COUNTS_NS)
+	bool before = asked_ns ? asked_ns <= real->acked_ns : clock_now() - real->acked_ns < ACKED_COUNTS_NS;
+
+	if (real->acked_end > *size && before)
 		*size = real->acked_end;
 	*size = writebehind_size(&real->wb, *size);
 	return !writebehind_idle(&real->wb);
@@ -294,15 +296,20 @@ struct open_file *open_file_of(struct handle *handle)
 	return container_of(handle, struct open_file, handle);
 }
 
+size_t file_block(const struct tree *tree)
+{
+	size_t block = sftp_max_read(tree->sftp);
+
+	return block > FILE_PAGE ? block - block % FILE_PAGE : block;
+}
+
 struct open_file *open_file_new(struct tree *tree, int flags)
 {
-	size_t block = sftp_max_read(tree->sftp), ahead = tree->options.readahead;
+	size_t block = file_block(tree), ahead = tree->options.readahead;
 	struct open_file *of = calloc(1, sizeof(*of));
 
 	if (!of)
 		return NULL;
-	if (block > FILE_PAGE)
-		block -= block % FILE_PAGE;
 	if (tree->options.no_readahead)
 		ahead = 0;
 	of->handle.ops = &file_ops;
@@ -313,6 +320,7 @@ struct open_file *open_file_new(struct tree *tree, int flags)
 	of->append = of->writable && (flags & O_APPEND);
 	of->size = READAHEAD_UNKNOWN;
 	readahead_init(&of->ra, block, ahead);
+	of->ra.pool = &tree->files->pool;
 	list_init(&of->link);
 	list_init(&of->reads);
 	list_init(&of->pages_waiting);

@@ -38,6 +38,7 @@ struct files {
 	int64_t server_seen_ns;		/* … and when */
 	atomic_size_t ahead;		/* bytes fetched ahead by all handles */
 	size_t max_ahead;
+	struct readahead_pool pool;
 };
 
 void files_charge(struct files *files, size_t bytes);	/* before anything of it may be sent */
@@ -138,13 +139,15 @@ void real_drop_locked(struct real *real, uint64_t offset, uint64_t len);
 /* Attributes that the server told: what was fetched of another state goes. Then st_size as it is with queued writes. True: it is dirty,
  * the kernel should ask again. */
 void real_saw_locked(struct real *real, const struct sftp_attrs *attrs);
-bool real_overlay_locked(struct real *real, uint64_t *size);
+bool real_overlay_locked(struct real *real, int64_t asked_ns, uint64_t *size);
 
 /* ---- of one handle ---- */
 
 extern const struct handle_ops file_ops;	/* file.c */
 
 struct open_file *open_file_of(struct handle *handle);
+
+size_t file_block(const struct tree *tree);	/* bytes of a block of readahead */
 
 /* With one ref; without a sftp_file and a real yet. NULL: out of memory. */
 struct open_file *open_file_new(struct tree *tree, int flags);

@@ -5,6 +5,58 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- memory ---- */
+
+void readahead_pool_init(struct readahead_pool *pool, size_t block)
+{
+	pthread_mutex_init(&pool->lock, NULL);
+	pool->size = block;
+	pool->count = 0;
+}
+
+void readahead_pool_release(struct readahead_pool *pool)
+{
+	while (pool->count)
+		free(pool->blocks[--pool->count]);
+	pthread_mutex_destroy(&pool->lock);
+}
+
+static void *pool_get(struct readahead_pool *pool)
+{
+	void *data = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	if (pool->count)
+		data = pool->blocks[--pool->count];
+	pthread_mutex_unlock(&pool->lock);
+	return data ? data : malloc(pool->size);
+}
+
+static void pool_put(struct readahead_pool *pool, void *data)
+{
+	pthread_mutex_lock(&pool->lock);
+	if (pool->count < READAHEAD_POOL) {
+		pool->blocks[pool->count++] = data;
+		data = NULL;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	free(data);
+}
+
+static void get_data(struct readahead_block *block, struct readahead_pool *pool, size_t len)
+{
+	block->pool = pool && len <= pool->size && len > pool->size / 2 ? pool : NULL;
+	block->data = block->pool ? pool_get(pool) : malloc(len);
+}
+
+static void put_data(struct readahead_block *block)
+{
+	if (block->pool)
+		pool_put(block->pool, block->data);
+	else
+		free(block->data);
+}
+
 static struct readahead_block *block_of(const struct list *link)
 {
 	return list_entry(link, struct readahead_block, link);
@@ -31,7 +83,7 @@ static void unref(struct readahead_block *block)
 {
 	if (--block->refs)
 		return;
-	free(block->data);
+	put_data(block);
 	free(block);
 }
 
@@ -69,7 +121,7 @@ static struct readahead_block *new_block(struct readahead *ra, uint64_t offset, 
 
 	if (!block)
 		return NULL;
-	block->data = malloc(len);
+	get_data(block, ra->pool, len);
 	if (!block->data) {
 		free(block);
 		return NULL;

@@ -36,7 +36,7 @@ int tree_new(struct sftp *sftp, const char *root_path, const struct tree_options
 		goto fail;
 	error = work_new(&tree->work);
 	if (!error)
-		error = files_new(options, &tree->files);
+		error = files_new(tree, &tree->files);
 	if (!error && !options->no_readahead)
 		error = ahead_new(tree, &tree->ahead);
 	if (error)
