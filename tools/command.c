@@ -77,7 +77,7 @@ int command_main(const struct command *command, int argc, char **argv)
 		log_error("%s: %s (claimctl %s --help)", command->name, buf_text(&why), command->name);
 		status = COMMAND_USAGE;
 	} else if (!operands[0]) {
-		log_error("%s: which queue? Usage: claimctl %s", command->name, command->usage);
+		log_error("%s: something is missing. Usage: claimctl %s", command->name, command->usage);
 		status = COMMAND_USAGE;
 	} else {
 		status = command->run(operands, command->target);

@@ -61,7 +61,7 @@ static int batch_start(struct slot *slot)
 {
 	struct pool *pool = slot->pool;
 	char **inputs = list_inputs(slot), **argv = NULL, **envp = NULL;
-	struct expand_unit words = { .inputs = inputs, .job = slot->job };
+	struct expand_unit words = { .inputs = inputs, .job = slot->job, .queue = pool->place->queue };
 	struct list *position;
 	int error = inputs ? batch_dir_new(&slot->dir) : -ENOMEM;
 

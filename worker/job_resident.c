@@ -212,7 +212,7 @@ static int resident_new(struct slot *slot, int in_fd, int out_fd)
 static int resident_spawn(struct slot *slot, int in_fd, int out_fd)
 {
 	struct pool *pool = slot->pool;
-	const struct expand_unit words = { .job = slot->job };
+	const struct expand_unit words = { .job = slot->job, .queue = pool->place->queue };
 	char **envp = NULL;
 	int error = expand_environment(pool->environment, &words, &envp);
 
