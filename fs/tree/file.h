@@ -8,6 +8,8 @@
 
 #include "tree/node.h"
 
+struct sftp_attrs;
+
 struct files;			/* what all open files of a mount share */
 
 int files_new(const struct tree *tree, struct files **ret_files);		/* 0 or -ENOMEM */
