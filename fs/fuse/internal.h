@@ -48,6 +48,9 @@ enum reply_kind { REPLY_PLAIN, REPLY_DIRENTS, REPLY_DIRENTS_PLUS, REPLY_XATTR };
 /* A reply for this request. NULL: out of memory, and the request has been answered so. `size`: the most bytes of dirents. */
 struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size);
 
+/* Whose attributes are asked for. */
+void reply_about(struct reply *reply, struct node *node);
+
 /* Handles that the kernel has: to be given back when it ends without doing so. */
 void reply_handle_closed(struct session *session, struct handle *handle);
 

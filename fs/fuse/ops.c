@@ -161,8 +161,10 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *in
 	struct node *node = node_of(tree, ino);
 	struct reply *reply = begin(req, node->ops->getattr, ENOSYS, NULL);
 
-	if (reply)
-		node->ops->getattr(tree, node, info ? handle_of(info) : NULL, reply);
+	if (!reply)
+		return;
+	reply_about(reply, node);
+	node->ops->getattr(tree, node, info ? handle_of(info) : NULL, reply);
 }
 
 static unsigned int valid_of(int to_set)
@@ -189,8 +191,10 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	struct node *node = node_of(tree, ino);
 	struct reply *reply = begin(req, node->ops->setattr, EPERM, NULL);
 
-	if (reply)
-		node->ops->setattr(tree, node, info ? handle_of(info) : NULL, st, valid_of(to_set), reply);
+	if (!reply)
+		return;
+	reply_about(reply, node);
+	node->ops->setattr(tree, node, info ? handle_of(info) : NULL, st, valid_of(to_set), reply);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)

@@ -31,6 +31,7 @@ struct fuse_reply {
 	struct session *session;
 	fuse_req_t req;			/* NULL: nobody waits */
 	enum reply_kind kind;
+	struct node *node;		/* whose attributes are asked for; the kernel holds it meanwhile */
 	char *data;			/* dirents */
 	size_t size;
 	size_t used;
@@ -52,6 +53,11 @@ struct fuse_reply {
 static struct fuse_reply *of(struct reply *reply)
 {
 	return container_of(reply, struct fuse_reply, reply);
+}
+
+void reply_about(struct reply *reply, struct node *node)
+{
+	of(reply)->node = node;
 }
 
 /* ---- who may answer ---- */
@@ -324,6 +330,8 @@ static void to_param(const struct tree_entry *entry, const struct tree *tree, st
 	ret_param->attr = entry->st;
 	ret_param->entry_timeout = entry->entry_ttl;
 	ret_param->attr_timeout = entry->attr_ttl;
+	if (entry->node)
+		node_told(entry->node, &entry->st, entry->attr_ttl);
 }
 
 static void to_file_info(const struct tree_opened *opened, struct fuse_file_info *ret_info)
@@ -352,8 +360,11 @@ static void reply_attr(struct reply *base, const struct stat *st, double ttl)
 {
 	struct fuse_reply *reply = of(base);
 
-	if (claim(reply))
+	if (claim(reply)) {
+		if (reply->node)
+			node_told(reply->node, st, ttl);
 		fuse_reply_attr(reply->req, st, ttl);
+	}
 	reply_free(reply);
 }
 

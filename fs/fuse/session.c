@@ -27,12 +27,12 @@ static void invalidate_entry(void *arg, struct node *dir, const char *name)
 	fuse_lowlevel_notify_inval_entry(session->fuse, ino, name, strlen(name));
 }
 
-static void invalidate_inode(void *arg, struct node *node)
+static void invalidate_attrs(void *arg, struct node *node)
 {
 	struct session *session = arg;
 	fuse_ino_t ino = node == session->tree->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
 
-	fuse_lowlevel_notify_inval_inode(session->fuse, ino, 0, 0);
+	fuse_lowlevel_notify_inval_inode(session->fuse, ino, -1, 0);	/* no pages: those may be waiting for this very thread */
 }
 
 static int make_fuse(struct session *session, const struct session_options *options)
@@ -141,7 +141,7 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 	}
 	tree->invalidate_arg = session;
 	tree->invalidate_entry = invalidate_entry;
-	tree->invalidate_inode = invalidate_inode;
+	tree->invalidate_attrs = invalidate_attrs;
 	buf_release(&said);
 	*ret_session = session;
 	return 0;
@@ -201,7 +201,7 @@ int session_end(struct session *session, int64_t timeout_ns)
 	int error = 0;
 
 	session->tree->invalidate_entry = NULL;
-	session->tree->invalidate_inode = NULL;
+	session->tree->invalidate_attrs = NULL;
 	queues_ending(session->tree->queues);
 	if (session->mounted)
 		fuse_session_unmount(session->fuse);

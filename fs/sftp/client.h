@@ -62,6 +62,7 @@ struct sftp_attrs {
 	uint64_t size;
 	uint32_t atime;		/* seconds since 1970, unsigned as in the draft: until 2106 */
 	uint32_t mtime;
+	int64_t asked_ns;	/* of an answer to lstat, stat, fstat: when it was asked for (clock_now); else 0 */
 };
 
 struct sftp_statvfs {		/* statvfs@openssh.com, fields as in struct statvfs */

@@ -294,6 +294,7 @@ static int answer_request(struct conn *conn, struct request *request, uint8_t ty
 	if (request->slot)
 		file_fill(request->slot->file, request, &answer);
 	answer.reply.sent_ns = request->sent_ns;
+	answer.reply.attrs.asked_ns = request->sent_ns;
 	answer.reply.received_ns = now;
 	count(conn, request, &answer);
 	conn_finish(request, &answer);

@@ -174,6 +174,8 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 	}
 	pthread_mutex_unlock(&real->lock);
 	file_fetch(of, &fetch);
+	if (node_told_other(of->handle.node, are_known(attrs) ? attrs : NULL) && of->handle.tree->invalidate_attrs)
+		of->handle.tree->invalidate_attrs(of->handle.tree->invalidate_arg, of->handle.node);
 	*ret_opened = (struct tree_opened){
 		.handle = &of->handle,
 		.direct_io = options->direct_io,
@@ -207,13 +209,17 @@ static void opening_end(struct opening *opening)
 	free(opening);
 }
 
+/*
+ * No such file: the kernel's name for it is old, another node removed it. On ESTALE the kernel looks the name up anew and, if it is to be created,
+ * creates it; of ENOENT it would tell a program that asked for O_CREAT.
+ */
 static void opening_fail(struct opening *opening, int error)
 {
 	struct reply *reply = opening->task->reply;
 
 	open_file_unref(opening->of);
 	opening_end(opening);
-	reply->ops->error(reply, error == -ESTALE ? -ENOENT : errors_plain(error));
+	reply->ops->error(reply, error == -ENOENT ? -ESTALE : errors_plain(error));
 }
 
 static void open_explained(struct change *change, int error)

@@ -13,10 +13,10 @@
 #include "tree/real.h"
 #include "tree/task.h"
 
-bool file_overlay(struct tree *tree, struct node *node, struct stat *st)
+bool file_overlay(struct tree *tree, struct node *node, const struct sftp_attrs *answer, struct stat *st)
 {
 	struct real *real = real_of(tree, node);
-	struct sftp_attrs attrs = { .flags = SFTP_ATTR_SIZE | SFTP_ATTR_TIMES };
+	struct sftp_attrs attrs = { .flags = SFTP_ATTR_SIZE | SFTP_ATTR_TIMES, .asked_ns = answer->asked_ns };
 	uint64_t size = (uint64_t)st->st_size;
 	bool dirty;
 
@@ -26,7 +26,7 @@ bool file_overlay(struct tree *tree, struct node *node, struct stat *st)
 	attrs.mtime = (uint32_t)st->st_mtime;
 	pthread_mutex_lock(&real->lock);
 	real_saw_locked(real, &attrs);
-	dirty = real_overlay_locked(real, &size);
+	dirty = real_overlay_locked(real, attrs.asked_ns, &size);
 	pthread_mutex_unlock(&real->lock);
 	st->st_size = (off_t)size;
 	st->st_blocks = (blkcnt_t)((size + 511) / 512);
@@ -48,7 +48,7 @@ static bool as_stat(struct open_file *of, const struct sftp_attrs *attrs, struct
 
 	files_saw_time(tree->files, attrs);
 	tree_stat(tree, attrs, of->handle.node->ino, ret_st);
-	return file_overlay(tree, of->handle.node, ret_st);
+	return file_overlay(tree, of->handle.node, attrs, ret_st);
 }
 
 static void getattr_done(void *arg, const struct sftp_reply *answer)

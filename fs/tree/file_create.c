@@ -69,7 +69,7 @@ static void answer(struct creating *creating)
 	open_file_attach(of, real, creating->file);
 	file_begin(of, &creating->attrs, &opened);
 	tree_stat(tree, &creating->attrs, node->ino, &entry.st);
-	if (file_overlay(tree, node, &entry.st))
+	if (file_overlay(tree, node, &creating->attrs, &entry.st))
 		entry.attr_ttl = 0;
 	entry.node = node;
 	node_looked_up(tree, node);

@@ -222,8 +222,13 @@ void real_cut(struct real *real, uint64_t size)
 	struct list *link;
 
 	pthread_mutex_lock(&real->lock);
-	list_for_each(link, &real->opens)
-		sftp_file_cut(list_entry(link, struct open_file, link)->file, size);
+	list_for_each(link, &real->opens) {
+		struct open_file *of = list_entry(link, struct open_file, link);
+
+		sftp_file_cut(of->file, size);
+		if (of->pages)
+			sftp_file_cut(of->pages, size);
+	}
 	pthread_mutex_unlock(&real->lock);
 }
 
@@ -271,6 +276,8 @@ void real_saw_locked(struct real *real, const struct sftp_attrs *attrs)
 		return;
 	if (real->seen && (real->seen_size != attrs->size || real->seen_mtime != attrs->mtime) && writebehind_idle(&real->wb))
 		real_drop_locked(real, 0, UINT64_MAX);
+	if (attrs->asked_ns > real->acked_ns)	/* it is the truth: another node may have cut the file */
+		real->acked_end = 0;
 	real->seen = true;
 	real->seen_size = attrs->size;
 	real->seen_mtime = attrs->mtime;

@@ -171,7 +171,7 @@ static bool give_plus(struct listing *listing, struct reply *reply, const char *
 	if (!node)
 		return give_plain(listing, reply, name, attrs->mode, next);
 	tree_stat(tree, attrs, node->ino, &entry.st);
-	if (file_overlay(tree, node, &entry.st))
+	if (file_overlay(tree, node, attrs, &entry.st))
 		entry.attr_ttl = 0;
 	entry.node = node;
 	fits = reply->ops->dirent(reply, name, &entry.st, &entry, next);

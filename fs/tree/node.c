@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "sftp/client.h"
 #include "tree/file.h"
 #include "tree/tree.h"
 
@@ -105,6 +106,25 @@ static void destroy_chain(struct node *chain)
 		destroy(chain);
 		chain = next;
 	}
+}
+
+static unsigned long long digest(uint64_t size, int64_t mtime)
+{
+	uint64_t both[] = { size, (uint64_t)mtime };
+
+	return hash64_of(both, sizeof(both), 0) | 1;
+}
+
+void node_told(struct node *node, const struct stat *st, double ttl)
+{
+	atomic_store(&node->told, ttl > 0 ? digest((uint64_t)st->st_size, st->st_mtime) : 0);
+}
+
+bool node_told_other(const struct node *node, const struct sftp_attrs *attrs)
+{
+	unsigned long long told = atomic_load(&node->told);
+
+	return told && (!attrs || told != digest(attrs->size, attrs->mtime));
 }
 
 void node_ref(struct tree *tree, struct node *node)

@@ -18,6 +18,7 @@
 #define CLAIMFS_TREE_NODE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@
 struct tree;
 struct node;
 struct handle;
+struct sftp_attrs;
 
 struct node_ops {
 	/* Directories. Names are single components, checked: not empty, no '/', at most 255 bytes. */
@@ -101,6 +103,7 @@ struct node {
 	mode_t type;			/* S_IFMT bits last seen, 0: not known; by tree->lock */
 	bool stray;			/* is or was renamed: its ino is not the hash of its name, and is kept in tree->strays */
 	struct node *twin;		/* held: whose hard link it was made as, and whose ino it has; NULL */
+	atomic_ullong told;		/* of the size and time that the kernel was told and may hold: see node_told; 0: none */
 	uint64_t lookups;		/* the kernel's; guarded by tree->lock like all above */
 	unsigned int refs;		/* handles, requests under way, children */
 	void *data;			/* of its kind: struct real, the queue of a queue directory's virtual nodes, … */
@@ -113,6 +116,13 @@ struct node *node_find(struct tree *tree, struct node *dir, const char *name);		
 uint64_t node_ino(struct tree *tree, struct node *dir, const char *name);	/* what st_ino is, or would be */
 bool node_is_virtual(struct tree *tree, struct node *dir, const char *name);	/* a known child that has no path on the server */
 unsigned int node_depth(struct tree *tree, struct node *node);			/* how many names below the root */
+/*
+ * The kernel is told these attributes, to keep for `ttl` seconds. Would it be wrong to go by them if the file now has this size and time (NULL: not
+ * known)? Then an open has to make it ask: what was closed on another node before is to be seen whole, its end too.
+ */
+void node_told(struct node *node, const struct stat *st, double ttl);
+bool node_told_other(const struct node *node, const struct sftp_attrs *attrs);
+
 /* Real nodes that have (or had) open files at or below `top`, each with a ref; how many, to be freed. */
 int node_opened(struct tree *tree, struct node *top, struct node ***ret_nodes);
 void node_ref(struct tree *tree, struct node *node);

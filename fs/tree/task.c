@@ -79,7 +79,7 @@ void task_entry(struct task *task, const struct sftp_attrs *attrs)
 	if (task->node)		/* a new name of it */
 		node_linked(tree, node, task->node);
 	tree_stat(tree, attrs, node->ino, &entry.st);
-	if (file_overlay(tree, node, &entry.st))
+	if (file_overlay(tree, node, attrs, &entry.st))
 		entry.attr_ttl = 0;
 	entry.attr_ttl = entry.attr_ttl > task->age ? entry.attr_ttl - task->age : 0;
 	entry.entry_ttl = entry.entry_ttl > task->age ? entry.entry_ttl - task->age : 0;
@@ -105,7 +105,7 @@ void task_attr(struct task *task, const struct sftp_attrs *attrs)
 		return;
 	}
 	tree_stat(tree, attrs, node->ino, &st);
-	if (file_overlay(tree, node, &st))
+	if (file_overlay(tree, node, attrs, &st))
 		ttl = 0;
 	task_end(task);
 	reply->ops->attr(reply, &st, ttl);

@@ -68,9 +68,9 @@ struct tree {
 	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
 	struct map names;		/* parent's address and name → node; by lock */
 	struct map strays;		/* ino → node, of nodes that were renamed; by lock */
-	/* Set by fuse/session: tells the kernel to forget a name or data. May be NULL. */
+	/* Set by fuse/session: tells the kernel to forget a name, or a node's attributes. Never blocks. May be NULL. */
 	void (*invalidate_entry)(void *arg, struct node *dir, const char *name);
-	void (*invalidate_inode)(void *arg, struct node *node);
+	void (*invalidate_attrs)(void *arg, struct node *node);
 	void *invalidate_arg;
 };
 

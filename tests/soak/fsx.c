@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,8 @@ static void failed(struct run *run, struct object *object, int error, const char
 {
 	int i;
 
-	if (!run_cuts(run) || object->name >= 0 || (error != ESTALE && error != EIO))
+	run_suspect(run, object);
+	if (!run_may_lose(run, object) || (error != ESTALE && error != EIO))
 		run_fail(run, "%s of file %d: %s", what, run_index(run, object), strerror(error));
 	run_log(run, "file %d is lost: %s", run_index(run, object), strerror(error));
 	for (i = 0; i < HANDLES; i++) {
@@ -125,8 +127,8 @@ static void do_read(struct run *run)
 	got = pread(handle->fd, run->buffer, len, (off_t)offset);
 	if (got < 0)
 		failed(run, handle->object, errno, "read");
-	else
-		run_compare(run, handle->object, offset, len, run->buffer, got, "read");
+	else if (!run_compare(run, handle->object, offset, len, run->buffer, got, "read"))
+		failed(run, handle->object, ESTALE, "read");
 }
 
 /* In sequence, so that the mount reads ahead. */
@@ -147,7 +149,10 @@ static void do_read_on(struct run *run)
 			failed(run, handle->object, errno, "read");
 			return;
 		}
-		run_compare(run, handle->object, at, piece, run->buffer, got, "read in sequence");
+		if (!run_compare(run, handle->object, at, piece, run->buffer, got, "read in sequence")) {
+			failed(run, handle->object, ESTALE, "read");
+			return;
+		}
 		at += (size_t)got;
 	} while (got > 0 && at < run->max_size);
 }
@@ -169,12 +174,10 @@ static void do_write(struct run *run)
 	run_log(run, "%s file %d fd %d: %zu + %zu (size %zu)", handle->flags & O_APPEND ? "append" : "write", run_index(run, object), handle->fd,
 		offset, len, object->size);
 	put = handle->flags & O_APPEND ? write(handle->fd, run->buffer, len) : pwrite(handle->fd, run->buffer, len, (off_t)offset);
-	if (put < 0) {
-		failed(run, object, errno, "write");
+	if (put != (ssize_t)len) {
+		failed(run, object, put < 0 ? errno : ESTALE, "write");
 		return;
 	}
-	if ((size_t)put != len)
-		run_fail(run, "write of file %d: %zd of %zu bytes", run_index(run, object), put, len);
 	object_write(object, offset, run->buffer, len);
 }
 
@@ -184,6 +187,7 @@ static void do_write_on(struct run *run)
 	struct open_handle *handle = handle_any(run);
 	struct object *object;
 	size_t piece = 1 + run_random(run, 3000), offset, left = run_random(run, 60) + 1;
+	ssize_t put;
 
 	if (!handle || !is_writable(handle) || handle->flags & O_APPEND)
 		return;
@@ -192,8 +196,9 @@ static void do_write_on(struct run *run)
 	run_log(run, "write file %d fd %d: %zu + %zu times %zu (size %zu)", run_index(run, object), handle->fd, offset, left, piece, object->size);
 	for (; left && offset + piece <= run->max_size; left--, offset += piece) {
 		run_fill(run, run->buffer, piece);
-		if (pwrite(handle->fd, run->buffer, piece, (off_t)offset) != (ssize_t)piece) {
-			failed(run, object, errno, "write");
+		put = pwrite(handle->fd, run->buffer, piece, (off_t)offset);
+		if (put != (ssize_t)piece) {
+			failed(run, object, put < 0 ? errno : ESTALE, "write");
 			return;
 		}
 		object_write(object, offset, run->buffer, piece);
@@ -217,19 +222,27 @@ static void do_truncate(struct run *run)
 		object_truncate(object, size);
 }
 
+/* Before it maps or copies a file a program asks how long it is. (The kernel doesn't by itself: it goes by what it knew before another node wrote.) */
+static void check_size(struct run *run, const struct open_handle *handle)
+{
+	struct object *object = handle->object;
+	struct stat st;
+
+	run_suspect(run, object);
+	if (fstat(handle->fd, &st))
+		failed(run, object, errno, "fstat");
+	else if ((size_t)st.st_size != object->size)
+		run_fail(run, "fstat of file %d: size %lld, expected %zu", run_index(run, object), (long long)st.st_size, object->size);
+}
+
 static void do_stat(struct run *run)
 {
 	struct open_handle *handle = handle_any(run);
-	struct stat st;
 
 	if (!handle)
 		return;
 	run_log(run, "fstat file %d fd %d", run_index(run, handle->object), handle->fd);
-	if (fstat(handle->fd, &st))
-		failed(run, handle->object, errno, "fstat");
-	else if ((size_t)st.st_size != handle->object->size)
-		run_fail(run, "fstat of file %d: size %lld, expected %zu", run_index(run, handle->object), (long long)st.st_size,
-			 handle->object->size);
+	check_size(run, handle);
 }
 
 static void do_fsync(struct run *run)
@@ -287,11 +300,12 @@ static void do_map(struct run *run)
 	uint8_t *map;
 
 	/* What is lost with its connection ends in SIGBUS. */
-	if (!handle || !object->size || (run_cuts(run) && object->name < 0) || (handle->flags & O_ACCMODE) == O_WRONLY)
+	if (!handle || !object->size || run_may_lose(run, object) || (handle->flags & O_ACCMODE) == O_WRONLY)
 		return;
 	/* A file that is open with O_APPEND only and has no name takes no pages. */
 	if ((handle->flags & O_ACCMODE) != O_RDWR || (handle->flags & O_APPEND && object->name < 0))
 		write = false;
+	check_size(run, handle);
 	map = mmap(NULL, object->size, PROT_READ | (write ? PROT_WRITE : 0), MAP_SHARED, handle->fd, 0);
 	if (map == MAP_FAILED)
 		run_fail(run, "mmap of file %d: %s", run_index(run, object), strerror(errno));
@@ -313,8 +327,9 @@ static void do_copy(struct run *run)
 
 	if (!from || from->object == to->object || !is_readable(from) || !is_writable(to) || to->flags & O_APPEND || from->object->side != to->object->side)
 		return;
-	if (run_cuts(run) && (from->object->name < 0 || to->object->name < 0))
+	if (run_may_lose(run, from->object) || run_may_lose(run, to->object))
 		return;
+	check_size(run, from);
 	at = random_offset(run, from->object, len, false);
 	put = random_offset(run, to->object, len, true);
 	from_offset = (loff_t)at;
@@ -379,7 +394,7 @@ static void do_close(struct run *run)
 	run_log(run, "close file %d fd %d", run_index(run, object), fd);
 	if (close(fd)) {
 		int error = errno;
-		bool lost = run_cuts(run) && object->name < 0;
+		bool lost = run_may_lose(run, object);
 
 		handle_end(handle);
 		if (!lost)
@@ -503,7 +518,7 @@ static void finish(struct run *run)
 
 		if (!handle->object)
 			continue;
-		if (close(handle->fd) && !(run_cuts(run) && handle->object->name < 0))
+		if (close(handle->fd) && !run_may_lose(run, handle->object))
 			run_fail(run, "close of file %d: %s", run_index(run, handle->object), strerror(errno));
 		handle_end(handle);
 	}
@@ -522,6 +537,14 @@ static void finish(struct run *run)
 		if (unlink(path_of(run->dir[0], i)))
 			run_fail(run, "unlink: %s", strerror(errno));
 	}
+}
+
+static struct run *bus_run;
+
+static void bus_error(int number)
+{
+	(void)number;
+	run_fail(bus_run, "a page of a mapping could not be had (SIGBUS)");
 }
 
 static int usage(void)
@@ -574,6 +597,8 @@ int main(int argc, char **argv)
 		return usage();
 	run.dir[0] = argv[optind];
 	run_init(&run);
+	bus_run = &run;
+	signal(SIGBUS, bus_error);
 	for (run.op = 0; run.op < run.ops; run.op++) {
 		if (run_cuts(&run) && !run_random(&run, (uint32_t)run.cut_every))
 			cut_something(&run);

@@ -55,7 +55,7 @@ struct run {
 	struct open_handle handles[HANDLES];
 	char (*log)[LOG_LINE];
 	long logged;
-	char suspect[16];		/* what all logged operations on are shown of */
+	char suspect[16];
 };
 
 /* ---- fsx_model.c ---- */
@@ -72,7 +72,9 @@ void run_log(struct run *run, const char *format, ...) __attribute__((format(pri
 /* Prints why, seed, operation number and the last operations; ends the process with 1. */
 _Noreturn void run_fail(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+void run_suspect(struct run *run, const struct object *object);	/* should it fail: all logged operations on this one are shown */
 bool run_cuts(const struct run *run);	/* are connections being cut? */
+bool run_may_lose(const struct run *run, const struct object *object);	/* it has no name, so it may go with its connection */
 int run_index(const struct run *run, const struct object *object);
 struct object *object_named(struct run *run, int name);
 struct object *object_new(struct run *run, int name);		/* NULL: none is free */
@@ -83,8 +85,9 @@ struct open_handle *handle_any(struct run *run);		/* NULL: none is open */
 struct open_handle *handle_new(struct run *run, struct object *object, int side, int fd, int flags);	/* NULL: none is free */
 void handle_end(struct open_handle *handle);			/* the descriptor is the caller's */
 
-/* What was read of [offset, offset + asked) is what the model has, the end of the file included. */
-void run_compare(struct run *run, const struct object *object, size_t offset, size_t asked, const uint8_t *got, ssize_t len, const char *how);
+/* What was read of [offset, offset + asked) is what the model has, the end of the file included. False: it is, but for what is missing of a file
+ * that may be lost (run_may_lose). */
+bool run_compare(struct run *run, const struct object *object, size_t offset, size_t asked, const uint8_t *got, ssize_t len, const char *how);
 
 /* ---- fsx_cut.c ---- */
 
