@@ -257,8 +257,13 @@ demo: deps-build
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/demo
 
 bench: deps-bench
-	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults
+	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults $(BUILD)/tests/bench/bare
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' BENCH_JSON='$(BENCH_JSON)' tests/bench/run
+
+# A client without a filesystem, to compare mounts with.
+$(BUILD)/tests/bench/bare: $(BUILD)/tests/bench/bare.o $(filter $(ARCHIVES),$(call archive,sftp) $(call archive,base))
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_queue) $(LIBS_sftp) $(LIBS_base)
 
 .PHONY: tests-faults
 tests-faults: $(FAULTS)
