@@ -735,7 +735,7 @@ static void test_reads_see_queued_writes(void **state)
 	peer_rule(rig.peer, FXP_WRITE, 0, 1, PEER_HOLD);
 	assert_int_equal(write_at(writer, 0, "one", 3), 0);
 	assert_int_equal(write_at(writer, 10000, "two", 3), 0);
-	assert_true(file_overlay(tree, node, &st));
+	assert_true(file_overlay(tree, node, &(struct sftp_attrs) { .asked_ns = clock_now() }, &st));
 	assert_int_equal(st.st_size, 10003);
 	release_held();
 	expect_read(reader, 10000, 100, "two", 3);
@@ -898,7 +898,7 @@ static void test_truncate_keeps_its_place(void **state)
 	assert_int_equal(write_at(handle, 0, "0123456789", 10), 0);
 	cut = begin_truncate(node, 4);
 	assert_int_equal(write_at(handle, 6, "x", 1), 0);
-	assert_true(file_overlay(tree, node, &st));
+	assert_true(file_overlay(tree, node, &(struct sftp_attrs) { .asked_ns = clock_now() }, &st));
 	assert_int_equal(st.st_size, 7);
 	assert_false(is_answered(cut));
 	release_held();
