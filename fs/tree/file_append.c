@@ -5,7 +5,7 @@
  *   FSTAT, WRITE ──▶ acknowledged                                  the end was at least there before
  *                └─▶ the answer never came: is it behind that end? ─▶ yes: done      no: send it again
  *
- * An append that is repeated blindly might be there twice.
+ * An append that is repeated blindly might be there twice. A server process that was killed may have written the first part of it: then the rest is sent.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +23,7 @@ struct append {
 	int64_t size_sent_ns;
 	int64_t write_sent_ns;
 	bool sized;			/* append_floor is where the file ended before */
+	size_t done;			/* bytes that are there already */
 	struct sftp_file *reader;	/* of its own, when the handle can't read */
 	uint8_t *tail;			/* from append_floor on */
 	size_t tail_len;
@@ -37,6 +38,7 @@ static void append_end(struct append *append, int error)
 	struct writebehind_item *item = append->item;
 	struct open_file *of = item->owner;
 	bool sized = append->sized;
+	size_t len = item->len - append->done;
 
 	if (append->reader)
 		sftp_close(append->reader, NULL, NULL);
@@ -48,7 +50,7 @@ static void append_end(struct append *append, int error)
 		return;
 	}
 	pthread_mutex_lock(&real->lock);
-	of->append_floor += item->len;
+	of->append_floor += len;
 	if (sized)
 		real_grew_locked(real, of->append_floor);
 	else
@@ -64,11 +66,15 @@ static void append_send(struct append *append);
 static void search(struct append *append)
 {
 	const struct writebehind_item *item = append->item;
+	const uint8_t *data = item->data + append->done;
+	size_t len = item->len - append->done;
 
-	if (append->tail_got >= item->len && memmem(append->tail, append->tail_got, item->data, item->len)) {
+	if (append->tail_got >= len && memmem(append->tail, append->tail_got, data, len)) {
 		append_end(append, 0);
 		return;
 	}
+	if (append->tail_got < len && !memcmp(append->tail, data, append->tail_got))
+		append->done += append->tail_got;
 	free(append->tail);
 	append->tail = NULL;
 	append_send(append);
@@ -139,7 +145,7 @@ static void sized(void *arg, const struct sftp_reply *answer)
 		append_end(append, answer->error);
 		return;
 	}
-	if (answer->attrs.size < floor + append->item->len) {
+	if (answer->attrs.size <= floor) {
 		append_send(append);
 		return;
 	}
@@ -210,7 +216,7 @@ static void append_send(struct append *append)
 	leg = flight_leg(&append->flight);
 	flight_sent(leg, sftp_fstat(of->file, size_done, leg));
 	leg = flight_leg(&append->flight);
-	flight_sent(leg, sftp_write(of->file, item->offset, item->data, item->len, write_done, leg));
+	flight_sent(leg, sftp_write(of->file, item->offset, item->data + append->done, item->len - append->done, write_done, leg));
 	flight_go(&append->flight);
 }
 

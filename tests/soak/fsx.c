@@ -392,17 +392,10 @@ static void do_close(struct run *run)
 	fd = handle->fd;
 	written = is_writable(handle);
 	run_log(run, "close file %d fd %d", run_index(run, object), fd);
-	if (close(fd)) {
-		int error = errno;
-		bool lost = run_may_lose(run, object);
-
-		handle_end(handle);
-		if (!lost)
-			run_fail(run, "close of file %d: %s", run_index(run, object), strerror(error));
-		return;
-	}
 	handle_end(handle);
-	if (object->used && written)
+	if (close(fd))
+		failed(run, object, errno, "close");
+	else if (object->used && written)
 		look_at_disk(run, object);
 }
 
