@@ -174,7 +174,7 @@ void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict
 {
 	unit->verdict = verdict;
 	pool->settle.count++;
-	if (verdict != UNIT_DONE) {
+	if (verdict != UNIT_DONE || (unit->skim && !unit->staged)) {
 		send_line(unit);
 		return;
 	}

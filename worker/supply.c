@@ -25,6 +25,7 @@
 #define SUPPLY_SHORT_JOB_NS (50 * NS_PER_MS)	/* shorter: keep one ready for every slot */
 #define SUPPLY_FETCH_SHARE 50			/* fetching below a fiftieth of a job's time is not worth holding more for */
 #define SUPPLY_MAX_SAMPLE_NS NS_PER_S		/* longer: the take waited for units, not for the network */
+#define SUPPLY_SKIM_NS (5 * NS_PER_MS)
 #define SUPPLY_FAR_NS (5 * NS_PER_MS)
 #define SUPPLY_READ_SHARE 8			/* of the available memory, for inputs read ahead */
 #define SUPPLY_WATCH_NS NS_PER_S
@@ -138,6 +139,15 @@ void supply_pump(struct pool *pool)
 
 /* ---- a unit on its way to ready ---- */
 
+static void become_ready(struct pool *pool, struct unit *unit)
+{
+	int64_t took = clock_now() - unit->taken_ns;
+
+	peak(&pool->supply.fetch_ns, took < SUPPLY_MAX_SAMPLE_NS ? took : SUPPLY_MAX_SAMPLE_NS);
+	list_append(&pool->supply.ready, &unit->link);
+	pool->supply.ready_count++;
+}
+
 static void look_work(struct aside_job *job)
 {
 	struct unit *unit = container_of(job, struct unit, job);
@@ -150,16 +160,14 @@ static void look_done(struct aside_job *job)
 {
 	struct unit *unit = container_of(job, struct unit, job);
 	struct pool *pool = unit->pool;
-	int64_t took = clock_now() - unit->taken_ns;
 
 	pool->supply.preparing--;
-	if (pool->supply.stopped) {
+	if (unit->look_ns > 0)
+		mean(&pool->supply.look_ns, unit->look_ns);
+	if (pool->supply.stopped)
 		settle_unit(pool, unit, UNIT_RELEASED);
-		return;
-	}
-	peak(&pool->supply.fetch_ns, took < SUPPLY_MAX_SAMPLE_NS ? took : SUPPLY_MAX_SAMPLE_NS);
-	list_append(&pool->supply.ready, &unit->link);
-	pool->supply.ready_count++;
+	else
+		become_ready(pool, unit);
 }
 
 /*
@@ -171,9 +179,15 @@ static int64_t read_ahead_limit(const struct pool *pool)
 	const struct supply *supply = &pool->supply;
 	unsigned int held = pool->slot_count + supply->ready_count + supply->preparing;
 
-	if (supply->fetch_ns < SUPPLY_FAR_NS)
+	if (supply->look_ns < SUPPLY_FAR_NS)
 		return 0;
 	return supply->read_limit / (held > 0 ? held : 1);
+}
+
+/* Each look at a file of the unit is a round trip for the disk. */
+static bool is_skimmed(const struct pool *pool)
+{
+	return (pool->kind->batches || pool->kind->stays) && pool->supply.job_ns > 0 && pool->supply.job_ns < SUPPLY_SKIM_NS;
 }
 
 static void add_unit(struct pool *pool, const char *coded)
@@ -192,6 +206,11 @@ static void add_unit(struct pool *pool, const char *coded)
 		return;
 	}
 	unit->read_ahead = read_ahead_limit(pool);
+	unit->skim = is_skimmed(pool) && unit->read_ahead == 0;
+	if (unit->skim) {
+		become_ready(pool, unit);
+		return;
+	}
 	unit->job.work = look_work;
 	unit->job.done = look_done;
 	pool->supply.preparing++;

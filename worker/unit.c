@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/conf.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/pct.h"
 #include "worker/batch_dir.h"
@@ -128,11 +128,14 @@ static void read_ahead(const struct unit *unit)
 void unit_look(struct unit *unit, bool attempt)
 {
 	struct stat st;
+	int64_t begun;
 
 	if (attempt)
 		read_attempt(unit);
+	begun = clock_now();
 	if (stat(unit->in, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
+	unit->look_ns = clock_now() - begun;
 	unit->in_bytes = st.st_size;
 	if (st.st_size > 0 && st.st_size <= unit->read_ahead)
 		read_ahead(unit);

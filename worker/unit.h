@@ -34,12 +34,14 @@ struct unit {
 	char *ticket;
 	int attempt;			/* 0: not known */
 	int64_t in_bytes;		/* -1: not known */
+	int64_t look_ns;		/* how long the look at its input took */
 	int64_t read_ahead;		/* 0: nothing is read ahead */
 	int64_t out_bytes;		/* -1: nothing staged */
 	int64_t taken_ns;		/* clock_now() when its take was sent */
 	int64_t wall_ns;
 	unsigned int failures;		/* of its job, so far */
 	unsigned int deaths;		/* of the resident commands that had it */
+	bool skim;			/* so short that looking at its files would cost as much: sizes stay unknown */
 	bool alone;			/* a batch with it failed: it goes by itself from now on */
 	int64_t due_ns;			/* delayed: when it is to be tried again */
 	struct batch_dir *dir;		/* holds `staged` */
