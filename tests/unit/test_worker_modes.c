@@ -297,6 +297,7 @@ static void a_drain_file_is_a_notice(void **state)
 	pid = worker_start(&fake, &options, argv);
 	fake_serve_all(&fake);
 	assert_int_equal(worker_wait(pid), 143);
+	fake_join(&fake);
 	assert_in_range(count_state(&fake, FAKE_DONE), 1, 30);
 	assert_int_equal(count_state(&fake, FAKE_CLAIMED), 0);
 	fake_end(&fake);

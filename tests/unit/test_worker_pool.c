@@ -87,6 +87,13 @@ static void names_reach_the_command_as_they_are(void **state)
 	fake_end(&fake);
 }
 
+/* ThreadSanitizer makes a fork of every vfork: the child cannot tell its parent why exec failed. */
+#ifdef __SANITIZE_THREAD__
+#define VFORK_WORKS false
+#else
+#define VFORK_WORKS true
+#endif
+
 static void a_command_that_is_missing_condemns_no_unit(void **state)
 {
 	char *const command[] = { "/nonexistent/command", NULL };
@@ -94,6 +101,8 @@ static void a_command_that_is_missing_condemns_no_unit(void **state)
 	struct fake fake;
 
 	(void)state;
+	if (!VFORK_WORKS)
+		skip();
 	fake_begin(&fake, 4);
 	assert_int_equal(worker_run(&fake, &options, command), 2);
 	assert_int_equal(count_state(&fake, FAKE_TODO), 4);
@@ -108,6 +117,8 @@ static void a_unit_that_is_the_command_fails_alone(void **state)
 	struct fake fake;
 
 	(void)state;
+	if (!VFORK_WORKS)
+		skip();
 	fake_begin(&fake, 1);
 	fake_add(&fake, "good");
 	put_file(fake.dir, "inputs/good", "#!/bin/sh\nexit 0\n");
@@ -185,6 +196,7 @@ static void stop_worker(const char *script, int number, int times, int64_t grace
 		usleep(10000);
 	}
 	assert_int_equal(worker_wait(pid), want_status);
+	fake_join(&fake);
 	assert_int_equal(fake.units[0].state, want_state);
 	assert_int_equal(fake.units[1].state, FAKE_TODO);
 	wait_for_death(read_pid(&fake, "begun"));
@@ -228,6 +240,7 @@ static void jobs_die_with_a_killed_worker(void **state)
 	wait_for_file(&fake, "begun");
 	kill(pid, SIGKILL);
 	assert_int_equal(worker_wait(pid), 1000 + SIGKILL);
+	fake_join(&fake);
 	wait_for_death(read_pid(&fake, "begun"));
 	wait_for_death(read_pid(&fake, "child"));
 	fake_end(&fake);
@@ -256,6 +269,7 @@ static void a_mount_that_goes_away_ends_the_worker(void **state)
 	shutdown(fake.fds[0][1], SHUT_RDWR);
 	kill(pid, SIGTERM);		/* it has something to say to the queue now */
 	assert_int_equal(worker_wait(pid), 143);
+	fake_join(&fake);
 	wait_for_death(read_pid(&fake, "begun"));
 	fake_end(&fake);
 }

@@ -192,6 +192,17 @@ void fake_serve_all(struct fake *fake)
 		setsockopt(fake->fds[i][0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 		assert_int_equal(pthread_create(&fake->threads[i], NULL, fake_serve, self), 0);
 	}
+	fake->served = true;
+}
+
+/* What a test looks at without the lock must not be written any more: the worker has ended, so the threads do. */
+void fake_join(struct fake *fake)
+{
+	int i;
+
+	for (i = 0; i < 2 && fake->served; i++)
+		pthread_join(fake->threads[i], NULL);
+	fake->served = false;
 }
 
 void fake_end(struct fake *fake)
@@ -203,11 +214,11 @@ void fake_end(struct fake *fake)
 	fake->closed[0] = true;
 	pthread_cond_broadcast(&fake->change);
 	pthread_mutex_unlock(&fake->lock);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 2; i++)
 		shutdown(fake->fds[i][1], SHUT_RDWR);
-		pthread_join(fake->threads[i], NULL);
+	fake_join(fake);
+	for (i = 0; i < 2; i++)
 		close(fake->fds[i][1]);
-	}
 	place_release(&fake->place);
 	snprintf(command, sizeof(command), "rm -rf %s", fake->dir);
 	assert_int_equal(system(command), 0);
@@ -259,8 +270,12 @@ int worker_run(struct fake *fake, struct worker_options *options, char *const *c
 {
 	pid_t pid = worker_start(fake, options, command);
 
+	int status;
+
 	fake_serve_all(fake);
-	return worker_wait(pid);
+	status = worker_wait(pid);
+	fake_join(fake);
+	return status;
 }
 
 void wait_for_file(struct fake *fake, const char *name)
@@ -310,8 +325,10 @@ int count_state(struct fake *fake, enum fake_state state)
 {
 	int i, count = 0;
 
+	pthread_mutex_lock(&fake->lock);
 	for (i = 0; i < fake->count; i++)
 		count += fake->units[i].state == state;
+	pthread_mutex_unlock(&fake->lock);
 	return count;
 }
 

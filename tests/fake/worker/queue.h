@@ -28,6 +28,7 @@ struct fake {
 	struct place place;
 	int fds[2][2];			/* [take, finish][worker's, ours] */
 	pthread_t threads[2];
+	bool served;			/* the threads run, or wait to be joined */
 	pthread_mutex_t lock;		/* guards all below */
 	pthread_cond_t change;
 	struct fake_unit units[MAX_UNITS];
@@ -42,6 +43,7 @@ bool has_file(struct fake *fake, const char *name);
 void fake_add(struct fake *fake, const char *name);
 void fake_begin(struct fake *fake, int units);
 void fake_serve_all(struct fake *fake);
+void fake_join(struct fake *fake);	/* once the worker has ended: nothing is written any more */
 void fake_end(struct fake *fake);
 pid_t worker_start(struct fake *fake, struct worker_options *options, char *const *command);
 int worker_wait(pid_t pid);
