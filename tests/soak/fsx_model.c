@@ -241,7 +241,7 @@ bool run_compare(struct run *run, const struct object *object, size_t offset, si
 
 	if (expected > asked)
 		expected = asked;
-	if (len >= 0 && (size_t)len < expected && run_may_lose(run, object) && !memcmp(got, object->data + offset, (size_t)len))
+	if (run_may_lose(run, object) && ((size_t)len != expected || memcmp(got, object->data + offset, expected)))
 		return false;
 	run_suspect(run, object);
 	if (len < 0 || (size_t)len != expected)
