@@ -10,6 +10,7 @@
 #   make check-man       the man pages are clean
 #   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
 #   make torture         clients, kills and cuts, and a checker of their histories     make model  the protocol searched with spin
+#   make soak            a million random operations, two thousand broken connections, every byte compared with a model
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too
 #   make install         DESTDIR= PREFIX=/usr/local   make uninstall likewise
 #   make deps            install the packages for all of this (Debian), with sudo when not root
@@ -241,7 +242,11 @@ $(addprefix fuzz-run-,$(FUZZERS)): fuzz-run-%: $(BUILD)/fuzz_%
 
 # ---- proof ----
 
-.PHONY: torture model
+.PHONY: soak torture model
+soak: deps-check
+	$(Q)$(SUBMAKE) -j$$(nproc) all tests
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/soak/run
+
 torture: deps-check
 	$(Q)$(SUBMAKE) -j$$(nproc) all tests
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/torture/run
