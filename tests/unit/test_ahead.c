@@ -1,0 +1,380 @@
+/* test_ahead: files guessed while a directory is read in order: when, how many, and that a guess never hides a change. */
+#include <semaphore.h>
+#include <sys/stat.h>
+
+#include "tests/fake/files.h"
+#include "tree/ahead.h"
+
+#define COUNT 60
+
+static void name_of(int i, char ret_name[16])
+{
+	snprintf(ret_name, 16, "f%03d", (i * 7) % COUNT);	/* the server lists them in an order of its own */
+}
+
+static void put_files(void)
+{
+	char name[16], text[32];
+	int i;
+
+	for (i = 0; i < COUNT; i++) {
+		name_of(i, name);
+		snprintf(text, sizeof(text), "text %s", name);
+		rig_put(&files.rig, name, text, strlen(text));
+	}
+}
+
+/* ---- a reader of directories ---- */
+
+struct lister {
+	struct reply reply;
+	char names[COUNT + 8][16];
+	int count;
+	off_t next;
+	bool full;
+	sem_t done;
+};
+
+static bool take_dirent(struct reply *reply, const char *name, const struct stat *st, const struct tree_entry *plus, off_t next)
+{
+	struct lister *lister = container_of(reply, struct lister, reply);
+
+	(void)st;
+	(void)plus;
+	if (lister->count == COUNT + 8)
+		return false;
+	if (name[0] == 'f')
+		snprintf(lister->names[lister->count++], 16, "%s", name);
+	lister->next = next;
+	lister->full = true;
+	return true;
+}
+
+static void take_end(struct reply *reply)
+{
+	sem_post(&container_of(reply, struct lister, reply)->done);
+}
+
+static void take_error(struct reply *reply, int error)
+{
+	(void)error;
+	take_end(reply);
+}
+
+/* Lists the root; the names in the server's order. */
+static void list_root(struct lister *lister)
+{
+	static const struct reply_ops ops = { .dirent = take_dirent, .dirents = take_end, .error = take_error };
+	struct files_answer *answer = files_ask();
+	struct handle *handle;
+
+	memset(lister, 0, sizeof(*lister));
+	lister->reply.ops = &ops;
+	sem_init(&lister->done, 0, 0);
+	real_ops.opendir(files.tree, files.tree->root, &answer->reply);
+	assert_int_equal(files_wait(answer), 0);
+	handle = answer->opened.handle;
+	files_done_with(answer);
+	do {
+		lister->full = false;
+		handle->ops->readdir(handle, lister->next, false, &lister->reply);
+		sem_wait(&lister->done);
+	} while (lister->full);
+	sem_destroy(&lister->done);
+	files_release(handle);
+	assert_int_equal(lister->count, COUNT);
+}
+
+static void read_named(const char *name)
+{
+	struct handle *handle = files_open(name, O_RDONLY);
+	char text[32];
+
+	snprintf(text, sizeof(text), "text %s", name);
+	files_expect_read(handle, 0, 4096, text, strlen(text));
+	files_release(handle);
+}
+
+static void read_nth(int i)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "f%03d", i);
+	read_named(name);
+}
+
+/* Leftovers are closed when the tree stops; here so that tear_down() finds all handles closed. */
+static void stop_guessing(void)
+{
+	ahead_stop(files.tree->ahead);
+}
+
+/* Guesses are under way; the peer has answered all it was asked so far when the count stays the same for a request of our own. */
+static void settle(void)
+{
+	unsigned int before;
+
+	do {
+		before = peer_count(files.rig.peer, FXP_OPEN);
+		files_forget(files_look_up("f000"));
+	} while (peer_count(files.rig.peer, FXP_OPEN) != before);
+}
+
+/* ---- tests ---- */
+
+static void test_sorted_order(void **state)
+{
+	struct lister lister;
+	unsigned int before;
+	int i;
+
+	(void)state;
+	put_files();
+	list_root(&lister);
+	for (i = 0; i < 4; i++)
+		read_nth(i);
+	settle();
+	before = peer_count(files.rig.peer, FXP_OPEN);
+	assert_true(before > 6);	/* it has gone ahead */
+	for (i = 4; i < COUNT; i++)
+		read_nth(i);
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), COUNT);	/* each once */
+	stop_guessing();
+}
+
+static void test_servers_order(void **state)
+{
+	struct lister lister;
+	int i;
+
+	(void)state;
+	put_files();
+	list_root(&lister);
+	for (i = 0; i < COUNT; i++)
+		read_named(lister.names[i]);
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), COUNT);
+	assert_true(peer_count(files.rig.peer, FXP_LSTAT) < COUNT + COUNT / 2);	/* lookups were answered from guesses */
+	stop_guessing();
+}
+
+static void test_no_order_no_guesses(void **state)
+{
+	struct lister lister;
+	int i;
+
+	(void)state;
+	put_files();
+	list_root(&lister);
+	for (i = 0; i < 20; i++)
+		read_nth((i * 23 + 5) % COUNT);
+	settle();
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), 20);
+	stop_guessing();
+}
+
+static void test_without_listing_no_guesses(void **state)
+{
+	int i;
+
+	(void)state;
+	put_files();
+	for (i = 0; i < 10; i++)
+		read_nth(i);
+	settle();
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), 10);
+}
+
+static void begin_in_order(void)
+{
+	struct lister lister;
+	int i;
+
+	put_files();
+	list_root(&lister);
+	for (i = 0; i < 5; i++)
+		read_nth(i);
+	settle();
+	assert_true(peer_count(files.rig.peer, FXP_OPEN) > 7);
+}
+
+/* What this mount changes is seen at once, guessed or not. */
+static void test_own_changes(void **state)
+{
+	struct files_answer *answer = files_ask();
+	struct handle *handle;
+	struct node *node;
+
+	(void)state;
+	begin_in_order();
+	handle = files_open("f005", O_WRONLY);
+	assert_int_equal(files_write(handle, 0, "TEXT f005, longer", 17), 0);
+	files_close(handle);
+	handle = files_open("f005", O_RDONLY);
+	files_expect_read(handle, 0, 4096, "TEXT f005, longer", 17);
+	files_release(handle);
+	node = files_look_up("f006");
+	assert_int_equal(files_end(files_begin_truncate(node, 4)), 0);
+	files_forget(node);
+	handle = files_open("f006", O_RDONLY);
+	files_expect_read(handle, 0, 4096, "text", 4);
+	files_release(handle);
+	real_ops.rename(files.tree, files.tree->root, "f050", files.tree->root, "f007", 0, &answer->reply);
+	assert_int_equal(files_end(answer), 0);
+	handle = files_open("f007", O_RDONLY);
+	files_expect_read(handle, 0, 4096, "text f050", 9);
+	files_release(handle);
+	stop_guessing();
+}
+
+static void test_removed(void **state)
+{
+	struct files_answer *answer = files_ask();
+
+	(void)state;
+	begin_in_order();
+	real_ops.unlink(files.tree, files.tree->root, "f005", &answer->reply);
+	assert_int_equal(files_end(answer), 0);
+	answer = files_ask();
+	real_ops.lookup(files.tree, files.tree->root, "f005", &answer->reply);
+	assert_int_equal(files_end(answer), -ENOENT);
+	stop_guessing();
+}
+
+static int64_t shift_ns;
+
+static int64_t shifted(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec + shift_ns;
+}
+
+/* Another node's changes are seen as soon as attributes may not be older. */
+static void test_old_guesses_are_dropped(void **state)
+{
+	unsigned int before;
+	struct handle *handle;
+
+	(void)state;
+	begin_in_order();
+	rig_put(&files.rig, "f005", "changed", 7);
+	before = peer_count(files.rig.peer, FXP_OPEN);
+	shift_ns = 2 * NS_PER_S;
+	clock_set_source(shifted);
+	handle = files_open("f005", O_RDONLY);
+	files_expect_read(handle, 0, 4096, "changed", 7);
+	assert_true(peer_count(files.rig.peer, FXP_OPEN) > before);
+	files_release(handle);
+	stop_guessing();
+	clock_set_source(NULL);
+}
+
+/* A program that takes long over each file gets no guesses that would be too old when it comes to them. */
+static void test_slow_programs(void **state)
+{
+	struct lister lister;
+	unsigned int i;
+
+	(void)state;
+	put_files();
+	list_root(&lister);
+	shift_ns = 0;
+	clock_set_source(shifted);
+	for (i = 0; i < 20; i++) {
+		read_nth((int)i);
+		shift_ns += 700 * NS_PER_MS;
+	}
+	settle();
+	clock_set_source(NULL);
+	assert_true(peer_count(files.rig.peer, FXP_OPEN) <= 30);
+	stop_guessing();
+}
+
+static void test_guess_under_way_is_waited_for(void **state)
+{
+	struct lister lister;
+	struct files_answer *answer;
+	struct handle *handle;
+	struct node *node;
+	int i;
+
+	(void)state;
+	put_files();
+	list_root(&lister);
+	for (i = 0; i < 3; i++)
+		read_nth(i);
+	settle();
+	node = files_look_up("f003");
+	answer = files_ask();
+	real_ops.open(files.tree, node, O_RDONLY, &answer->reply);
+	assert_int_equal(files_wait(answer), 0);
+	handle = answer->opened.handle;
+	files_done_with(answer);
+	files_expect_read(handle, 0, 100, "text f003", 9);
+	files_release(handle);
+	files_forget(node);
+	stop_guessing();
+}
+
+/* Guesses that fail are nobody's error. */
+static void test_failing_guesses(void **state)
+{
+	struct lister lister;
+	char path[100];
+	int i;
+
+	(void)state;
+	put_files();
+	list_root(&lister);
+	for (i = 3; i < COUNT; i++) {
+		snprintf(path, sizeof(path), "%s/f%03d", files.rig.dir, i);
+		if (i % 3 == 0)
+			unlink(path);
+	}
+	for (i = 0; i < COUNT; i++) {
+		struct files_answer *answer = files_ask();
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%03d", i);
+		real_ops.lookup(files.tree, files.tree->root, name, &answer->reply);
+		if (i >= 3 && i % 3 == 0) {
+			assert_int_equal(files_end(answer), -ENOENT);
+			continue;
+		}
+		assert_int_equal(files_wait(answer), 0);
+		files_forget(answer->node);
+		files_done_with(answer);
+		read_named(name);
+	}
+	stop_guessing();
+}
+
+static void test_cut_while_guessing(void **state)
+{
+	struct lister lister;
+	int i;
+
+	(void)state;
+	put_files();
+	list_root(&lister);
+	for (i = 0; i < COUNT; i++) {
+		if (i % 9 == 8)
+			peer_cut_all(files.rig.peer);
+		read_nth(i);
+	}
+	stop_guessing();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		FILES_TEST(test_sorted_order), FILES_TEST(test_servers_order), FILES_TEST(test_no_order_no_guesses),
+		FILES_TEST(test_without_listing_no_guesses), FILES_TEST(test_own_changes), FILES_TEST(test_removed),
+		FILES_TEST(test_old_guesses_are_dropped), FILES_TEST(test_slow_programs), FILES_TEST(test_guess_under_way_is_waited_for),
+		FILES_TEST(test_failing_guesses), FILES_TEST(test_cut_while_guessing),
+	};
+
+	log_open("test_ahead", LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
