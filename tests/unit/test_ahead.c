@@ -240,7 +240,7 @@ static void test_removed(void **state)
 	stop_guessing();
 }
 
-static int64_t shift_ns;
+static _Atomic int64_t shift_ns;
 
 static int64_t shifted(void)
 {
