@@ -99,7 +99,7 @@ static void fill_node_locked(struct status *status, size_t i)
 {
 	const struct node_facts *facts = &status->queue->nodes[i];
 	struct progress_node *node = &status->nodes[i];
-	int64_t lease = status->queue->conf.lease_ns / NS_PER_S, age = status->progress.now - status->beats[i];
+	int64_t lease = status->queue->conf.lease_ns / NS_PER_S, age;
 	size_t len = strlen(facts->name);
 
 	memcpy(status->hosts[i], facts->name, len > 9 ? len - 9 : 0);
@@ -115,6 +115,7 @@ static void fill_node_locked(struct status *status, size_t i)
 		return;
 	if (status->beats[i] > node->last_seen)
 		node->last_seen = status->beats[i];
+	age = status->progress.now - status->beats[i];
 	node->heartbeat_age_s = age > 0 ? age : 0;
 	if (age <= lease)
 		node->state = PROGRESS_LIVE;
