@@ -8,30 +8,29 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "tree/ahead_order.h"
 #include "tree/file_state.h"
 #include "tree/flight.h"
 #include "tree/listing.h"
 
-#define SURE 2			/* steps in a row that make an order */
-#define STEP_MOST 3		/* entries between two that are opened: directories, files that are left alone */
-
-enum order { BY_NAME, BY_PLACE, ORDERS };
+#define STRANGER_DUE 2		/* files opened of a directory that was not listed make it worth listing; if that did not help, twice as many */
+#define STRANGER_MOST 4096
+#define STRANGER_ENTRIES 4096	/* no more of it than that */
+#define FAR (2 * AHEAD_MOST)	/* guesses are made among so many of the next names */
 
 struct ahead_dir {
 	struct list link;		/* of ahead->dirs, the one used last first */
 	struct node *node;		/* held */
 	struct listing *listing;	/* held */
-	size_t count;
-	uint32_t *by_name;		/* places in the listing, sorted by name; NULL: not yet */
-	size_t at[ORDERS];		/* where the program is */
-	unsigned int steps[ORDERS];	/* it made in a row */
-	int proven;			/* the order it took through an earlier listing; -1: none */
-	bool begun;
-	int64_t opened_ns;
-	int64_t pace_ns;		/* between two opens, about */
-	size_t next[ORDERS];		/* what comes after the last guess */
+	struct ahead_order order;
 	unsigned int guesses;
 	uint64_t bytes;			/* of guesses */
+};
+
+struct stranger {			/* a directory that nobody has listed, or not lately */
+	struct node *node;		/* held; NULL: free */
+	unsigned int opened;		/* files of it, since … */
+	unsigned int due;		/* … so many make it worth listing */
 };
 
 struct guess {
@@ -47,6 +46,7 @@ struct guess {
 	uint64_t bytes;
 	uint64_t stamp;			/* real->changes when it was sent */
 	int64_t sent_ns;
+	int64_t lifetime_ns;
 	bool landed;
 	bool dropped;
 	ahead_claimed *claimed;		/* who waits for it to land */
@@ -58,6 +58,9 @@ struct ahead {
 	pthread_mutex_t lock;		/* guards everything here, guesses included */
 	struct list dirs;
 	struct list guesses;
+	struct stranger strangers[AHEAD_DIRS];
+	unsigned int next_stranger;
+	int64_t way_ns;			/* there and back, about; 0: not known */
 	bool stopped;
 };
 
@@ -127,21 +130,33 @@ static void free_all(struct list *gone)
 		guess_free(list_entry(link, struct guess, link));
 }
 
-static int64_t lifetime(const struct ahead *ahead)
+/* Attributes may be old by options.attr_ttl; and a file that changes twice in a second shows it only to who looks twice (file.c). */
+static int64_t longest_life(const struct ahead *ahead)
 {
-	return (int64_t)(ahead->tree->options.attr_ttl * NS_PER_S);
+	double most = ahead->tree->options.attr_ttl < 1 ? ahead->tree->options.attr_ttl : 1;
+
+	return (int64_t)(most * NS_PER_S);
+}
+
+static bool is_old(const struct guess *guess)
+{
+	return clock_now() - guess->sent_ns > guess->lifetime_ns;
 }
 
 static void expire_locked(struct ahead *ahead, struct list *ret_gone)
 {
-	int64_t oldest = clock_now() - lifetime(ahead);
+	struct ahead_dir *missed = NULL;
 	struct list *link, *next;
 
 	list_for_each_safe(link, next, &ahead->guesses) {
 		struct guess *guess = list_entry(link, struct guess, link);
 
-		if (guess->sent_ns < oldest && !guess->claimed)
-			drop_locked(guess, ret_gone);
+		if (!is_old(guess))
+			continue;
+		if (guess->dir && guess->dir != missed)
+			ahead_order_missed(&guess->dir->order);
+		missed = guess->dir;
+		drop_locked(guess, ret_gone);
 	}
 }
 
@@ -163,15 +178,17 @@ static void dir_free(struct ahead *ahead, struct ahead_dir *dir)
 {
 	if (!dir)
 		return;
+	ahead_order_release(&dir->order);
 	listing_unref(dir->listing);
 	node_unref(ahead->tree, dir->node);
-	free(dir->by_name);
 	free(dir);
 }
 
 void ahead_stop(struct ahead *ahead)
 {
+	struct stranger strangers[AHEAD_DIRS];
 	struct list gone, dirs, *link, *next;
+	int i;
 
 	if (!ahead)
 		return;
@@ -182,8 +199,12 @@ void ahead_stop(struct ahead *ahead)
 	list_for_each_safe(link, next, &ahead->guesses)
 		drop_locked(list_entry(link, struct guess, link), &gone);
 	list_splice(&dirs, &ahead->dirs);
+	memcpy(strangers, ahead->strangers, sizeof(strangers));
+	memset(ahead->strangers, 0, sizeof(ahead->strangers));
 	pthread_mutex_unlock(&ahead->lock);
 	free_all(&gone);
+	for (i = 0; i < AHEAD_DIRS; i++)
+		node_unref(ahead->tree, strangers[i].node);
 	while ((link = list_pop(&dirs)))
 		dir_free(ahead, list_entry(link, struct ahead_dir, link));
 }
@@ -221,127 +242,83 @@ static struct ahead_dir *take_old_locked(struct ahead *ahead, const struct node 
 	return old;
 }
 
-static int proven_order(const struct ahead_dir *dir)
+static const char *name_of(const void *listing, size_t place)
 {
-	int order;
+	return listing_entry(listing, place, NULL);
+}
 
-	for (order = 0; order < ORDERS; order++)
-		if (dir->steps[order] >= SURE)
-			return order;
-	return dir->proven;
+static struct ahead_dir *dir_new(struct ahead *ahead, struct node *node, struct listing *listing)
+{
+	struct ahead_dir *dir = calloc(1, sizeof(*dir));
+
+	if (!dir)
+		return NULL;
+	node_ref(ahead->tree, node);
+	listing_ref(listing);
+	dir->node = node;
+	dir->listing = listing;
+	ahead_order_init(&dir->order, listing_count(listing), name_of, listing);
+	return dir;
 }
 
 void ahead_listed(struct ahead *ahead, struct node *node, struct listing *listing)
 {
 	struct ahead_dir *dir, *old;
 
-	if (!ahead || listing_count(listing) < SURE || listing_count(listing) > AHEAD_ENTRIES || lifetime(ahead) <= 0)
+	if (!ahead || listing_count(listing) < 2 || listing_count(listing) > AHEAD_ENTRIES || longest_life(ahead) <= 0)
 		return;
-	dir = calloc(1, sizeof(*dir));
+	dir = dir_new(ahead, node, listing);
 	if (!dir)
 		return;
-	node_ref(ahead->tree, node);
-	listing_ref(listing);
-	dir->node = node;
-	dir->listing = listing;
-	dir->count = listing_count(listing);
-	dir->proven = -1;
 	pthread_mutex_lock(&ahead->lock);
 	if (ahead->stopped) {
 		old = dir;
 	} else {
 		old = take_old_locked(ahead, node);
 		if (old && old->node == node)
-			dir->proven = proven_order(old);
+			ahead_order_inherit(&dir->order, &old->order);
 		list_prepend(&ahead->dirs, &dir->link);
 	}
 	pthread_mutex_unlock(&ahead->lock);
 	dir_free(ahead, old);
 }
 
-static int compare_names(const void *a, const void *b, void *listing)
+/* ---- directories that nobody lists: a program that knows the names ---- */
+
+static struct stranger *find_stranger_locked(struct ahead *ahead, struct node *node, struct node **ret_old)
 {
-	return strcmp(listing_entry(listing, *(const uint32_t *)a, NULL), listing_entry(listing, *(const uint32_t *)b, NULL));
+	struct stranger *stranger;
+	unsigned int i;
+
+	for (i = 0; i < AHEAD_DIRS; i++)
+		if (ahead->strangers[i].node == node)
+			return &ahead->strangers[i];
+	stranger = &ahead->strangers[ahead->next_stranger];
+	ahead->next_stranger = (ahead->next_stranger + 1) % AHEAD_DIRS;
+	*ret_old = stranger->node;
+	node_ref(ahead->tree, node);
+	*stranger = (struct stranger){ .node = node, .due = STRANGER_DUE };
+	return stranger;
 }
 
-static bool sort(struct ahead_dir *dir)
+/* A file was opened whose name is in no listing here. True: it is time to list the directory. `ret_old` is to be let go. */
+static bool note_stranger_locked(struct ahead *ahead, struct node *node, struct node **ret_old)
 {
-	size_t i;
+	struct stranger *stranger;
 
-	if (dir->by_name)
-		return true;
-	dir->by_name = calloc(dir->count, sizeof(*dir->by_name));
-	if (!dir->by_name)
+	*ret_old = NULL;
+	if (ahead->stopped || longest_life(ahead) <= 0)
 		return false;
-	for (i = 0; i < dir->count; i++)
-		dir->by_name[i] = (uint32_t)i;
-	qsort_r(dir->by_name, dir->count, sizeof(*dir->by_name), compare_names, dir->listing);
+	stranger = find_stranger_locked(ahead, node, ret_old);
+	if (++stranger->opened < stranger->due)
+		return false;
+	stranger->opened = 0;
+	if (stranger->due < STRANGER_MOST)
+		stranger->due *= STRANGER_DUE;
 	return true;
 }
 
-/* Where the name is in both orders; false: not listed. */
-static bool find_name(const struct ahead_dir *dir, const char *name, size_t ret_at[ORDERS])
-{
-	size_t low = 0, high = dir->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int sign = strcmp(listing_entry(dir->listing, dir->by_name[middle], NULL), name);
-
-		if (!sign) {
-			ret_at[BY_NAME] = middle;
-			ret_at[BY_PLACE] = dir->by_name[middle];
-			return true;
-		}
-		if (sign < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
-}
-
-static size_t place_of(const struct ahead_dir *dir, int order, size_t at)
-{
-	return order == BY_NAME ? dir->by_name[at] : at;
-}
-
 /* ---- guessing ---- */
-
-static void note_open(struct ahead_dir *dir, const size_t at[ORDERS])
-{
-	int64_t now = clock_now(), since = now - dir->opened_ns;
-	int order;
-
-	if (dir->begun && at[BY_NAME] == dir->at[BY_NAME])
-		return;		/* the same again */
-	for (order = 0; order < ORDERS; order++) {
-		bool step = dir->begun && at[order] > dir->at[order] && at[order] - dir->at[order] <= STEP_MOST;
-
-		dir->steps[order] = step ? dir->steps[order] + 1 : 0;
-		if (!dir->begun && dir->proven == order && at[order] < STEP_MOST)
-			dir->steps[order] = SURE;
-		if (!step)
-			dir->next[order] = at[order] + 1;
-		dir->at[order] = at[order];
-		if (dir->next[order] <= at[order])
-			dir->next[order] = at[order] + 1;
-	}
-	dir->pace_ns = dir->begun ? (dir->pace_ns * 3 + since) / 4 : 0;
-	dir->opened_ns = now;
-	dir->begun = true;
-}
-
-/* How many guesses the program will come to before they are too old: half a lifetime, to be safe. */
-static unsigned int guesses_wanted(const struct ahead *ahead, const struct ahead_dir *dir, int order)
-{
-	int64_t most = dir->pace_ns > 0 ? lifetime(ahead) / 2 / dir->pace_ns : AHEAD_MOST;
-	unsigned int wanted = dir->steps[order] * 4;
-
-	if (wanted > AHEAD_MOST)
-		wanted = AHEAD_MOST;
-	return most < (int64_t)wanted ? (unsigned int)most : wanted;
-}
 
 static bool is_worth_it(const struct sftp_attrs *attrs)
 {
@@ -362,7 +339,7 @@ static struct guess *find_locked(struct ahead *ahead, const struct node *node)
 }
 
 /* NULL: it is guessed already, or there is no memory. */
-static struct guess *guess_new(struct ahead *ahead, struct ahead_dir *dir, const char *name, uint64_t size)
+static struct guess *guess_new(struct ahead *ahead, struct ahead_dir *dir, const char *name, uint64_t size, int64_t lifetime_ns)
 {
 	struct guess *guess = calloc(1, sizeof(*guess));
 
@@ -380,6 +357,7 @@ static struct guess *guess_new(struct ahead *ahead, struct ahead_dir *dir, const
 	guess->dir = dir;
 	guess->bytes = size;
 	guess->sent_ns = clock_now();
+	guess->lifetime_ns = lifetime_ns;
 	dir->guesses++;
 	dir->bytes += size;
 	list_append(&ahead->guesses, &guess->link);
@@ -389,18 +367,18 @@ static struct guess *guess_new(struct ahead *ahead, struct ahead_dir *dir, const
 /* Makes guesses, to be sent, into `ret_fresh` (room for AHEAD_MOST). How many. */
 static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct guess **ret_fresh)
 {
-	int order = dir->steps[BY_NAME] >= dir->steps[BY_PLACE] ? BY_NAME : BY_PLACE, count = 0;
-	unsigned int wanted = dir->steps[order] >= SURE ? guesses_wanted(ahead, dir, order) : 0;
+	int64_t lifetime = ahead_order_lifetime(&dir->order, ahead->way_ns, longest_life(ahead));
+	unsigned int wanted = ahead_order_wanted(&dir->order, lifetime, AHEAD_MOST);
+	size_t place;
+	int count = 0;
 
-	while (dir->guesses < wanted && dir->next[order] < dir->count && dir->next[order] < dir->at[order] + 2 * AHEAD_MOST &&
-	       dir->bytes < AHEAD_MOST_BYTES && count < AHEAD_MOST) {
+	while (dir->guesses < wanted && dir->bytes < AHEAD_MOST_BYTES && count < AHEAD_MOST && ahead_order_next(&dir->order, FAR, &place)) {
 		const struct sftp_attrs *attrs;
-		const char *name = listing_entry(dir->listing, place_of(dir, order, dir->next[order]), &attrs);
+		const char *name = listing_entry(dir->listing, place, &attrs);
 
-		dir->next[order]++;
 		if (!is_worth_it(attrs))
 			continue;
-		ret_fresh[count] = guess_new(ahead, dir, name, attrs->size);
+		ret_fresh[count] = guess_new(ahead, dir, name, attrs->size, lifetime);
 		count += ret_fresh[count] != NULL;
 	}
 	return count;
@@ -412,7 +390,7 @@ static bool is_fresh(const struct guess *guess)
 {
 	bool fresh;
 
-	if (clock_now() - guess->sent_ns > lifetime(guess->ahead))
+	if (is_old(guess))
 		return false;
 	pthread_mutex_lock(&guess->real->lock);
 	fresh = guess->stamp == guess->real->changes && writebehind_idle(&guess->real->wb);
@@ -474,11 +452,15 @@ static void landed(struct flight *flight)
 static void open_done(void *arg, const struct sftp_reply *answer)
 {
 	struct flight_leg *leg = arg;
-
 	struct guess *guess = container_of(leg->flight, struct guess, flight);
+	struct ahead *ahead = guess->ahead;
+	int64_t way = answer->received_ns - answer->sent_ns;
 
 	guess->file = answer->file;
-	readahead_way(&guess->of->ra, answer->received_ns - answer->sent_ns);
+	readahead_way(&guess->of->ra, way);
+	pthread_mutex_lock(&ahead->lock);
+	ahead->way_ns = ahead->way_ns && way > 0 ? (ahead->way_ns * 7 + way) / 8 : way;
+	pthread_mutex_unlock(&ahead->lock);
 	flight_done(leg, answer);
 }
 
@@ -537,6 +519,8 @@ bool ahead_claim(struct ahead *ahead, struct node *node, ahead_claimed *claimed,
 	guess = find_locked(ahead, node);
 	if (guess) {
 		now = guess->landed;
+		if (guess->dir)
+			ahead_order_kept(&guess->dir->order, now);
 		forget_locked(guess);
 		if (!now) {
 			guess->claimed = claimed;
@@ -571,31 +555,42 @@ static struct node *parent_of(struct tree *tree, struct node *node, char ret_nam
 	return dir;
 }
 
+/* True: the directory should be listed. */
+static bool opened_locked(struct ahead *ahead, struct node *parent, const char *name, struct guess **ret_fresh, int *ret_count, struct node **ret_old)
+{
+	struct ahead_dir *dir = find_dir_locked(ahead, parent);
+
+	*ret_count = 0;
+	*ret_old = NULL;
+	if (!dir || !ahead_order_opened(&dir->order, name, clock_now()))
+		return note_stranger_locked(ahead, parent, ret_old);
+	list_remove(&dir->link);
+	list_prepend(&ahead->dirs, &dir->link);
+	*ret_count = guess_more_locked(ahead, dir, ret_fresh);
+	return false;
+}
+
 void ahead_opened(struct ahead *ahead, struct node *node)
 {
+	struct node *parent = NULL, *old;
 	struct guess *fresh[AHEAD_MOST];
-	struct node *parent = NULL;
-	size_t at[ORDERS];
-	struct ahead_dir *dir;
 	struct list gone;
 	char name[256];
-	int count = 0, i;
+	bool strange;
+	int count, i;
 
 	if (!ahead || !(parent = parent_of(ahead->tree, node, name)))
 		return;
 	list_init(&gone);
 	pthread_mutex_lock(&ahead->lock);
 	expire_locked(ahead, &gone);
-	dir = find_dir_locked(ahead, parent);
-	if (dir && sort(dir) && find_name(dir, name, at)) {
-		list_remove(&dir->link);
-		list_prepend(&ahead->dirs, &dir->link);
-		note_open(dir, at);
-		count = guess_more_locked(ahead, dir, fresh);
-	}
+	strange = opened_locked(ahead, parent, name, fresh, &count, &old);
 	pthread_mutex_unlock(&ahead->lock);
 	for (i = 0; i < count; i++)
 		guess_send(fresh[i]);
+	if (strange)
+		listing_start(ahead->tree, parent, STRANGER_ENTRIES);
 	free_all(&gone);
+	node_unref(ahead->tree, old);
 	node_unref(ahead->tree, parent);
 }

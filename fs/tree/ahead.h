@@ -5,8 +5,10 @@
  *   listing ─▶ the order of names ◀─ opens: in sorted order (a shell's *), or in the server's?
  *                    └─ three in a row ─▶ guesses: OPEN, LSTAT, READ of the next ones ─▶ claimed by the kernel's lookup and open
  *
- * Only as far ahead as the program will come within options.attr_ttl, for which attributes may be old anyway; a guess that is older is
- * dropped. What this mount changes itself is never hidden: a guess is a handle of its node like any other (file_state.h).
+ * Only as far ahead as the program comes within a few round trips, and never more than options.attr_ttl, for which attributes may be old anyway; a
+ * guess that is older is dropped. What this mount changes itself is never hidden: a guess is a handle of its node like any other (file_state.h).
+ *
+ * A directory whose files are opened though nobody has listed it is listed here.
  *
  * Thread-safe. Lock order: ahead->lock before real->lock; nothing is sent or answered under it.
  */
@@ -18,7 +20,7 @@
 #include "sftp/client.h"
 #include "tree/node.h"
 
-#define AHEAD_MOST 32				/* guesses of one directory … */
+#define AHEAD_MOST 64				/* guesses of one directory … */
 #define AHEAD_MOST_BYTES (4ull * 1024 * 1024)	/* … and their bytes */
 #define AHEAD_FILE (128ull * 1024)		/* a file of more is left alone */
 #define AHEAD_DIRS 4				/* directories remembered */

@@ -46,6 +46,7 @@ struct listing {
 	const char *const *extra;	/* a queue's virtual names, or NULL */
 	struct map seen;		/* after a break: names that are in the list already */
 	bool again;			/* the server lists from its start again */
+	size_t most;			/* more entries are too many; 0: never */
 	bool has_queue;
 	bool done;
 	bool abandoned;
@@ -283,6 +284,8 @@ static bool list_entry_seen(void *arg, const struct sftp_name *name)
 		error = add_entry(listing, name->name, name->len, name->attrs);
 	if (error)
 		listing->error = error;
+	if (listing->most && listing->count > listing->most)
+		listing->abandoned = true;
 	more = !error && !listing->abandoned;
 	if (list_empty(&listing->waiters))
 		pthread_mutex_unlock(&listing->lock);
@@ -323,7 +326,7 @@ static void list_done(void *arg, const struct sftp_reply *reply)
 	listing_unref(listing);
 }
 
-static int listing_begin(struct tree *tree, struct node *dir, struct listing **ret_listing)
+static int listing_begin(struct tree *tree, struct node *dir, size_t most, struct listing **ret_listing)
 {
 	struct listing *listing = calloc(1, sizeof(*listing));
 	struct buf path = BUF_INIT;
@@ -338,6 +341,7 @@ static int listing_begin(struct tree *tree, struct node *dir, struct listing **r
 	listing->dir = dir;
 	node_ref(tree, dir);
 	listing->refs = 2;
+	listing->most = most;
 	error = node_path(tree, dir, NULL, &path);
 	if (!error)
 		error = sftp_list(tree->sftp, SFTP_DATA, path.data, list_entry_seen, list_restarted, list_done, listing);
@@ -349,6 +353,14 @@ static int listing_begin(struct tree *tree, struct node *dir, struct listing **r
 	}
 	*ret_listing = listing;
 	return 0;
+}
+
+void listing_start(struct tree *tree, struct node *dir, size_t most)
+{
+	struct listing *listing;
+
+	if (!listing_begin(tree, dir, most, &listing))
+		listing_unref(listing);
 }
 
 static void listing_abandon(struct listing *listing)
@@ -375,7 +387,7 @@ static int get_listing(struct dir_handle *dir, bool from_start, struct listing *
 		dir->listing = NULL;
 	}
 	if (!dir->listing)
-		error = listing_begin(dir->handle.tree, dir->handle.node, &dir->listing);
+		error = listing_begin(dir->handle.tree, dir->handle.node, 0, &dir->listing);
 	if (!error) {
 		dir->read = true;
 		pthread_mutex_lock(&dir->listing->lock);
