@@ -24,7 +24,7 @@ struct command {
 	void *target;			/* the command's options, with their defaults */
 };
 
-extern const struct command cmd_init, cmd_status, cmd_retry, cmd_redo, cmd_release, cmd_adopt, cmd_fsck, cmd_memo;
+extern const struct command cmd_init, cmd_status, cmd_log, cmd_retry, cmd_redo, cmd_release, cmd_adopt, cmd_fsck, cmd_memo;
 
 /* Parses options (they may stand anywhere before "--"), answers --help, runs. The exit status. */
 int command_main(const struct command *command, int argc, char **argv);

@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "tools/command.h"
 
-static const struct command *const commands[] = { &cmd_init, &cmd_status, &cmd_retry, &cmd_redo, &cmd_release, &cmd_adopt, &cmd_fsck, &cmd_memo };
+static const struct command *const commands[] = {
+	&cmd_init, &cmd_status, &cmd_log, &cmd_retry, &cmd_redo, &cmd_release, &cmd_adopt, &cmd_fsck, &cmd_memo,
+};
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const struct command *find_command(const char *name)

@@ -60,6 +60,7 @@ static void plain_ended(struct slot *slot)
 	bool good = slot->reason == SLOT_BY_ITSELF && WIFEXITED(slot->result.status) && WEXITSTATUS(slot->result.status) == 0;
 
 	unit->wall_ns = slot->result.wall_ns;
+	slot_log_unit(slot, unit, slot->reason == SLOT_STOPPED ? "released" : good ? "done" : "failed");
 	if (slot->reason == SLOT_STOPPED) {
 		settle_unit(slot->pool, unit, UNIT_RELEASED);
 		return;

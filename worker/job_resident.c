@@ -292,6 +292,7 @@ static void resident_answered(struct slot *slot)
 
 	unit->wall_ns = clock_now() - slot->started_ns;
 	supply_job_took(slot->pool, unit->wall_ns);
+	slot_log_unit(slot, unit, begins(line, "ok") ? "done" : "failed");
 	if (begins(line, "ok")) {
 		report_wall(unit, line[2] == ' ' ? line + 3 : NULL);
 		settle_unit(slot->pool, unit, UNIT_DONE);
@@ -310,6 +311,7 @@ static void resident_ended(struct slot *slot)
 	if (!unit)
 		return;
 	unit->wall_ns = clock_now() - slot->started_ns;
+	slot_log_unit(slot, unit, slot->reason == SLOT_STOPPED ? "released" : "failed");
 	if (slot->reason == SLOT_STOPPED) {
 		settle_unit(slot->pool, unit, UNIT_RELEASED);
 		return;

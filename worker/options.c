@@ -20,7 +20,7 @@
 enum option_key {
 	KEY_JOBS = 'j', KEY_VERBOSE = 'v', KEY_QUIET = 'q', KEY_HELP = 'h', KEY_VERSION = 'V',
 	KEY_GRACE = 256, KEY_AHEAD, KEY_BATCH, KEY_BATCH_TIME, KEY_RESIDENT, KEY_TIMEOUT, KEY_RETRIES, KEY_MEMORY, KEY_NICE, KEY_LOAD,
-	KEY_MEM_FREE, KEY_MAX_UNITS, KEY_MAX_TIME, KEY_WATCH, KEY_HALT, KEY_DRAIN_FILE, KEY_DRAIN_CMD, KEY_DRY_RUN,
+	KEY_MEM_FREE, KEY_MAX_UNITS, KEY_MAX_TIME, KEY_WATCH, KEY_HALT, KEY_DRAIN_FILE, KEY_DRAIN_CMD, KEY_LOGS, KEY_DRY_RUN,
 };
 
 static const struct args_option table[] = {
@@ -42,6 +42,7 @@ static const struct args_option table[] = {
 	{ KEY_GRACE, "grace", "TIME", "on SIGTERM let jobs end by themselves this long (25s)" },
 	{ KEY_DRAIN_FILE, "drain-file", "FILE", "as SIGTERM, when FILE appears" },
 	{ KEY_DRAIN_CMD, "drain-cmd", "COMMAND", "as SIGTERM, when the shell's COMMAND, run again and again, exits 0" },
+	{ KEY_LOGS, "logs", "DIR", "keep what jobs write in DIR, packed; `claimctl log --output' shows it" },
 	{ KEY_DRY_RUN, "dry-run", NULL, "print what would be run, take nothing" },
 	{ KEY_VERBOSE, "verbose", NULL, "a line a unit, and what jobs write to standard error" },
 	{ KEY_QUIET, "quiet", NULL, "no bar on a terminal" },
@@ -195,6 +196,9 @@ static int set_option(void *target, int key, const char *value, struct buf *why)
 		return set_duration(value, false, &options->batch_time_ns, why);
 	case KEY_GRACE:
 		return set_duration(value, true, &options->grace_ns, why);
+	case KEY_LOGS:
+		options->logs = value;
+		return 0;
 	case KEY_DRAIN_FILE:
 		options->drain_file = value;
 		return 0;

@@ -358,9 +358,13 @@ static int make_slots(struct pool *pool)
 	pool->slots = calloc(count, sizeof(*pool->slots));
 	if (!pool->slots)
 		return -ENOMEM;
-	for (i = 0; i < count; i++)
-		slot_init(&pool->slots[i], pool, i);
-	pool->slot_count = count;
+	for (i = 0; i < count; i++) {
+		int error = slot_init(&pool->slots[i], pool, i);
+
+		pool->slot_count++;
+		if (error)
+			return error;
+	}
 	return 0;
 }
 

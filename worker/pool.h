@@ -49,6 +49,7 @@ struct pool {
 	struct slot *slots;
 	unsigned int slot_count;
 	unsigned int busy;		/* slots with units */
+	bool logs_failed;		/* and it was said */
 	unsigned int processes;		/* slots with a process */
 	bool dismissed;			/* resident processes were told that there is no more */
 	const struct job_kind *kind;

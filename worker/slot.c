@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +25,8 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/log.h"
+#include "base/outlog.h"
 #include "worker/job.h"
 #include "worker/options.h"
 #include "worker/pool.h"
@@ -60,29 +63,59 @@ static void show(struct slot *slot, const char *data, size_t len)
 	}
 }
 
+static void close_watch(struct slot *slot, struct loop_fd *watch)
+{
+	int fd = watch->fd;
+
+	if (fd < 0)
+		return;
+	loop_unwatch(slot->pool->loop, watch);
+	close(fd);
+}
+
 /* False: nothing more for now, or for ever. */
+static bool read_some(struct slot *slot, struct loop_fd *watch, char data[SLOT_READ_BYTES], size_t *ret_len)
+{
+	ssize_t len;
+
+	if (watch->fd < 0)
+		return false;
+	do {
+		len = read(watch->fd, data, SLOT_READ_BYTES);
+	} while (len < 0 && errno == EINTR);
+	if (len > 0) {
+		*ret_len = (size_t)len;
+		return true;
+	}
+	if (len == 0 || errno != EAGAIN)
+		close_watch(slot, watch);
+	return false;
+}
+
 static bool read_error(struct slot *slot)
 {
 	char data[SLOT_READ_BYTES];
-	ssize_t len;
-	int fd = slot->err_watch.fd;
+	size_t len;
 
-	if (fd < 0)
+	if (!read_some(slot, &slot->err_watch, data, &len))
 		return false;
-	do {
-		len = read(fd, data, sizeof(data));
-	} while (len < 0 && errno == EINTR);
-	if (len > 0) {
-		tail_add(&slot->tail, data, (size_t)len);
-		if (slot->pool->options->verbose)
-			show(slot, data, (size_t)len);
-		return true;
-	}
-	if (len == 0 || errno != EAGAIN) {
-		loop_unwatch(slot->pool->loop, &slot->err_watch);
-		close(fd);
-	}
-	return false;
+	tail_add(&slot->tail, data, len);
+	if (slot->log)
+		outlog_add(slot->log, OUTLOG_ERROR, data, len);
+	if (slot->pool->options->verbose)
+		show(slot, data, len);
+	return true;
+}
+
+static bool read_output(struct slot *slot)
+{
+	char data[SLOT_READ_BYTES];
+	size_t len;
+
+	if (!read_some(slot, &slot->out_watch, data, &len))
+		return false;
+	outlog_add(slot->log, OUTLOG_OUTPUT, data, len);
+	return true;
 }
 
 static void error_ready(struct loop_fd *watch, uint32_t events)
@@ -91,22 +124,68 @@ static void error_ready(struct loop_fd *watch, uint32_t events)
 	read_error(container_of(watch, struct slot, err_watch));
 }
 
-/* Somebody who left the job may hold the pipe open for ever: what is there now is all that counts. */
-static void close_error(struct slot *slot)
+static void output_ready(struct loop_fd *watch, uint32_t events)
 {
-	int i, fd;
+	(void)events;
+	read_output(container_of(watch, struct slot, out_watch));
+}
+
+static void read_what_is_there(struct slot *slot)
+{
+	int i;
 
 	for (i = 0; i < SLOT_MAX_LAST_READS && read_error(slot); i++)
 		;
-	fd = slot->err_watch.fd;
-	if (fd >= 0) {
-		loop_unwatch(slot->pool->loop, &slot->err_watch);
-		close(fd);
-	}
+	for (i = 0; i < SLOT_MAX_LAST_READS && read_output(slot); i++)
+		;
+}
+
+/* Somebody who left the job may hold the pipes open for ever: what is there now is all that counts. */
+static void close_pipes(struct slot *slot)
+{
+	read_what_is_there(slot);
+	close_watch(slot, &slot->err_watch);
+	close_watch(slot, &slot->out_watch);
 	show_line(slot);
 }
 
+/* ---- logs ---- */
+
+void slot_log_unit(struct slot *slot, const struct unit *unit, const char *how)
+{
+	if (slot->log)
+		outlog_unit(slot->log, unit->name, clock_wall() / NS_PER_MS, how);
+}
+
+static void flush_log(struct slot *slot)
+{
+	int error = slot->log ? outlog_flush(slot->log) : 0;
+
+	if (error && !slot->pool->logs_failed)
+		report_say(slot->pool, LOG_LEVEL_WARN, "can't write all of the logs in %s: %s", slot->pool->options->logs, log_strerror(error));
+	slot->pool->logs_failed |= error != 0;
+}
+
 /* ---- the process ---- */
+
+/* The read end is watched from now on; *ret_fd is the process's. */
+static int open_pipe(struct slot *slot, struct loop_fd *watch, int *ret_fd)
+{
+	int fds[2], error;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	error = io_set_nonblock(fds[0], true);
+	if (!error)
+		error = loop_watch(slot->pool->loop, watch, fds[0], EPOLLIN);
+	if (error) {
+		close(fds[0]);
+		close(fds[1]);
+		return error;
+	}
+	*ret_fd = fds[1];
+	return 0;
+}
 
 int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_fd, int out_fd)
 {
@@ -115,21 +194,24 @@ int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_f
 		.argv = argv, .envp = envp, .in_fd = in_fd, .out_fd = out_fd, .nice = (int)options->nice, .memory = options->memory,
 		.group = warden_group(slot->pool->warden, slot->index),
 	};
-	int pipe_fds[2], pid;
+	int our_fd = -1, pid, error;
 
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return -errno;
-	spec.err_fd = pipe_fds[1];
+	error = open_pipe(slot, &slot->err_watch, &spec.err_fd);
+	if (error)
+		return error;
+	if (slot->log && out_fd < 0) {
+		error = open_pipe(slot, &slot->out_watch, &our_fd);
+		spec.out_fd = our_fd;
+	}
 	slot->started_ns = clock_now();
-	pid = run_start(&spec);
-	close(pipe_fds[1]);
+	pid = error ? error : run_start(&spec);
+	close(spec.err_fd);
+	io_close(&our_fd);
 	if (pid < 0) {
-		close(pipe_fds[0]);
+		close_watch(slot, &slot->err_watch);
+		close_watch(slot, &slot->out_watch);
 		return pid;
 	}
-	/* If nobody can hear it, it runs all the same: that is no reason to do the work again. */
-	if (io_set_nonblock(pipe_fds[0], true) < 0 || loop_watch(slot->pool->loop, &slot->err_watch, pipe_fds[0], EPOLLIN) < 0)
-		close(pipe_fds[0]);
 	slot->pid = pid;
 	slot->reason = SLOT_BY_ITSELF;
 	tail_reset(&slot->tail);
@@ -154,6 +236,8 @@ static void become_busy(struct slot *slot)
 {
 	slot->state = SLOT_RUNNING;
 	slot->pool->busy++;
+	if (slot->log)
+		outlog_begin(slot->log);
 	set_timer(slot, slot->pool->options->timeout_ns);
 }
 
@@ -181,14 +265,16 @@ static void on_answer(struct slot *slot)
 	loop_timer_stop(&slot->timer);
 	slot->state = SLOT_WAITING;
 	slot->pool->busy--;
+	read_what_is_there(slot);
 	slot->pool->kind->answered(slot);
+	flush_log(slot);
 }
 
 static void on_exit_ended(struct slot *slot)
 {
 	struct pool *pool = slot->pool;
 
-	close_error(slot);
+	close_pipes(slot);
 	loop_timer_stop(&slot->timer);
 	atomic_store(warden_group(pool->warden, slot->index), 0);
 	if (slot->count > 0)
@@ -197,6 +283,7 @@ static void on_exit_ended(struct slot *slot)
 	slot->state = SLOT_IDLE;
 	slot->pid = 0;
 	pool->kind->ended(slot);
+	flush_log(slot);
 }
 
 static void on_timer_term(struct slot *slot)
@@ -299,26 +386,42 @@ struct unit *slot_take_unit(struct slot *slot)
 
 /* ---- life ---- */
 
-void slot_init(struct slot *slot, struct pool *pool, unsigned int index)
+/* A name that no other worker's slot has, on any node. */
+static int open_log(struct slot *slot)
+{
+	const char *dir = slot->pool->options->logs;
+	int error;
+	char host[HOST_NAME_MAX + 1] = "node", name[HOST_NAME_MAX + 64];
+
+	if (!dir)
+		return 0;
+	gethostname(host, sizeof(host) - 1);
+	snprintf(name, sizeof(name), "%s.%d.%lld.%u", host, (int)getpid(), (long long)(clock_wall() / NS_PER_S), slot->index);
+	error = outlog_new(dir, name, &slot->log);
+	if (error)
+		log_error("can't keep logs in %s: %s", dir, log_strerror(error));
+	return error;
+}
+
+int slot_init(struct slot *slot, struct pool *pool, unsigned int index)
 {
 	memset(slot, 0, sizeof(*slot));
 	slot->pool = pool;
 	slot->index = index;
 	list_init(&slot->units);
 	loop_fd_init(&slot->err_watch, error_ready);
+	loop_fd_init(&slot->out_watch, output_ready);
 	loop_timer_init(&slot->timer, timer_fired);
+	return open_log(slot);
 }
 
 void slot_release(struct slot *slot)
 {
-	int fd = slot->err_watch.fd;
-
 	loop_timer_stop(&slot->timer);
-	if (fd >= 0) {
-		loop_unwatch(slot->pool->loop, &slot->err_watch);
-		close(fd);
-	}
+	close_watch(slot, &slot->err_watch);
+	close_watch(slot, &slot->out_watch);
 	buf_release(&slot->line);
+	outlog_free(slot->log);
 	if (slot->pool->kind->release)
 		slot->pool->kind->release(slot);
 }

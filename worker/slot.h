@@ -18,6 +18,7 @@
 struct pool;
 struct resident;
 struct batch_dir;
+struct outlog;
 
 enum slot_state {
 	SLOT_IDLE,	/* no process */
@@ -53,6 +54,8 @@ struct slot {
 	int64_t started_ns;		/* of the process; for a resident, of the unit */
 	struct run_result result;
 	struct loop_fd err_watch;	/* the read end of its standard error */
+	struct loop_fd out_watch;	/* of its standard output, with --logs */
+	struct outlog *log;		/* with --logs */
 	struct tail tail;
 	struct buf line;		/* with -v: what it wrote since the last newline */
 	struct loop_timer timer;
@@ -60,7 +63,7 @@ struct slot {
 	struct resident *resident;	/* job_resident: its pipes */
 };
 
-void slot_init(struct slot *slot, struct pool *pool, unsigned int index);
+int slot_init(struct slot *slot, struct pool *pool, unsigned int index);	/* 0 or -errno: of --logs */
 void slot_release(struct slot *slot);
 
 /* Can it be given units? */
@@ -74,6 +77,9 @@ void slot_event(struct slot *slot, enum slot_event event);
 
 /* Starts a process; its standard error is read and shown from now on. 0 or -errno. */
 int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_fd, int out_fd);
+
+/* With --logs: what the job wrote so far is about this unit too, which ended so. */
+void slot_log_unit(struct slot *slot, const struct unit *unit, const char *how);
 
 struct unit *slot_first(const struct slot *slot);
 /* The units leave the slot, one after another; NULL: none is left. */

@@ -300,7 +300,7 @@ static bool fits(struct map *bases, struct unit *unit)
 /* What is left is shared among the slots that have nothing to do. */
 static unsigned int batch_share(const struct pool *pool)
 {
-	unsigned int idle = pool->slot_count - pool->busy, ready = pool->supply.ready_count;
+	unsigned int idle = pool->slot_count - pool->busy, ready = pool->supply.ready_count + pool->supply.preparing;
 	unsigned int share = idle > 0 ? (ready + idle - 1) / idle : ready;
 
 	return share < pool->batch.now ? share : pool->batch.now;

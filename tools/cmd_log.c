@@ -1,0 +1,280 @@
+/*
+ * claimctl log: what happened when, to which unit, by which node; and with --output what its jobs wrote.
+ */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/outlog.h"
+#include "base/pct.h"
+#include "tools/command.h"
+#include "tools/site.h"
+#include "tools/story.h"
+
+enum { KEY_JSON = 256, KEY_OUTPUT, KEY_LOGS, KEY_ALL };
+
+struct log_options {
+	bool json;
+	bool output;
+	bool all;
+	const char *logs;
+};
+
+static struct log_options log_options;
+
+static const struct args_option table[] = {
+	{ KEY_JSON, "json", NULL, "a JSON object a line" },
+	{ KEY_OUTPUT, "output", NULL, "what the unit's last job wrote, as claim-worker --logs kept it" },
+	{ KEY_ALL, "all", NULL, "with --output: all its jobs, not the last alone" },
+	{ KEY_LOGS, "logs", "DIR", "where claim-worker --logs kept it (QUEUE/logs)" },
+	{ 0, NULL, NULL, NULL },
+};
+
+static int log_set(void *target, int key, const char *value, struct buf *why)
+{
+	struct log_options *options = target;
+
+	(void)why;
+	options->json |= key == KEY_JSON;
+	options->output |= key == KEY_OUTPUT;
+	options->all |= key == KEY_ALL;
+	if (key == KEY_LOGS)
+		options->logs = value;
+	return 0;
+}
+
+/* ---- what happened ---- */
+
+static const char *const what_names[RECORD_WHATS] = {
+	[RECORD_DONE] = "done", [RECORD_FAILED] = "failed", [RECORD_LOST] = "lost", [RECORD_REDO] = "again",
+};
+
+static void format_time(int64_t seconds, char ret_text[32])
+{
+	time_t time = (time_t)seconds;
+	struct tm tm;
+
+	if (!gmtime_r(&time, &tm) || strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		snprintf(ret_text, 32, "%" PRId64, seconds);
+}
+
+static void add_value(struct buf *to, const char *values, const char *name, const char *before, const char *after)
+{
+	struct buf value = BUF_INIT;
+
+	if (record_value(values, name, &value) == 0 && value.len > 0) {
+		buf_adds(to, before);
+		pct_encode(to, value.data, value.len);
+		buf_adds(to, after);
+	}
+	buf_release(&value);
+}
+
+static void print_line(const struct story_event *event)
+{
+	const struct record *record = event->record;
+	struct buf line = BUF_INIT;
+	char time[32];
+
+	format_time(record->time, time);
+	buf_addf(&line, "%s  %-24s %-6s ", time, event->node, what_names[record->what]);
+	pct_encode(&line, record->name, strlen(record->name));
+	if (record->attempt > 0)
+		buf_addf(&line, "  attempt %" PRIu32, record->attempt);
+	if (record->generation > 0)
+		buf_addf(&line, "  round %" PRIu32, record->generation + 1);
+	add_value(&line, record->values, "wall", "  ", " s");
+	if (record->what == RECORD_FAILED) {
+		add_value(&line, record->values, "status", "  exit status ", "");
+		add_value(&line, record->values, "signal", "  signal ", "");
+	}
+	puts(buf_text(&line));
+	buf_release(&line);
+}
+
+/* Names of values are identifiers; numbers stay numbers. Bytes that are no UTF-8 are encoded as they are in ctl. */
+static void add_json_value(cJSON *object, const char *name, const char *coded)
+{
+	char *end, *text;
+	double number = strtod(coded, &end);
+
+	if (end != coded && *end == '\0') {
+		cJSON_AddNumberToObject(object, name, number);
+		return;
+	}
+	text = strdup(coded);
+	if (text && pct_decode(text) >= 0)
+		cJSON_AddStringToObject(object, name, text);
+	free(text);
+}
+
+static void add_json_values(cJSON *object, const char *values)
+{
+	char *copy = strdup(values ? values : ""), *word, *equals, *save = NULL;
+
+	for (word = copy ? strtok_r(copy, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
+		equals = strchr(word, '=');
+		if (!equals)
+			continue;
+		*equals = '\0';
+		add_json_value(object, word, equals + 1);
+	}
+	free(copy);
+}
+
+static void print_json(const struct story_event *event)
+{
+	const struct record *record = event->record;
+	cJSON *object = cJSON_CreateObject();
+	char *text;
+
+	cJSON_AddNumberToObject(object, "time", (double)record->time);
+	cJSON_AddStringToObject(object, "node", event->node);
+	cJSON_AddStringToObject(object, "what", what_names[record->what]);
+	cJSON_AddStringToObject(object, "unit", record->name);
+	cJSON_AddNumberToObject(object, "attempt", record->attempt);
+	cJSON_AddNumberToObject(object, "generation", record->generation);
+	add_json_values(object, record->values);
+	text = cJSON_PrintUnformatted(object);
+	if (text)
+		puts(text);
+	cJSON_free(text);
+	cJSON_Delete(object);
+}
+
+static int print_story(const struct log_options *options, char **operands)
+{
+	struct story_event event;
+	struct buf why = BUF_INIT;
+	struct story *story;
+	size_t i;
+	int error = story_read(operands[0], operands + 1, &story, &why);
+
+	if (error) {
+		log_error("log: can't read %s: %s", why.len ? buf_text(&why) : operands[0], log_strerror(error));
+		buf_release(&why);
+		return COMMAND_FAILED;
+	}
+	for (i = 0; i < story_count(story); i++) {
+		story_event(story, i, &event);
+		(options->json ? print_json : print_line)(&event);
+	}
+	if (operands[1] && story_count(story) == 0)
+		log_info("log: nothing has happened to it yet");
+	story_free(story);
+	buf_release(&why);
+	return fflush(stdout) == 0 ? 0 : COMMAND_FAILED;
+}
+
+/* ---- what it wrote ---- */
+
+struct runs {
+	struct outlog_entry *list;
+	size_t count;
+};
+
+static int add_run(void *arg, const struct outlog_entry *entry)
+{
+	struct runs *runs = arg;
+	struct outlog_entry *list = reallocarray(runs->list, runs->count + 1, sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	runs->list = list;
+	list[runs->count] = *entry;
+	list[runs->count].path = strdup(entry->path);
+	list[runs->count].how = NULL;
+	return list[runs->count].path ? (runs->count++, 0) : -ENOMEM;
+}
+
+static int compare_runs(const void *left, const void *right)
+{
+	const struct outlog_entry *a = left, *b = right;
+
+	if (a->time_ms != b->time_ms)
+		return a->time_ms < b->time_ms ? -1 : 1;
+	return a->begin < b->begin ? -1 : a->begin > b->begin;
+}
+
+static int copy_runs(const struct runs *runs, bool all)
+{
+	size_t i;
+	int error = 0;
+
+	for (i = all ? 0 : runs->count - 1; !error && i < runs->count; i++)
+		error = outlog_copy(&runs->list[i], STDOUT_FILENO, STDERR_FILENO);
+	return error;
+}
+
+static int print_output(const struct log_options *options, const char *queue, const char *unit)
+{
+	struct buf dir = BUF_INIT;
+	struct runs runs = { 0 };
+	int error;
+
+	buf_addf(&dir, options->logs ? "%s" : "%s/logs", options->logs ? options->logs : queue);
+	error = buf_error(&dir) ? buf_error(&dir) : outlog_find(buf_text(&dir), unit, add_run, &runs);
+	if (error) {
+		log_error("log: can't read the logs in %s: %s (claim-worker --logs DIR keeps them, --logs names another)", buf_text(&dir),
+			  log_strerror(error));
+	} else if (runs.count == 0) {
+		log_error("log: nothing is kept of %s in %s", unit, buf_text(&dir));
+		error = -ENOENT;
+	} else {
+		qsort(runs.list, runs.count, sizeof(*runs.list), compare_runs);
+		error = copy_runs(&runs, options->all);
+		if (error)
+			log_error("log: what is kept of %s can't be read: %s", unit, log_strerror(error));
+	}
+	while (runs.count > 0)
+		free((char *)runs.list[--runs.count].path);
+	free(runs.list);
+	buf_release(&dir);
+	return error ? COMMAND_FAILED : 0;
+}
+
+static int log_run(char **operands, void *target)
+{
+	const struct log_options *options = target;
+	struct buf why = BUF_INIT;
+	struct qconf conf;
+	int error;
+
+	if (options->output && (!operands[1] || operands[2])) {
+		log_error("log: --output is about one unit: claimctl log --output QUEUE UNIT");
+		return COMMAND_USAGE;
+	}
+	error = site_read_conf(operands[0], &conf, &why);	/* a plain directory will do */
+	if (error) {
+		log_error("log: %s%s", why.len ? buf_text(&why) : operands[0], why.len ? "" : " is no queue");
+		buf_release(&why);
+		return COMMAND_FAILED;
+	}
+	qconf_release(&conf);
+	if (options->output)
+		return print_output(options, operands[0], operands[1]);
+	return print_story(options, operands);
+}
+
+const struct command cmd_log = {
+	.name = "log",
+	.summary = "what happened when, to which unit; what its job wrote",
+	.usage = "log [--json] QUEUE [UNIT...] | log --output [--all] [--logs DIR] QUEUE UNIT",
+	.description = "Prints what the nodes have logged about the units, or about all, in order of time: done, failed, lost, again. With --output,\n"
+		       "standard output and error of the unit's last job, where claim-worker was run with --logs.\n",
+	.examples = "  claimctl log /mnt/disk/queue a/b.jpg\n"
+		    "  claimctl log --json /mnt/disk/queue | jq 'select(.what == \"failed\")'\n"
+		    "  claim-worker --logs queue/logs queue -- ./extract {in} {out}; claimctl log --output queue a/b.jpg\n",
+	.options = table,
+	.set = log_set,
+	.run = log_run,
+	.target = &log_options,
+};
