@@ -97,6 +97,11 @@ struct sftp_options {
 	int64_t alive_ns;	/* a peer that answers nothing for this long is dead; default 15 s */
 	uint32_t max_read;	/* most bytes a request; 0: what limits@openssh.com allows */
 	uint32_t max_write;
+	/*
+	 * A session that broke leaves a server process behind which may still carry out what it has received. Changes that were sent and not
+	 * answered are not sent again, nor looked for, until it has had so much time. 0: no such process can be.
+	 */
+	int64_t settle_ns;
 	bool direct;		/* reserved for debugging: no coalescing */
 };
 
@@ -105,6 +110,13 @@ struct sftp_options {
  * line in `why`. The maker must outlive the sftp. Call after any fork: threads start here.
  */
 int sftp_connect(struct channel_maker *maker, const struct sftp_options *options, struct sftp **ret_sftp, struct buf *why);
+
+/*
+ * Requests that are submitted between these two wake the I/O threads that sleep only at the second: a flight of hundreds costs one wake-up. For a
+ * moment, without waiting for anything in between. What other threads submit meanwhile leaves with the first sftp_go().
+ */
+void sftp_hold(struct sftp *sftp);
+void sftp_go(struct sftp *sftp);
 
 /* Close the files first. Requests still waiting complete with -ENOTCONN; returns when all completions have run and all threads have ended. NULL is fine. */
 void sftp_free(struct sftp *sftp);

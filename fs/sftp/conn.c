@@ -88,13 +88,26 @@ bool conn_submit(struct conn *conn, struct request *request, bool wait)
 		request->conn = conn;
 		atomic_fetch_add(&conn->load, request->cost);
 		list_append(&conn->incoming, &request->link);
-		wake = conn->asleep;
-		conn->asleep = false;
+		/* Whoever holds lets go after this, and then looks at the list. */
+		wake = conn->asleep && !atomic_load(&conn->sftp->holding);
+		conn->asleep = conn->asleep && !wake;
 	}
 	pthread_mutex_unlock(&conn->lock);
 	if (wake)
 		io_wake(conn->wake_fd);
 	return taken;
+}
+
+void conn_go(struct conn *conn)
+{
+	bool wake;
+
+	pthread_mutex_lock(&conn->lock);
+	wake = conn->asleep && !list_empty(&conn->incoming);
+	conn->asleep = conn->asleep && !wake;
+	pthread_mutex_unlock(&conn->lock);
+	if (wake)
+		io_wake(conn->wake_fd);
 }
 
 void conn_want(struct conn *conn)
@@ -252,8 +265,34 @@ static void drop_channel(struct conn *conn)
 	stream_release(&conn->in);
 }
 
+/* False: the sftp is closing. */
+static bool pause_for(struct conn *conn, int64_t ns)
+{
+	struct pollfd fd = { .fd = conn->sftp->cancel_fd, .events = POLLIN };
+	int64_t end = clock_now() + ns, left;
+
+	while (!is_closing(conn) && (left = end - clock_now()) > 0)
+		poll(&fd, 1, (int)(left / NS_PER_MS) + 1);
+	return !is_closing(conn);
+}
+
+/* May the server still be at work at something that changes a file or a name? */
+static bool changes(const struct conn *conn)
+{
+	struct list *link;
+
+	list_for_each(link, &conn->sent) {
+		const struct request *request = list_entry(link, struct request, link);
+
+		if (request->wire_start < conn->written && op_changes(request->op))
+			return true;
+	}
+	return false;
+}
+
 static void session_over(struct conn *conn)
 {
+	int64_t settle_ns = changes(conn) ? conn->sftp->options.settle_ns : 0;
 	struct list again, lost, taken;
 
 	list_init(&again);
@@ -266,6 +305,8 @@ static void session_over(struct conn *conn)
 	drop_channel(conn);
 	if (conn->index == 0)
 		pool_down(conn);
+	if (settle_ns)
+		pause_for(conn, settle_ns);
 	fail_all(&lost, SFTP_UNKNOWN);
 	give_back(conn, &again);
 }
@@ -312,17 +353,6 @@ static void plan_retry(struct conn *conn)
 		delay = backoff_ns(++conn->failures);
 	}
 	atomic_store(&conn->retry_ns, now + delay);
-}
-
-/* False: the sftp is closing. */
-static bool pause_for(struct conn *conn, int64_t ns)
-{
-	struct pollfd fd = { .fd = conn->sftp->cancel_fd, .events = POLLIN };
-	int64_t end = clock_now() + ns, left;
-
-	while (!is_closing(conn) && (left = end - clock_now()) > 0)
-		poll(&fd, 1, (int)(left / NS_PER_MS) + 1);
-	return !is_closing(conn);
 }
 
 static int64_t attempt_deadline(const struct conn *conn)

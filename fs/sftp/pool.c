@@ -435,6 +435,20 @@ int sftp_connect(struct channel_maker *maker, const struct sftp_options *options
 	return 0;
 }
 
+void sftp_hold(struct sftp *sftp)
+{
+	atomic_fetch_add(&sftp->holding, 1);
+}
+
+void sftp_go(struct sftp *sftp)
+{
+	int i;
+
+	atomic_fetch_sub(&sftp->holding, 1);
+	for (i = 0; i < sftp->count; i++)
+		conn_go(sftp->conns[i]);
+}
+
 static void begin_closing(struct sftp *sftp)
 {
 	int i;

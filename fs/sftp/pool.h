@@ -33,6 +33,7 @@ struct sftp {
 	struct conn *conns[POOL_MAX_CONNS];
 	int cancel_fd;			/* readable once closing, for makers and back-offs */
 	atomic_bool closing;
+	atomic_uint holding;		/* threads between sftp_hold() and sftp_go() */
 	atomic_uint features;
 	atomic_uint max_read;
 	atomic_uint max_write;

@@ -181,6 +181,9 @@ static int slot_fill(struct slot *slot, const struct store_op *op)
 	return 0;
 }
 
+/* Some at a time, so that the first are on their way while the last are still being encoded. */
+#define SEND_TOGETHER 128
+
 /* Sends the operations in order. Everything that can fail here was done before, so that none is sent after one that wasn't. */
 static void flight_send(struct flight *flight, const struct store_op *ops)
 {
@@ -193,7 +196,12 @@ static void flight_send(struct flight *flight, const struct store_op *ops)
 	flight->pending = flight->count;
 	flight->refs += (unsigned int)flight->count;
 	pthread_mutex_unlock(&store->lock);
+	sftp_hold(store->sftp);
 	for (i = 0; i < flight->count; i++) {
+		if (i % SEND_TOGETHER == SEND_TOGETHER - 1) {
+			sftp_go(store->sftp);
+			sftp_hold(store->sftp);
+		}
 		slot = &flight->slots[i];
 		slot->error = full_path(store, ops[i].path, &path);
 		if (!slot->error)
@@ -203,6 +211,7 @@ static void flight_send(struct flight *flight, const struct store_op *ops)
 		else
 			slot->kind->start(slot, path.data, path2.data);
 	}
+	sftp_go(store->sftp);
 	buf_release(&path);
 	buf_release(&path2);
 }
