@@ -172,16 +172,48 @@ static void test_no_order_no_guesses(void **state)
 	stop_guessing();
 }
 
-static void test_without_listing_no_guesses(void **state)
+static bool was_listed(void *arg)
+{
+	(void)arg;
+	return peer_count(files.rig.peer, FXP_READDIR) > 0;
+}
+
+/* A program that knows the names: the directory is listed for its sake, once. */
+static void test_without_listing(void **state)
 {
 	int i;
 
 	(void)state;
 	put_files();
-	for (i = 0; i < 10; i++)
-		read_nth(i);
+	read_nth(0);
 	settle();
-	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), 10);
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPENDIR), 0);
+	read_nth(1);
+	assert_true(rig_until(was_listed, NULL));
+	for (i = 2; i < COUNT; i++)
+		read_nth(i);
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), COUNT);
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPENDIR), 1);
+	assert_true(peer_count(files.rig.peer, FXP_LSTAT) < 2 * COUNT);
+	stop_guessing();
+}
+
+/* Names that are in no listing: looked for again, but ever more rarely. */
+static void test_strangers(void **state)
+{
+	char name[16];
+	int i;
+
+	(void)state;
+	put_files();
+	for (i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "late-%d", i);
+		rig_put(&files.rig, name, "x", 1);
+		files_release(files_open(name, O_RDONLY));
+	}
+	settle();
+	assert_in_range(peer_count(files.rig.peer, FXP_OPENDIR), 1, 4);
+	stop_guessing();
 }
 
 static void begin_in_order(void)
@@ -370,7 +402,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FILES_TEST(test_sorted_order), FILES_TEST(test_servers_order), FILES_TEST(test_no_order_no_guesses),
-		FILES_TEST(test_without_listing_no_guesses), FILES_TEST(test_own_changes), FILES_TEST(test_removed),
+		FILES_TEST(test_without_listing),
+		FILES_TEST(test_strangers), FILES_TEST(test_own_changes), FILES_TEST(test_removed),
 		FILES_TEST(test_old_guesses_are_dropped), FILES_TEST(test_slow_programs), FILES_TEST(test_guess_under_way_is_waited_for),
 		FILES_TEST(test_failing_guesses), FILES_TEST(test_cut_while_guessing),
 	};
