@@ -121,6 +121,7 @@ bool file_getattr(struct tree *tree, struct node *node, struct handle *handle, s
 
 struct setattr {
 	struct writebehind_item step;
+	struct flight flight;
 	struct open_file *of;		/* held */
 	struct task *task;
 	struct reply *reply;
@@ -177,6 +178,8 @@ static void setattr_refused(struct setattr *setattr, int error)
 	change_explain(&task->change, error, setattr_explained);
 }
 
+enum { LEG_SET, LEG_LOOK };
+
 static void stat_done(void *arg, const struct sftp_reply *answer)
 {
 	struct setattr *setattr = arg;
@@ -185,23 +188,48 @@ static void stat_done(void *arg, const struct sftp_reply *answer)
 	setattr_end(setattr, &answer->attrs);
 }
 
-static void set_done(void *arg, const struct sftp_reply *answer)
+/* Did who looked see what was set? With several connections, and after a break, requests keep no order. */
+static bool shows(const struct sftp_attrs *seen, const struct sftp_attrs *set)
 {
-	struct setattr *setattr = arg;
-	int error = answer->error;
+	if ((set->flags & SFTP_ATTR_SIZE) && seen->size != set->size)
+		return false;
+	if ((set->flags & SFTP_ATTR_MODE) && ((seen->mode ^ set->mode) & 0777))
+		return false;
+	if ((set->flags & SFTP_ATTR_TIMES) && (seen->mtime != set->mtime || seen->atime != set->atime))
+		return false;
+	if (!(set->flags & SFTP_ATTR_OWNER))
+		return true;
+	return (set->uid == (uint32_t)-1 || seen->uid == set->uid) && (set->gid == (uint32_t)-1 || seen->gid == set->gid);
+}
 
-	if (!error)
+static void set_landed(struct flight *flight)
+{
+	struct setattr *setattr = container_of(flight, struct setattr, flight);
+	struct sftp_attrs attrs = flight->legs[LEG_LOOK].attrs;
+	int error = flight->legs[LEG_SET].error;
+
+	if (!error && (flight->legs[LEG_LOOK].error || !shows(&attrs, &setattr->task->attrs))) {
 		error = sftp_fstat(setattr->of->file, stat_done, setattr);
+		if (!error)
+			return;
+	}
 	if (error)
 		setattr_refused(setattr, error);
+	else
+		setattr_end(setattr, &attrs);
 }
 
 static void set(struct setattr *setattr)
 {
-	int error = sftp_fsetstat(setattr->of->file, &setattr->task->attrs, set_done, setattr);
+	struct sftp_file *file = setattr->of->file;
+	struct flight_leg *leg;
 
-	if (error)
-		setattr_fail(setattr, error);
+	flight_begin(&setattr->flight, set_landed);
+	leg = flight_leg(&setattr->flight);
+	flight_sent(leg, sftp_fsetstat(file, &setattr->task->attrs, flight_done, leg));
+	leg = flight_leg(&setattr->flight);
+	flight_sent(leg, sftp_fstat(file, flight_done, leg));
+	flight_go(&setattr->flight);
 }
 
 /* SFTP sets both times or none: the one that stays was asked for. */
