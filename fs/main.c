@@ -29,6 +29,7 @@
 
 #define MAIN_KERNEL_READAHEAD (1U << 20)	/* with a whole FUSE request */
 #define MAIN_FLUSH_NS (60 * NS_PER_S)		/* for what is not yet written when the mount ends and -o timeout says "for ever" */
+#define SETTLE_NS (300 * NS_PER_MS)		/* what sshd and its SFTP server need to end, many times over: local runs took a few ms */
 
 struct mount {
 	struct options options;
@@ -93,6 +94,7 @@ static int connect_to(struct mount *mount, struct buf *why)
 		.timeout_ns = options->timeout_ns,
 		.max_read = (uint32_t)(options->max_read > UINT32_MAX ? 0 : options->max_read),
 		.max_write = (uint32_t)(options->max_write > UINT32_MAX ? 0 : options->max_write),
+		.settle_ns = options->host ? SETTLE_NS : 0,	/* a local server process is waited for */
 	};
 	struct buf reason = BUF_INIT;
 	int error;

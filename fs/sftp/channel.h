@@ -35,8 +35,14 @@ struct channel_ops {
 	void (*keepalive)(struct channel *channel);
 	/* Why it broke, one line for the log, or "" (what the ssh child last said, libssh2's error text). May be NULL. */
 	const char *(*reason)(struct channel *channel);
+	/* The session broke: what was written and has not arrived is not to arrive any more, when its changes are made anew elsewhere. Before free.
+	 * May be NULL. */
+	void (*abandon)(struct channel *channel);
 	void (*free)(struct channel *channel);
 };
+
+/* For `abandon` of a TCP socket: the kernel drops what it would go on sending, for minutes when the network is away. */
+void channel_abandon_socket(int fd);
 
 struct channel {			/* the first member of every kind */
 	const struct channel_ops *ops;

@@ -35,6 +35,18 @@ static int fd_poll_fds(struct channel *channel, bool want_write, struct pollfd f
 	return 1;
 }
 
+void channel_abandon_socket(int fd)
+{
+	struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));	/* no socket: then there is nothing to drop */
+}
+
+static void fd_abandon(struct channel *channel)
+{
+	channel_abandon_socket(container_of(channel, struct fd_channel, channel)->fd);
+}
+
 static void fd_free(struct channel *channel)
 {
 	struct fd_channel *fd_channel = container_of(channel, struct fd_channel, channel);
@@ -47,6 +59,7 @@ static const struct channel_ops fd_ops = {
 	.read = fd_read,
 	.write = fd_write,
 	.poll_fds = fd_poll_fds,
+	.abandon = fd_abandon,
 	.free = fd_free,
 };
 

@@ -230,6 +230,11 @@ void ssh2_free(struct ssh2 *s)
 	free(s);
 }
 
+static void ssh2_abandon(struct channel *channel)
+{
+	channel_abandon_socket(of(channel)->fd);
+}
+
 static void ssh2_channel_free(struct channel *channel)
 {
 	ssh2_free(of(channel));
@@ -241,5 +246,6 @@ const struct channel_ops ssh2_channel_ops = {
 	.poll_fds = ssh2_poll_fds,
 	.keepalive = ssh2_keepalive,
 	.reason = ssh2_reason,
+	.abandon = ssh2_abandon,
 	.free = ssh2_channel_free,
 };

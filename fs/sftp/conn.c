@@ -276,6 +276,29 @@ static bool pause_for(struct conn *conn, int64_t ns)
 	return !is_closing(conn);
 }
 
+static bool is_change(const struct request *request)
+{
+	switch (request->op->kind) {
+	case OP_OPEN:		/* a reopening (embedded) creates and cuts nothing */
+		return !request->embedded && request->slot->file->flags & (SFTP_OPEN_CREAT | SFTP_OPEN_TRUNC);
+	case OP_SETSTAT:
+	case OP_LSETSTAT:
+	case OP_FSETSTAT:
+	case OP_SYMLINK:
+	case OP_MKDIR:
+	case OP_RMDIR:
+	case OP_REMOVE:
+	case OP_RENAME:
+	case OP_POSIX_RENAME:
+	case OP_HARDLINK:
+	case OP_WRITE:
+	case OP_COPY:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* May the server still be at work at something that changes a file or a name? */
 static bool changes(const struct conn *conn)
 {
@@ -284,7 +307,7 @@ static bool changes(const struct conn *conn)
 	list_for_each(link, &conn->sent) {
 		const struct request *request = list_entry(link, struct request, link);
 
-		if (request->wire_start < conn->written && op_changes(request->op))
+		if (request->wire_start < conn->written && is_change(request))
 			return true;
 	}
 	return false;
@@ -302,6 +325,8 @@ static void session_over(struct conn *conn)
 	collect(conn, &again, &lost);
 	take_incoming(conn, &taken);
 	sort_out(conn, &taken, &again, &lost);
+	if (conn->channel && conn->channel->ops->abandon)
+		conn->channel->ops->abandon(conn->channel);
 	drop_channel(conn);
 	if (conn->index == 0)
 		pool_down(conn);
@@ -375,7 +400,7 @@ static int make_channel(struct conn *conn, struct buf *why)
 		error = stream_init(&conn->in, IN_BYTES);
 	if (!error)
 		error = maker->open(maker, deadline_ns, conn->sftp->cancel_fd, &conn->channel, why);
-	if (!error)
+	if (!error) {
 		error = handshake(conn, deadline_ns, why);
 	if (error)
 		drop_channel(conn);

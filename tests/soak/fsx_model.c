@@ -83,10 +83,12 @@ void run_log(struct run *run, const char *format, ...)
 
 _Noreturn void run_fail(struct run *run, const char *format, ...)
 {
-	long i = run->logged > LOG_LINES ? run->logged - LOG_LINES : 0;
+	long oldest = run->logged > LOG_LINES ? run->logged - LOG_LINES : 0, i, of_suspect = 0;
 	va_list args;
 
 	fflush(stdout);
+	for (i = run->logged; run->log && i > oldest && of_suspect < LOG_SHOWN; i--)
+		of_suspect += strstr(run->log[(i - 1) % LOG_LINES], run->suspect) != NULL;
 	for (; run->log && i < run->logged; i++)
 		if (i >= run->logged - LOG_SHOWN || strstr(run->log[i % LOG_LINES], run->suspect))
 			fprintf(stderr, "    %s\n", run->log[i % LOG_LINES]);
