@@ -400,7 +400,7 @@ static int make_channel(struct conn *conn, struct buf *why)
 		error = stream_init(&conn->in, IN_BYTES);
 	if (!error)
 		error = maker->open(maker, deadline_ns, conn->sftp->cancel_fd, &conn->channel, why);
-	if (!error) {
+	if (!error)
 		error = handshake(conn, deadline_ns, why);
 	if (error)
 		drop_channel(conn);
