@@ -39,6 +39,7 @@ struct guess {
 	struct ahead *ahead;
 	struct ahead_dir *dir;		/* NULL: it has been forgotten */
 	struct node *node;		/* held */
+	size_t place;			/* in the listing */
 	struct real *real;
 	struct open_file *of;
 	struct sftp_file *file;
@@ -48,6 +49,7 @@ struct guess {
 	int64_t sent_ns;
 	int64_t lifetime_ns;
 	bool landed;
+	bool looked;			/* its attributes were given out: who asks twice wants to know */
 	bool dropped;
 	ahead_claimed *claimed;		/* who waits for it to land */
 	void *arg;
@@ -379,7 +381,8 @@ static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct 
 		if (!is_worth_it(attrs))
 			continue;
 		ret_fresh[count] = guess_new(ahead, dir, name, attrs->size, lifetime);
-		count += ret_fresh[count] != NULL;
+		if (ret_fresh[count])
+			ret_fresh[count++]->place = place;
 	}
 	return count;
 }
@@ -485,6 +488,15 @@ static void guess_send(struct guess *guess)
 
 /* ---- the kernel asks ---- */
 
+/*
+ * Only when the program that goes through the directory is just coming to it is a lookup answered from a guess: any other may be somebody's who must
+ * have the truth, such as a create that is exclusive.
+ */
+static bool is_due(const struct guess *guess)
+{
+	return guess->landed && !guess->looked && guess->dir && ahead_order_coming(&guess->dir->order, guess->place) && is_fresh(guess);
+}
+
 bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struct sftp_attrs *ret_attrs, double *ret_age)
 {
 	struct node *node;
@@ -495,8 +507,9 @@ bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struc
 		return false;
 	pthread_mutex_lock(&ahead->lock);
 	guess = find_locked(ahead, node);
-	found = guess && guess->landed && is_fresh(guess);
+	found = guess && is_due(guess);
 	if (found) {
+		guess->looked = true;
 		*ret_attrs = guess->attrs;
 		*ret_age = (double)(clock_now() - guess->sent_ns) / NS_PER_S;
 	}
@@ -536,6 +549,22 @@ bool ahead_claim(struct ahead *ahead, struct node *node, ahead_claimed *claimed,
 	if (guess && now)
 		hand_over(guess, claimed, arg);
 	return guess;
+}
+
+void ahead_forget(struct ahead *ahead, struct node *node)
+{
+	struct guess *guess;
+	struct list gone;
+
+	if (!ahead)
+		return;
+	list_init(&gone);
+	pthread_mutex_lock(&ahead->lock);
+	guess = find_locked(ahead, node);
+	if (guess)
+		drop_locked(guess, &gone);
+	pthread_mutex_unlock(&ahead->lock);
+	free_all(&gone);
 }
 
 /* The directory and the name of a node: a ref and a copy, or NULL. */

@@ -37,7 +37,7 @@ void ahead_free(struct ahead *ahead);	/* once nothing is under way */
 /* `dir` was listed, whole. */
 void ahead_listed(struct ahead *ahead, struct node *dir, struct listing *listing);
 
-/* The name was guessed and looked at: its attributes, how many seconds old they are, and true. */
+/* The name was guessed and looked at: its attributes, how many seconds old they are, and true. Once: a second lookup is the kernel's doubt. */
 bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struct sftp_attrs *ret_attrs, double *ret_age);
 
 /*
@@ -46,6 +46,9 @@ bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struc
  */
 typedef void ahead_claimed(void *arg, struct open_file *of, const struct sftp_attrs *attrs);
 bool ahead_claim(struct ahead *ahead, struct node *node, ahead_claimed *claimed, void *arg);
+
+/* The server says that it is not there (any more). */
+void ahead_forget(struct ahead *ahead, struct node *node);
 
 /* The node has been opened for reading: what comes next? */
 void ahead_opened(struct ahead *ahead, struct node *node);

@@ -166,6 +166,20 @@ bool ahead_order_next(struct ahead_order *order, size_t far, size_t *ret_place)
 	return true;
 }
 
+bool ahead_order_coming(const struct ahead_order *order, size_t place)
+{
+	int way;
+	size_t i;
+
+	if (!order->begun || !order->by_name)
+		return false;
+	for (way = 0; way < AHEAD_WAYS; way++)
+		for (i = order->at[way] + 1; i < order->count && i <= order->at[way] + STEP_MOST; i++)
+			if ((way == AHEAD_BY_NAME ? order->by_name[i] : i) == place)
+				return true;
+	return false;
+}
+
 void ahead_order_kept(struct ahead_order *order, bool prompt)
 {
 	order->enough = SURE;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "tree/ahead.h"
 #include "tree/errors.h"
 #include "tree/file_state.h"
@@ -19,6 +20,7 @@
 
 /* SFTP's times are whole seconds: a file that changed so shortly before it was read may change again without showing it. */
 #define RACY_S 2
+#define LOOK_AGAIN_NS (2 * NS_PER_S)
 
 const struct handle_ops file_ops = {
 	.read = file_read,
@@ -218,6 +220,8 @@ static void opening_fail(struct opening *opening, int error)
 {
 	struct reply *reply = opening->task->reply;
 
+	if (error == -ENOENT)
+		ahead_forget(opening->task->tree->ahead, opening->task->node);
 	open_file_unref(opening->of);
 	opening_end(opening);
 	reply->ops->error(reply, error == -ENOENT ? -ESTALE : errors_plain(error));
@@ -242,6 +246,25 @@ static void open_refused(struct opening *opening, int error)
 		change_explain(&task->change, error, open_explained);
 }
 
+/*
+ * The kernel itself says where an append goes in its page cache: at the end it knows. If that is another, it must look the name up anew first,
+ * which ESTALE makes it do, once. Where others append all the time its end is never right for long: then it isn't asked again so soon.
+ */
+static bool must_look_again(struct opening *opening, const struct sftp_attrs *attrs)
+{
+	struct real *real = opening->real;
+	bool must;
+
+	if (!opening->of->append || opening->flags & O_TRUNC || !node_told_other(real->node, attrs))
+		return false;
+	pthread_mutex_lock(&real->lock);
+	must = !real->looked_ns || clock_now() - real->looked_ns > LOOK_AGAIN_NS;
+	if (must)
+		real->looked_ns = clock_now();
+	pthread_mutex_unlock(&real->lock);
+	return must;
+}
+
 static void opened(struct opening *opening)
 {
 	struct reply *reply = opening->task->reply;
@@ -251,6 +274,11 @@ static void opened(struct opening *opening)
 
 	if (opening->flight.count > LEG_LOOK && !opening->flight.legs[LEG_LOOK].error)
 		attrs = opening->flight.legs[LEG_LOOK].attrs;
+	if (must_look_again(opening, are_known(&attrs) ? &attrs : NULL)) {
+		sftp_close(opening->file, NULL, NULL);
+		opening_fail(opening, -ESTALE);
+		return;
+	}
 	if (opening->flags & O_TRUNC)
 		of->size = 0;
 	open_file_attach(of, opening->real, opening->file);
@@ -308,7 +336,7 @@ static void open_send(struct opening *opening)
 	flight_begin(&opening->flight, open_landed);
 	leg = flight_leg(&opening->flight);
 	flight_sent(leg, sftp_open(task->tree->sftp, SFTP_DATA, task->path.data, flags, NULL, open_done, leg));
-	if (opening->of->readable && !(opening->flags & O_TRUNC))
+	if ((opening->of->readable || opening->of->append) && !(opening->flags & O_TRUNC))
 		send_look(opening);
 	flight_go(&opening->flight);
 }

@@ -74,6 +74,7 @@ struct real {
 	uint64_t changes;		/* writes and steps acknowledged: an answer from before one tells nothing of the size */
 	uint64_t acked_end;		/* end of the furthest write acknowledged lately, at acked_ns */
 	int64_t acked_ns;
+	int64_t looked_ns;		/* when the kernel was last made to look the name up anew */
 	/* What the kernel's page cache holds is what the file was when it had this size and time. */
 	bool cached;
 	bool cached_racy;		/* it may have changed within that second */
