@@ -23,6 +23,7 @@ VERSION := 0.1.0
 BUILD ?= build
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
+LIBEXECDIR ?= $(PREFIX)/libexec/claimctl
 MANDIR ?= $(PREFIX)/share/man
 # mount(8) looks for its helpers in /sbin only; a PREFIX of one's own is left to itself.
 SBINDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/sbin,$(PREFIX)/sbin)
@@ -96,7 +97,13 @@ LIBS_queue = $(call pkg,libs,libcjson)
 LIBS_fuse = $(call pkg,libs,fuse3)
 CPPFLAGS_fuse = $(call pkg,cflags,fuse3)
 
-all: $(PROGRAMS)
+# What claimctl sends to machines and runs for clouds: found beside it, installed or not.
+HELPERS := fleet-agent $(patsubst tools/%,%,$(wildcard tools/providers/*))
+BUILT_HELPERS := $(addprefix $(BUILD)/libexec/claimctl/,$(HELPERS))
+$(BUILD)/libexec/claimctl/%: tools/%
+	$(Q)install -D -m 755 $< $@
+
+all: $(PROGRAMS) $(BUILT_HELPERS)
 
 # LINK: the archives in order of the layers, each seen after what uses it.
 FS_ARCHIVES := $(filter $(ARCHIVES),$(foreach l,fuse tree queue cache sftp base,$(call archive,$(l))))
@@ -146,6 +153,12 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(FAKES) $(filter-out $
 
 # The worker's parts, without its main() and without the mount's archives.
 $(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fake/worker/*.c)) $(filter-out %/main.o,$(WORKER)) $(call archive,base)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
+
+# The fleet's parts, without claimctl's main().
+FLEET := $(filter $(BUILD)/tools/fleet_%,$(TOOLS))
+$(BUILD)/tests/unit/test_fleet: $(BUILD)/tests/unit/test_fleet.o $(FLEET) $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
 
@@ -283,12 +296,14 @@ man_dir = $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
+	$(foreach helper,$(HELPERS),install -D -m 755 tools/$(helper) $(DESTDIR)$(LIBEXECDIR)/$(helper) &&) :
 	$(foreach helper,$(MOUNT_HELPERS),ln -sf $(BINDIR)/claimfs $(DESTDIR)$(SBINDIR)/$(helper) &&) :
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_dir,$(page))/$(notdir $(page)) &&) :
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,claimfs claim-worker claimctl)
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(MOUNT_HELPERS))
+	rm -f $(addprefix $(DESTDIR)$(LIBEXECDIR)/,$(HELPERS))
 	rm -f $(foreach page,$(MAN_PAGES),$(call man_dir,$(page))/$(notdir $(page)))
 
 # Objects of tests are kept: they are made on the way.

@@ -64,6 +64,8 @@ int command_main(const struct command *command, int argc, char **argv)
 	char **operands;
 	int status;
 
+	if (command->main)
+		return command->main(argc, argv);
 	if (wants_help(argc, argv)) {
 		command_print_help(command);
 		return 0;
@@ -76,7 +78,7 @@ int command_main(const struct command *command, int argc, char **argv)
 	if (parse_all(command, argc, argv, operands, &why) < 0) {
 		log_error("%s: %s (claimctl %s --help)", command->name, buf_text(&why), command->name);
 		status = COMMAND_USAGE;
-	} else if (!operands[0]) {
+	} else if (!operands[0] && !command->operands_optional) {
 		log_error("%s: something is missing. Usage: claimctl %s", command->name, command->usage);
 		status = COMMAND_USAGE;
 	} else {

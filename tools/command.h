@@ -5,6 +5,8 @@
 #ifndef CLAIMFS_TOOLS_COMMAND_H
 #define CLAIMFS_TOOLS_COMMAND_H
 
+#include <stdbool.h>
+
 #include "base/args.h"
 #include "base/buf.h"
 
@@ -22,9 +24,11 @@ struct command {
 	/* `operands` ends with NULL; `target` is what `set` filled. The exit status. */
 	int (*run)(char **operands, void *target);
 	void *target;			/* the command's options, with their defaults */
+	bool operands_optional;
+	int (*main)(int argc, char **argv);	/* or NULL: of a command that takes its command line apart itself */
 };
 
-extern const struct command cmd_init, cmd_status, cmd_log, cmd_retry, cmd_redo, cmd_release, cmd_adopt, cmd_fsck, cmd_memo;
+extern const struct command cmd_init, cmd_status, cmd_log, cmd_retry, cmd_redo, cmd_release, cmd_adopt, cmd_fsck, cmd_memo, cmd_fleet;
 
 /* Parses options (they may stand anywhere before "--"), answers --help, runs. The exit status. */
 int command_main(const struct command *command, int argc, char **argv);
