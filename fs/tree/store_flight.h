@@ -1,5 +1,5 @@
 /*
- * store_flight: the operations of one store_run() while they are under way. Private to store_sftp.c and store_flight.c.
+ * store_flight: the operations of one store_run() while they are under way. Private to the store_….c here.
  *
  *   store_run ──▶ flight ──▶ slot a ──▶ one request                                  (link, lstat, rename …)
  *                      └───▶ slot b ──▶ step: open ──▶ step: fstat, reads ──▶ close   (read, create, fsync, copy)
@@ -96,6 +96,16 @@ extern const struct slot_kind slot_kind_open;	/* store_open() */
 
 /* Ends the slot with slot->error. */
 void slot_end(struct slot *slot);
+
+/* The server's path of `path`, which is relative to the queue. */
+int store_full_path(const struct store_sftp *store, const char *path, struct buf *ret_path);
+void store_unref(struct store_sftp *store);
+int store_list_sftp(struct store *store, const char *path, store_entry *entry, void *arg);	/* store_ops.list */
+
+static inline bool store_is_cancelled(const struct store_sftp *store)
+{
+	return __atomic_load_n(&store->cancelled, __ATOMIC_ACQUIRE);
+}
 
 void store_attrs_of(const struct sftp_attrs *attrs, struct store_attrs *ret_attrs);
 

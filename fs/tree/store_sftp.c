@@ -1,6 +1,6 @@
 /*
- * store_sftp: the queue's disk over SFTP: flights of operations, listings, open files. What an operation is in requests is in
- * store_flight.c.
+ * store_sftp: the queue's disk over SFTP: flights of operations and open files. What an operation is in requests is in store_flight.c, listings
+ * are in store_list.c.
  */
 #include "tree/store_sftp.h"
 
@@ -16,12 +16,7 @@ static struct store_sftp *store_of(struct store *store)
 	return container_of(store, struct store_sftp, store);
 }
 
-static bool is_cancelled(const struct store_sftp *store)
-{
-	return __atomic_load_n(&store->cancelled, __ATOMIC_ACQUIRE);
-}
-
-static void store_unref(struct store_sftp *store)
+void store_unref(struct store_sftp *store)
 {
 	bool last;
 
@@ -50,8 +45,7 @@ static void file_unref(struct store_file *file)
 	store_unref(store);
 }
 
-/* The server's path of `path`, which is relative to the queue. */
-static int full_path(const struct store_sftp *store, const char *path, struct buf *ret_path)
+int store_full_path(const struct store_sftp *store, const char *path, struct buf *ret_path)
 {
 	buf_reset(ret_path);
 	buf_adds(ret_path, store->root);
@@ -62,18 +56,6 @@ static int full_path(const struct store_sftp *store, const char *path, struct bu
 		buf_addch(ret_path, '/');
 	}
 	return buf_error(ret_path);
-}
-
-/* ---- waiting ---- */
-
-static void wait_begin_locked(struct store_sftp *store, struct wait *wait)
-{
-	list_append(&store->waits, &wait->link);
-}
-
-static void wait_end_locked(struct wait *wait)
-{
-	list_remove(&wait->link);
 }
 
 /* ---- flights ---- */
@@ -203,9 +185,9 @@ static void flight_send(struct flight *flight, const struct store_op *ops)
 			sftp_hold(store->sftp);
 		}
 		slot = &flight->slots[i];
-		slot->error = full_path(store, ops[i].path, &path);
+		slot->error = store_full_path(store, ops[i].path, &path);
 		if (!slot->error)
-			slot->error = full_path(store, ops[i].path2, &path2);
+			slot->error = store_full_path(store, ops[i].path2, &path2);
 		if (slot->error)
 			slot_end(slot);
 		else
@@ -221,10 +203,10 @@ static void flight_wait_locked(struct flight *flight)
 {
 	struct store_sftp *store = flight->store;
 
-	wait_begin_locked(store, &flight->wait);
-	while (flight->pending > 0 && !is_cancelled(store))
+	list_append(&store->waits, &flight->wait.link);
+	while (flight->pending > 0 && !store_is_cancelled(store))
 		clock_cond_wait(&flight->wait.changed, &store->lock, INT64_MAX);
-	wait_end_locked(&flight->wait);
+	list_remove(&flight->wait.link);
 }
 
 static void take_result_locked(struct slot *slot, struct store_op *op)
@@ -258,7 +240,7 @@ static void run(struct store *base, struct store_op *ops, size_t count)
 	int error;
 	size_t i;
 
-	error = is_cancelled(store) ? -ENOTCONN : flight_new(store, count, &flight);
+	error = store_is_cancelled(store) ? -ENOTCONN : flight_new(store, count, &flight);
 	if (error) {
 		fail_all(ops, count, error);
 		return;
@@ -308,7 +290,7 @@ static int open_file(struct store *base, const char *path, int flags, struct sto
 	struct flight *flight;
 	int error;
 
-	if (is_cancelled(store))
+	if (store_is_cancelled(store))
 		return -ENOTCONN;
 	file = calloc(1, sizeof(*file));
 	if (!file)
@@ -340,197 +322,16 @@ static void close_file(struct store *base, struct store_file *file)
 		file_unref(file);
 }
 
-/* ---- listings ---- */
-
-struct listing {		/* by store->lock */
-	struct store_sftp *store;
-	struct wait wait;
-	struct buf entries;	/* what the I/O thread has put there: struct packed, then the name and a NUL, each */
-	unsigned int refs;	/* the waiting thread and the request */
-	bool stopped;		/* nobody wants more */
-	bool ended;
-	int error;
-};
-
-struct packed {
-	struct store_attrs attrs;
-	size_t len;
-};
-
-static void listing_unref(struct listing *listing)
-{
-	struct store_sftp *store = listing->store;
-	bool last;
-
-	pthread_mutex_lock(&store->lock);
-	last = --listing->refs == 0;
-	pthread_mutex_unlock(&store->lock);
-	if (!last)
-		return;
-	buf_release(&listing->entries);
-	pthread_cond_destroy(&listing->wait.changed);
-	free(listing);
-	store_unref(store);
-}
-
-static bool on_entry(void *arg, const struct sftp_name *name)
-{
-	struct listing *listing = arg;
-	struct packed packed = { .len = name->len };
-	bool more;
-
-	store_attrs_of(name->attrs, &packed.attrs);
-	pthread_mutex_lock(&listing->store->lock);
-	if (listing->entries.len == 0)
-		pthread_cond_signal(&listing->wait.changed);
-	if (!listing->stopped) {
-		buf_add(&listing->entries, &packed, sizeof(packed));
-		buf_add(&listing->entries, name->name, name->len);
-		buf_addch(&listing->entries, '\0');
-	}
-	more = !listing->stopped && buf_error(&listing->entries) == 0;
-	pthread_mutex_unlock(&listing->store->lock);
-	return more;
-}
-
-static void on_listed(void *arg, const struct sftp_reply *reply)
-{
-	struct listing *listing = arg;
-
-	pthread_mutex_lock(&listing->store->lock);
-	listing->ended = true;
-	listing->error = reply->error;
-	pthread_cond_signal(&listing->wait.changed);
-	pthread_mutex_unlock(&listing->store->lock);
-	listing_unref(listing);
-}
-
-/* Hands a batch to the caller, without the lock; false: it wants no more. */
-static bool deliver(const struct buf *entries, store_entry *entry, void *arg)
-{
-	const char *at = entries->data, *end = buf_text(entries) + entries->len;
-	struct store_name name;
-	struct packed packed;
-
-	for (; at && at < end; at += sizeof(packed) + packed.len + 1) {
-		memcpy(&packed, at, sizeof(packed));
-		name.name = at + sizeof(packed);
-		name.len = packed.len;
-		name.attrs = packed.attrs;
-		if (!entry(arg, &name))
-			return false;
-	}
-	return true;
-}
-
-/* Takes what is there over into `ret_batch`; false when nothing is and nothing will come. */
-static bool next_batch(struct listing *listing, struct buf *ret_batch, int *ret_error)
-{
-	struct store_sftp *store = listing->store;
-	bool any;
-
-	pthread_mutex_lock(&store->lock);
-	while (listing->entries.len == 0 && !listing->ended && !is_cancelled(store) && buf_error(&listing->entries) == 0)
-		clock_cond_wait(&listing->wait.changed, &store->lock, INT64_MAX);
-	*ret_error = buf_error(&listing->entries);
-	any = listing->entries.len > 0 && !*ret_error;
-	if (any) {
-		*ret_batch = listing->entries;
-		buf_init(&listing->entries);
-	} else if (!*ret_error) {
-		*ret_error = listing->ended ? listing->error : -ENOTCONN;
-	}
-	pthread_mutex_unlock(&store->lock);
-	return any;
-}
-
-static int listing_run(struct listing *listing, store_entry *entry, void *arg)
-{
-	struct store_sftp *store = listing->store;
-	struct buf batch = BUF_INIT;
-	bool wanted = true;
-	int error = 0;
-
-	pthread_mutex_lock(&store->lock);
-	wait_begin_locked(store, &listing->wait);
-	pthread_mutex_unlock(&store->lock);
-	while (wanted && next_batch(listing, &batch, &error)) {
-		wanted = deliver(&batch, entry, arg);
-		buf_release(&batch);
-	}
-	pthread_mutex_lock(&store->lock);
-	wait_end_locked(&listing->wait);
-	listing->stopped = true;
-	pthread_mutex_unlock(&store->lock);
-	return error;
-}
-
-/* Small and asked for every second, so they must not wait behind the data of files. */
-static enum sftp_lane listing_lane(const char *path)
-{
-	static const char *const small[] = { ".claimfs/claims", ".claimfs/nodes", ".claimfs/log", ".claimfs/redo", ".claimfs/failed" };
-	size_t i;
-
-	for (i = 0; i < sizeof(small) / sizeof(small[0]); i++)
-		if (strcmp(path, small[i]) == 0)
-			return SFTP_CONTROL;
-	return SFTP_DATA;
-}
-
-static int listing_new(struct store_sftp *store, struct listing **ret_listing)
-{
-	struct listing *listing = calloc(1, sizeof(*listing));
-
-	if (!listing)
-		return -ENOMEM;
-	if (clock_cond_init(&listing->wait.changed) < 0) {
-		free(listing);
-		return -ENOMEM;
-	}
-	list_init(&listing->wait.link);
-	listing->store = store;
-	listing->refs = 2;
-	pthread_mutex_lock(&store->lock);
-	store->refs++;
-	pthread_mutex_unlock(&store->lock);
-	*ret_listing = listing;
-	return 0;
-}
-
-static int list(struct store *base, const char *path, store_entry *entry, void *arg)
-{
-	struct store_sftp *store = store_of(base);
-	struct listing *listing;
-	struct buf full = BUF_INIT;
-	int error;
-
-	error = is_cancelled(store) ? -ENOTCONN : full_path(store, path, &full);
-	if (!error)
-		error = listing_new(store, &listing);
-	if (error)
-		goto done;
-	/* No restart: entries were given out already, so a listing that was cut ends with an error and the caller begins again. */
-	error = sftp_list(store->sftp, listing_lane(path), full.data, on_entry, NULL, on_listed, listing);
-	if (error)
-		listing_unref(listing);		/* the request's */
-	else
-		error = listing_run(listing, entry, arg);
-	listing_unref(listing);
-done:
-	buf_release(&full);
-	return error;
-}
-
 /* ---- the store ---- */
 
 static bool cancelled(struct store *base)
 {
-	return is_cancelled(store_of(base));
+	return store_is_cancelled(store_of(base));
 }
 
 static const struct store_ops store_sftp_ops = {
 	.run = run,
-	.list = list,
+	.list = store_list_sftp,
 	.open = open_file,
 	.close = close_file,
 	.cancelled = cancelled,
