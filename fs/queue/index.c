@@ -89,6 +89,19 @@ int index_name(const struct index *index, uint32_t unit, struct buf *ret_name)
 	return buf_error(ret_name);
 }
 
+size_t index_join(const struct index_dir *dir, const char *name, char *ret_path, size_t room)
+{
+	size_t head = strlen(dir->path), len = strlen(name), slash = head > 0;
+
+	if (head + slash + len >= room)
+		return 0;
+	memcpy(ret_path, dir->path, head);
+	if (slash)
+		ret_path[head] = '/';
+	memcpy(ret_path + head + slash, name, len + 1);
+	return head + slash + len;
+}
+
 int index_input(const struct index *index, const char *name, struct buf *ret_path)
 {
 	buf_adds(ret_path, index->conf->input);
@@ -339,10 +352,8 @@ int index_dir_file(struct index *index, struct index_dir *dir, const struct inde
 	char name[PATH_MAX];
 	uint32_t unit, old = UNITS_NONE;
 	struct unit *at;
-	int len;
 
-	len = snprintf(name, sizeof(name), "%s%s%s", dir->path, dir->path[0] ? "/" : "", file->name);
-	if (len < 0 || (size_t)len >= sizeof(name))
+	if (!index_join(dir, file->name, name, sizeof(name)))
 		return -ENAMETOOLONG;
 	hash = layout_unit(name, with_stat(index), file->size, file->mtime);
 	unit = units_get(&index->units, &hash);

@@ -111,6 +111,8 @@ void index_release(struct index *index);
 uint32_t index_find(const struct index *index, const char *name);	/* the unit of an input that is there, or UNITS_NONE */
 struct index_dir *index_find_dir(const struct index *index, const char *path);
 int index_name(const struct index *index, uint32_t unit, struct buf *ret_name);	/* full name appended; -ENOENT for a ghost */
+/* The full name of an entry of `dir`: its length, or 0: there is no room for it. */
+size_t index_join(const struct index_dir *dir, const char *name, char *ret_path, size_t room);
 int index_input(const struct index *index, const char *name, struct buf *ret_path);	/* input/NAME appended */
 
 /* ---- listing of inputs ---- */

@@ -4,7 +4,6 @@
  */
 #include "queue/inner.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -170,14 +169,12 @@ static bool take_entry(void *arg, const struct store_name *name)
 	static long long last;
 	struct scan *scan = arg;
 	char path[RECORD_MAX_NAME + 1];
-	int len;
 
 	if (qconf_skips(name->name) || !(S_ISREG(name->attrs.mode) || S_ISDIR(name->attrs.mode)))
 		return true;
-	len = snprintf(path, sizeof(path), "%s%s%s", scan->dir->path, scan->dir->path[0] ? "/" : "", name->name);
-	if (len < 0 || (size_t)len >= sizeof(path) || !record_name_good(path)) {
+	if (!index_join(scan->dir, name->name, path, sizeof(path)) || !record_name_good(path)) {
 		if (log_allowed(&last))
-			log_warn("queue: input %.80s…: the name is too long or not a good one, so it is left out", path);
+			log_warn("queue: input %.80s…: the name is too long or not a good one, so it is left out", name->name);
 		return true;
 	}
 	scan->error = S_ISDIR(name->attrs.mode) ? take_dir(scan, name) : take_file(scan, name);

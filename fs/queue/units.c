@@ -39,48 +39,51 @@ struct unit *units_at(const struct units *units, uint32_t index)
 	return &units->chunks[index / CHUNK][index % CHUNK];
 }
 
-static size_t hash_slot(const struct hash128 *hash, size_t cap)
+static uint32_t hash_tag(const struct hash128 *hash)
 {
-	uint64_t bits;
+	uint32_t tag;
 
-	memcpy(&bits, hash->bytes, sizeof(bits));
-	return (size_t)bits & (cap - 1);
+	memcpy(&tag, hash->bytes, sizeof(tag));
+	return tag;
 }
 
 uint32_t units_find(const struct units *units, const struct hash128 *hash)
 {
-	size_t slot;
+	const struct unit_slot *slot;
+	uint32_t tag = hash_tag(hash);
+	size_t at;
 
 	if (!units->by_hash_cap)
 		return UNITS_NONE;
-	for (slot = hash_slot(hash, units->by_hash_cap); units->by_hash[slot]; slot = (slot + 1) & (units->by_hash_cap - 1))
-		if (hash128_equal(&units_at(units, units->by_hash[slot] - 1)->hash, hash))
-			return units->by_hash[slot] - 1;
+	for (at = tag & (units->by_hash_cap - 1); (slot = &units->by_hash[at])->index; at = (at + 1) & (units->by_hash_cap - 1))
+		if (slot->tag == tag && hash128_equal(&units_at(units, slot->index - 1)->hash, hash))
+			return slot->index - 1;
 	return UNITS_NONE;
 }
 
-static void put_hash(const struct units *units, uint32_t *table, size_t cap, uint32_t index)
+static void put_hash(struct unit_slot *table, size_t cap, struct unit_slot slot)
 {
-	size_t slot = hash_slot(&units_at(units, index)->hash, cap);
+	size_t at = slot.tag & (cap - 1);
 
-	while (table[slot])
-		slot = (slot + 1) & (cap - 1);
-	table[slot] = index + 1;
+	while (table[at].index)
+		at = (at + 1) & (cap - 1);
+	table[at] = slot;
 }
 
 /* At most half full. */
 static int grow_by_hash(struct units *units)
 {
-	size_t cap = units->by_hash_cap ? units->by_hash_cap * 2 : 1024;
-	uint32_t *table, i;
+	size_t i, cap = units->by_hash_cap ? units->by_hash_cap * 2 : 1024;
+	struct unit_slot *table;
 
 	if (((size_t)units->count + 1) * 2 <= units->by_hash_cap)
 		return 0;
 	table = calloc(cap, sizeof(*table));
 	if (!table)
 		return -ENOMEM;
-	for (i = 0; i < units->count; i++)
-		put_hash(units, table, cap, i);
+	for (i = 0; i < units->by_hash_cap; i++)
+		if (units->by_hash[i].index)
+			put_hash(table, cap, units->by_hash[i]);
 	free(units->by_hash);
 	units->by_hash = table;
 	units->by_hash_cap = cap;
@@ -121,7 +124,7 @@ uint32_t units_get(struct units *units, const struct hash128 *hash)
 	unit->dir = UNITS_NONE;
 	unit->claims = UNITS_NONE;
 	unit->state = QUEUE_STATES;
-	put_hash(units, units->by_hash, units->by_hash_cap, index);
+	put_hash(units->by_hash, units->by_hash_cap, (struct unit_slot) { index + 1, hash_tag(hash) });
 	return index;
 }
 

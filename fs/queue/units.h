@@ -40,6 +40,11 @@ struct unit {
 	uint16_t attempt;	/* done, failed: the one that did it; 0: no record of it was met, or only hearsay */
 };
 
+struct unit_slot {
+	uint32_t index;		/* + 1; 0: empty */
+	uint32_t tag;		/* the first four bytes of UNIT: most others are told apart, and the table grows, without a look at the units */
+};
+
 struct units {
 	struct unit **chunks;
 	uint32_t count;
@@ -47,7 +52,7 @@ struct units {
 	char **blocks;		/* of names */
 	uint32_t block_count;
 	uint32_t block_used;	/* bytes of the last block */
-	uint32_t *by_hash;	/* open addressing, index + 1, power of two */
+	struct unit_slot *by_hash;	/* open addressing, power of two */
 	size_t by_hash_cap;
 	uint32_t *by_name;
 	size_t by_name_cap;
