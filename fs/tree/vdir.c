@@ -177,16 +177,12 @@ static bool emit(void *arg, const char *name, const struct queue_entry *entry, u
 {
 	struct listing *listing = arg;
 	struct vjob *vjob = listing->vjob;
-	struct stat st;
-	bool fits;
+	struct stat st = { .st_mode = entry->kind == QUEUE_DIR ? DIR_MODE : TICKET_MODE };	/* a plain listing says no more than this and the number */
 
-	if (vjob->plus) {
-		fits = give_plus(listing, name, entry, (off_t)(next_cursor + DOTS));
-	} else {
-		entry_stat(vjob->tree, node_ino(vjob->tree, vjob->node, name), entry, &st);
-		fits = vjob->reply->ops->dirent(vjob->reply, name, &st, NULL, (off_t)(next_cursor + DOTS));
-	}
-	return fits;
+	if (vjob->plus)
+		return give_plus(listing, name, entry, (off_t)(next_cursor + DOTS));
+	st.st_ino = node_ino(vjob->tree, vjob->node, name);
+	return vjob->reply->ops->dirent(vjob->reply, name, &st, NULL, (off_t)(next_cursor + DOTS));
 }
 
 bool vdir_dots(struct tree *tree, struct node *dir, off_t *offset, struct reply *reply)
