@@ -12,6 +12,7 @@
 #include "queue/view.h"
 
 #define BATCH 256			/* entries collected under the lock */
+#define PLAIN_BATCH 64			/* the same without attributes: what does not fit into the answer was in vain */
 #define WALK 8192			/* places walked under the lock */
 #define ID_DIR (1ULL << 40)
 
@@ -354,31 +355,49 @@ static bool shows(struct queue *queue, const struct index_dir *dir, uint32_t ent
 		return false;
 	/* Names never move in memory: it may be shown without the lock. */
 	ret->name = units_name(&queue->index.units, at->name);
+	unit_entry(queue, entry, false, &ret->show);
 	return true;
 }
 
-/* The next entries in this mount's order; *ret_end when there are no more. */
-static size_t collect(struct queue *queue, const struct index_dir *dir, enum queue_state state, uint64_t *cursor, struct listed *list, bool *ret_end)
+/* The next places in this mount's order: at most `room`. *ret_end when there are no more. */
+static size_t walk(struct queue *queue, const struct index_dir *dir, uint64_t *cursor, struct listed *list, size_t room, bool *ret_end)
 {
-	size_t count = 0, walked;
-	uint32_t entry;
+	size_t count;
 
-	*ret_end = false;
-	for (walked = 0; walked < WALK && count < BATCH; walked++) {
+	for (count = 0; count < room; count++) {
 		list[count].cursor = *cursor;
-		entry = index_order(&queue->index, dir, cursor);
+		list[count].entry = index_order(&queue->index, dir, cursor);
 		list[count].next = *cursor;
-		if (entry == UNITS_NONE) {
-			*ret_end = true;
+		*ret_end = list[count].entry == UNITS_NONE;
+		if (*ret_end)
 			break;
-		}
-		list[count].entry = entry;
-		count += shows(queue, dir, entry, state, &list[count]);
+		/* In a permutation of a million units each is a cache miss: those of a batch are fetched at once, and then their names. */
+		if (!(list[count].entry & INDEX_DIR_BIT))
+			__builtin_prefetch(units_at(&queue->index.units, list[count].entry));
 	}
 	return count;
 }
 
-static void stat_all(struct queue *queue, struct listed *list, size_t count, bool stat)
+/* The next entries that are in this state; *ret_end when there are no more. */
+static size_t collect(struct queue *queue, const struct index_dir *dir, enum queue_state state, uint64_t *cursor, struct listed *list,
+		      size_t room, bool *ret_end)
+{
+	size_t count = 0, walked, end, i;
+
+	*ret_end = false;
+	for (walked = 0; walked < WALK && count < room && !*ret_end; walked += room) {
+		end = count + walk(queue, dir, cursor, list + count, room - count, ret_end);
+		for (i = count; i < end; i++) {
+			if (!shows(queue, dir, list[i].entry, state, &list[i]))
+				continue;
+			__builtin_prefetch(list[i].name);
+			list[count++] = list[i];
+		}
+	}
+	return count;
+}
+
+static void stat_all(struct queue *queue, struct listed *list, size_t count)
 {
 	uint32_t units[BATCH];
 	size_t i, wanted = 0;
@@ -386,12 +405,12 @@ static void stat_all(struct queue *queue, struct listed *list, size_t count, boo
 	for (i = 0; i < count; i++)
 		if (!(list[i].entry & INDEX_DIR_BIT))
 			units[wanted++] = list[i].entry;
-	if (stat && wanted)
+	if (wanted)
 		view_prepare(queue, units, wanted);
 	pthread_mutex_lock(&queue->lock);
 	for (i = 0; i < count; i++)
 		if (!(list[i].entry & INDEX_DIR_BIT))
-			unit_entry(queue, list[i].entry, stat, &list[i].show);
+			unit_entry(queue, list[i].entry, true, &list[i].show);
 	pthread_mutex_unlock(&queue->lock);
 }
 
@@ -411,13 +430,14 @@ int queue_list(struct queue *queue, enum queue_state state, const char *path, ui
 	while (!end && !full) {
 		pthread_mutex_lock(&queue->lock);
 		dir = index_find_dir(&queue->index, path);
-		count = dir ? collect(queue, dir, state, cursor, list, &end) : 0;
+		count = dir ? collect(queue, dir, state, cursor, list, stat ? BATCH : PLAIN_BATCH, &end) : 0;
 		pthread_mutex_unlock(&queue->lock);
 		if (!dir) {
 			error = -ENOENT;
 			break;
 		}
-		stat_all(queue, list, count, stat);
+		if (stat)
+			stat_all(queue, list, count);
 		for (i = 0; i < count && !full; i++) {
 			full = !emit(arg, list[i].name, &list[i].show, list[i].next);
 			if (full)
