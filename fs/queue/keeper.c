@@ -15,6 +15,7 @@
 #define USED_NS (300 * NS_PER_S)	/* watch for so long after the last use */
 #define REMEMBER_NS (60 * NS_PER_S)	/* write down what is known this often, if it changed */
 #define REMEMBER_SHARE 50		/* and spend no more than this part of the time on it */
+#define FLUSH_REST_NS (5 * NS_PER_MS)	/* records and removals of one burst travel together */
 #define MARKER_REST 10			/* times as long as listing one of done/00 … ff took */
 #define SWEEP_LEASES 10			/* look for nodes long gone this often */
 
@@ -175,7 +176,8 @@ static void keep(struct queue *queue, const struct jobs *jobs)
 		remember(queue);
 	pthread_mutex_lock(&queue->lock);
 	/* What can't be done now is tried again soon, not at once. */
-	queue->flush_ns = error ? clock_now() + NS_PER_S : 0;
+	if (jobs->flush || jobs->sweep)
+		queue->flush_ns = clock_now() + (error ? NS_PER_S : FLUSH_REST_NS);
 	if (jobs->pay && !list_empty(&queue->debts))
 		queue->debts_ns = clock_now() + queue->conf.lease_ns / 12;
 	if (jobs->watch)
