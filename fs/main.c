@@ -104,6 +104,8 @@ static int connect_to(struct mount *mount, struct buf *why)
 	error = remote_new(options, &mount->remote, &reason);
 	if (!error && options->alive_interval < 0)
 		sftp_options.alive_ns = remote_alive_ns(mount->remote);
+	if (!error && !options->builtin_ssh)
+		sftp_options.data_maker = remote_data_maker(mount->remote);
 	if (!error)
 		error = sftp_connect(remote_maker(mount->remote), &sftp_options, &mount->sftp, &reason);
 	if (!error)

@@ -33,6 +33,7 @@ struct options {
 	char *sftp_server;
 	int64_t directport;	/* 0: none */
 	bool password_stdin;
+	bool builtin_ssh;	/* libssh2 for data too */
 	int64_t connections;
 	int64_t timeout_ns;
 	int64_t alive_interval;	/* seconds; -1: not given */

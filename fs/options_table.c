@@ -130,6 +130,7 @@ static const struct option table[] = {
 	{ "ServerAliveInterval", OPT_CUSTOM, 0, "SECONDS", "ask a silent server whether it lives (5)", NULL, 0, 0, set_alive_interval },
 	{ "ServerAliveCountMax", OPT_CUSTOM, 0, "N", "after so many unanswered, it is dead (3)", NULL, 0, 0, set_alive_count },
 	{ "ssh_command", OPT_STRING, AT(ssh_command), "COMMAND", "run this instead of the built-in SSH; words split at spaces", NULL, 0, 0, NULL },
+	{ "builtin_ssh", OPT_ON, AT(builtin_ssh), NULL, "no ssh program for the data connections, though it is faster", NULL, 0, 0, NULL },
 	{ "sftp_server", OPT_STRING, AT(sftp_server), "PATH", "the server's program: its path, or a subsystem's name", NULL, 0, 0, NULL },
 	{ "directport", OPT_NUMBER, AT(directport), "PORT", "speak SFTP straight to this TCP port, without SSH", NULL, 1, 65535, NULL },
 	{ "password_stdin", OPT_ON, AT(password_stdin), NULL, "read the password from standard input", NULL, 0, 0, NULL },

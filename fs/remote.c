@@ -133,6 +133,11 @@ struct channel_maker *remote_maker(struct remote *remote)
 	return remote->maker;
 }
 
+struct channel_maker *remote_data_maker(struct remote *remote)
+{
+	return remote->ssh ? ssh_maker_data(remote->ssh) : remote->maker;
+}
+
 int64_t remote_alive_ns(const struct remote *remote)
 {
 	return remote->ssh ? ssh_maker_alive_ns(remote->ssh) : 0;

@@ -17,6 +17,7 @@ int remote_new(const struct options *options, struct remote **ret_remote, struct
 void remote_free(struct remote *remote);		/* after sftp_free; NULL is fine */
 
 struct channel_maker *remote_maker(struct remote *remote);
+struct channel_maker *remote_data_maker(struct remote *remote);	/* for connections that carry data alone */
 
 int64_t remote_alive_ns(const struct remote *remote);	/* what ssh_config says of a silent server; 0: nothing */
 void remote_tell(const struct options *options, struct remote *remote);	/* logs what is out of the ordinary about the way there */

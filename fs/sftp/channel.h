@@ -56,6 +56,9 @@ struct channel {			/* the first member of every kind */
  */
 struct channel_maker {
 	int (*open)(struct channel_maker *maker, int64_t deadline_ns, int cancel_fd, struct channel **ret_channel, struct buf *why);
+	/* Told after an open that succeeded whether an SFTP server then spoke through it. After a failure true means: there is another way,
+	 * open again at once. May be NULL. */
+	bool (*spoke)(struct channel_maker *maker, bool spoke);
 };
 
 /* A child process whose standard input and output are the channel; its standard error becomes log lines and the reason. */

@@ -392,5 +392,6 @@ static int pipe_open(struct channel_maker *maker, int64_t deadline_ns, int cance
 void pipe_maker_init(struct pipe_maker *maker, char *const *argv)
 {
 	maker->maker.open = pipe_open;
+	maker->maker.spoke = NULL;
 	maker->argv = argv;
 }

@@ -389,9 +389,9 @@ static int64_t attempt_deadline(const struct conn *conn)
 	return timeout ? clock_now() + timeout : INT64_MAX;	/* the first may ask a person for a password */
 }
 
-static int make_channel(struct conn *conn, struct buf *why)
+/* *ret_again: it failed, but the maker has another way. */
+static int make_channel_once(struct conn *conn, struct channel_maker *maker, bool *ret_again, struct buf *why)
 {
-	struct channel_maker *maker = conn->sftp->maker;
 	int64_t deadline_ns = attempt_deadline(conn);
 	int error;
 
@@ -400,11 +400,28 @@ static int make_channel(struct conn *conn, struct buf *why)
 		error = stream_init(&conn->in, IN_BYTES);
 	if (!error)
 		error = maker->open(maker, deadline_ns, conn->sftp->cancel_fd, &conn->channel, why);
-	if (!error)
+	if (!error) {
 		error = handshake(conn, deadline_ns, why);
+		*ret_again = maker->spoke && !is_closing(conn) && maker->spoke(maker, !error) && error;
+	}
 	if (error)
 		drop_channel(conn);
 	return error;
+}
+
+static int make_channel(struct conn *conn, struct buf *why)
+{
+	struct channel_maker *maker = conn->sftp->maker;
+	bool again = false;
+	int error;
+
+	if (conn->index && conn->sftp->options.data_maker)
+		maker = conn->sftp->options.data_maker;
+	error = make_channel_once(conn, maker, &again, why);
+	if (!again)
+		return error;
+	buf_reset(why);
+	return make_channel_once(conn, maker, &again, why);
 }
 
 static void connect_failed(struct conn *conn, int error, const struct buf *why)

@@ -34,12 +34,16 @@ struct ssh_maker {
 	struct buf accept_command;
 	char **argv_asking;		/* the child's, while somebody can be asked */
 	char **argv_batch;		/* and when not */
+	char **argv_data;		/* and for data alone */
 	struct pipe_maker asking;
 	struct pipe_maker batch;
+	struct pipe_maker data_pipe;
+	struct channel_maker data;
 
 	pthread_mutex_t lock;
 	bool use_child;			/* guarded by lock */
 	struct buf fallback;		/* why; guarded by lock until use_child is set, then fixed */
+	enum { DATA_UNTRIED, DATA_WORKS, DATA_FAILED } data_state;	/* of the data child; guarded by lock */
 	bool detached;			/* guarded by lock */
 	bool ssh2_works;		/* guarded by lock: libssh2 has connected before */
 };
@@ -124,6 +128,55 @@ static int ssh_open(struct channel_maker *channel_maker, int64_t deadline_ns, in
 	return use_child ? open_child(maker, &limit, ret_channel, why) : open_ssh2(maker, &limit, ret_channel, why);
 }
 
+/* ---- data ---- */
+
+static bool data_by_child(struct ssh_maker *maker)
+{
+	bool yes;
+
+	pthread_mutex_lock(&maker->lock);
+	yes = maker->argv_data && !maker->use_child && maker->data_state != DATA_FAILED;
+	pthread_mutex_unlock(&maker->lock);
+	return yes;
+}
+
+static bool data_spoke(struct channel_maker *channel_maker, bool spoke)
+{
+	struct ssh_maker *maker = container_of(channel_maker, struct ssh_maker, data);
+	bool other_way = false;
+
+	pthread_mutex_lock(&maker->lock);
+	if (maker->data_state == DATA_UNTRIED) {
+		maker->data_state = spoke ? DATA_WORKS : DATA_FAILED;
+		other_way = !spoke;
+		if (!spoke)
+			log_info("%s: the ssh program cannot log in by itself, so data goes through libssh2 too", maker->host);
+	} else if (maker->data_state == DATA_FAILED) {
+		other_way = !spoke;
+	}
+	pthread_mutex_unlock(&maker->lock);
+	return other_way;
+}
+
+static int data_open(struct channel_maker *channel_maker, int64_t deadline_ns, int cancel_fd, struct channel **ret_channel,
+		     struct buf *why)
+{
+	struct ssh_maker *maker = container_of(channel_maker, struct ssh_maker, data);
+
+	if (data_by_child(maker)) {
+		if (!maker->data_pipe.maker.open(&maker->data_pipe.maker, deadline_ns, cancel_fd, ret_channel, why))
+			return 0;
+		buf_reset(why);
+		data_spoke(channel_maker, false);
+	}
+	return ssh_open(&maker->maker, deadline_ns, cancel_fd, ret_channel, why);
+}
+
+struct channel_maker *ssh_maker_data(struct ssh_maker *maker)
+{
+	return &maker->data;
+}
+
 /* ---- making ---- */
 
 static int copy_string(const char *from, char **to)
@@ -184,6 +237,21 @@ static int make_child(struct ssh_maker *maker, const char *command, struct buf *
 	return 0;
 }
 
+/* AES-GCM first, unless the user has an order of his own. */
+static int make_data_child(struct ssh_maker *maker, struct buf *why)
+{
+	static const char own_order[] = "chacha20-poly1305@openssh.com,";	/* how OpenSSH's begins */
+	struct ssh_child_words words = { .query = &maker->query, .sftp_server = maker->sftp_server, .batch = true };
+	int error;
+
+	if (!maker->conf.ciphers || !strncmp(maker->conf.ciphers, own_order, strlen(own_order)))
+		words.cipher = "aes128-gcm@openssh.com";
+	error = ssh_child_argv(&words, &maker->argv_data, why);
+	if (!error)
+		pipe_maker_init(&maker->data_pipe, maker->argv_data);
+	return error;
+}
+
 static int make_ssh2(struct ssh_maker *maker, const char *password, struct buf *why)
 {
 	struct buf reason = BUF_INIT;
@@ -242,6 +310,8 @@ int ssh_maker_new(const struct ssh_options *options, struct ssh_maker **ret_make
 	if (!maker)
 		return -ENOMEM;
 	maker->maker.open = ssh_open;
+	maker->data.open = data_open;
+	maker->data.spoke = data_spoke;
 	pthread_mutex_init(&maker->lock, NULL);
 	sshconf_init(&maker->conf);
 	maker->tty_fd = options->ask ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
@@ -255,6 +325,8 @@ int ssh_maker_new(const struct ssh_options *options, struct ssh_maker **ret_make
 			maker->use_child = true;
 		else if (!error)
 			error = make_ssh2(maker, options->password, why);
+		if (!error && !maker->use_child && !options->password)
+			error = make_data_child(maker, why);
 		if (!error)
 			error = refuse_password(maker, options, why);
 	}
@@ -278,6 +350,7 @@ void ssh_maker_free(struct ssh_maker *maker)
 	sshconf_release(&maker->conf);
 	sshconf_strings_free(maker->argv_asking);
 	sshconf_strings_free(maker->argv_batch);
+	sshconf_strings_free(maker->argv_data);
 	sshconf_strings_free(maker->ssh_args);
 	buf_release(&maker->accept_command);
 	buf_release(&maker->fallback);

@@ -86,6 +86,17 @@ static int add_settings(char ***argv, const struct sshconf_query *query)
 	return error;
 }
 
+static int add_cipher(char ***argv, const char *cipher)
+{
+	struct buf word = BUF_INIT;
+	int error;
+
+	buf_addf(&word, "-oCiphers=^%s", cipher);
+	error = buf_error(&word) ? buf_error(&word) : add(argv, buf_text(&word));
+	buf_release(&word);
+	return error;
+}
+
 /* First of all, because ssh takes the first value it is given: no X11, agent, ports, terminal or commands of the user's. */
 static const char *const forced[] = {
 	"-x", "-a", "-T", "-oForwardAgent=no", "-oForwardX11=no", "-oClearAllForwardings=yes", "-oPermitLocalCommand=no",
@@ -102,6 +113,8 @@ int ssh_child_argv(const struct ssh_child_words *words, char ***ret_argv, struct
 		error = add(&argv, forced[i]);
 	if (!error && words->batch)
 		error = add(&argv, "-oBatchMode=yes");
+	if (!error && words->cipher)
+		error = add_cipher(&argv, words->cipher);
 	if (!error)
 		error = add_settings(&argv, words->query);
 	if (!error && !command)

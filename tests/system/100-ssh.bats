@@ -211,3 +211,38 @@ config_line() {	# before all others: it wins
 	fails_with 1 "*is sshd running*" timeout 60 claimfs 127.0.0.1:/ mnt -p 1 -o timeout=2
 	fails_with 1 "*begin with '-'*" timeout 60 claimfs x@-oProxyCommand=touch:/ mnt
 }
+
+# How many ssh programs the mount has running.
+ssh_children() { pgrep -c -P "$mount_pid" -x ssh || true; }
+has_ssh_children() { [ "$(ssh_children)" -gt 0 ]; }
+
+@test "data goes through the ssh program where it can log in by itself, else through libssh2" {
+	start_sshd
+	mount_disk
+	dd if=/dev/urandom of="$work/disk/big" bs=1M count=48 status=none
+	cmp "$work/mnt/big" "$work/disk/big"
+	wait_until 10 has_ssh_children
+	cp "$work/mnt/big" "$work/mnt/copy"
+	cmp "$work/disk/big" "$work/disk/copy"
+	# Killed, they come again, and nothing is lost.
+	pkill -9 -P "$mount_pid" -x ssh
+	cp "$work/disk/big" "$work/mnt/again"
+	cmp "$work/disk/big" "$work/disk/again"
+	unmount "$work/mnt"
+
+	# One that answers -G and cannot log in.
+	mkdir bin
+	printf '#!/bin/sh\ncase $1 in -G) exec %s "$@" ;; esac\necho "Permission denied (none)." >&2; exit 255\n' "$(command -v ssh)" >bin/ssh
+	chmod +x bin/ssh
+	PATH=$work/bin:$PATH mount_disk
+	cat "$work/mnt/big" >/dev/null
+	cp "$work/mnt/big" "$work/mnt/third"
+	cmp "$work/disk/big" "$work/disk/third"
+	not has_ssh_children
+	grep -q "so data goes through libssh2 too" "$work/mnt.log"
+	unmount "$work/mnt"
+
+	mount_disk -o builtin_ssh
+	cmp "$work/mnt/big" "$work/disk/big"
+	not has_ssh_children
+}
