@@ -444,6 +444,8 @@ static void finish(struct queue *queue, struct attempt *list, size_t count)
 	pthread_mutex_lock(&queue->lock);
 	for (i = 0; i < count; i++) {
 		units_at(&queue->index.units, list[i].unit)->flags &= (uint8_t)~UNIT_BUSY;
+		queue->claims_tried += list[i].held && list[i].held->stand.node[0];
+		queue->claims_lost += list[i].held && (list[i].error == -EBUSY || list[i].error == -ENOENT);
 		if (list[i].error && list[i].held) {
 			if (list[i].held->stand.node[0])
 				lease_end(queue->lease, &list[i].held->stand, 1);

@@ -164,6 +164,8 @@ struct queue {
 	double wall_s, user_s, sys_s, in_bytes, out_bytes;
 	bool has_spent;
 	double take_s, commit_s;
+	uint64_t claims_tried, claims_lost;	/* LINKs sent for claims, and those that somebody else was before */
+	int64_t refresh_ns;			/* how long the last refresh took */
 };
 
 /* queue.c */

@@ -409,6 +409,17 @@ static void json_spent(const struct progress *progress, cJSON *root, bool *ok)
 	json_known(object, "commit", spent->commit_s, ok);
 }
 
+static void json_this_mount(const struct progress *progress, cJSON *root, bool *ok)
+{
+	cJSON *object = json_object(root, "this_mount", ok);
+
+	if (!object)
+		return;
+	json_number(object, "claims_tried", (double)progress->claims_tried, ok);
+	json_number(object, "claims_lost", (double)progress->claims_lost, ok);
+	json_number(object, "refresh", progress->refresh_s, ok);
+}
+
 static bool json_fill(const struct progress *progress, cJSON *root)
 {
 	const char *const *warning;
@@ -424,6 +435,7 @@ static bool json_fill(const struct progress *progress, cJSON *root)
 	for (i = 0; nodes && i < progress->node_count; i++)
 		json_node(&progress->nodes[i], nodes, &ok);
 	json_spent(progress, root, &ok);
+	json_this_mount(progress, root, &ok);
 	warnings = cJSON_AddArrayToObject(root, "warnings");
 	for (warning = progress->warnings; warnings && warning && *warning; warning++) {
 		text = json_text(*warning);

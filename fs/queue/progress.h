@@ -9,7 +9,9 @@
  *     "eta": n|null,                                                     seconds
  *     "nodes": [ { "name":s, "host":s, "state":"live|stale|gone", "heartbeat_age":n|null, "held":n, "done":n, "failed":n,
  *                  "lost":n, "last_seen":n|null } ],
- *     "time_spent": { "wall":n, "user":n, "sys":n, "in":n, "out":n, "take":n|null, "commit":n|null } | null, "warnings": [ s ] }
+ *     "time_spent": { "wall":n, "user":n, "sys":n, "in":n, "out":n, "take":n|null, "commit":n|null } | null,
+ *     "this_mount": { "claims_tried":n, "claims_lost":n, "refresh":n },  lost: to another mount; seconds the last refresh took
+ *     "warnings": [ s ] }
  * Names are percent-encoded as in ctl, and bytes that are not UTF-8 as well, so that the text is always well-formed.
  */
 #ifndef CLAIMFS_QUEUE_PROGRESS_H
@@ -60,6 +62,9 @@ struct progress {
 	int64_t eta_s;			/* or PROGRESS_UNKNOWN: progress_eta() */
 	const struct progress_node *nodes;
 	size_t node_count;
+	uint64_t claims_tried;		/* by this mount */
+	uint64_t claims_lost;		/* of these: races lost to others */
+	double refresh_s;		/* how long this mount's last refresh took */
 	bool has_spent;
 	struct progress_spent spent;
 	const char *const *warnings;	/* one line each, ends with NULL; NULL: none */

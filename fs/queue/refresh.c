@@ -204,6 +204,7 @@ int queue_refresh(struct queue *queue, int64_t max_age_ns)
 		queue->refreshing = false;
 		queue->refreshes++;
 		queue->refresh_error = error;
+		queue->refresh_ns = clock_now() - began;
 		if (!error)
 			queue->viewed_ns = began;
 		/* Claims to be watched, markers to be checked. */

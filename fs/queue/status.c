@@ -179,6 +179,9 @@ static int fill_locked(struct status *status)
 	progress->done = queue->index.counts[QUEUE_DONE];
 	progress->failed = queue->index.counts[QUEUE_FAILED];
 	progress->unsettled = queue->index.unsettled;
+	progress->claims_tried = queue->claims_tried;
+	progress->claims_lost = queue->claims_lost;
+	progress->refresh_s = (double)queue->refresh_ns / NS_PER_S;
 	progress->has_spent = queue->has_spent;
 	progress->spent = (struct progress_spent) {
 		.wall_s = queue->wall_s, .user_s = queue->user_s, .sys_s = queue->sys_s, .in_bytes = queue->in_bytes,

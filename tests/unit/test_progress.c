@@ -150,6 +150,8 @@ static void test_json(void **state)
 	assert_string_equal(cJSON_GetObjectItemCaseSensitive(item, "state")->valuestring, "stale");
 	assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item, "host")));
 	assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item, "heartbeat_age")));
+	item = cJSON_GetObjectItemCaseSensitive(root, "this_mount");
+	assert_int_equal(cJSON_GetObjectItemCaseSensitive(item, "claims_lost")->valueint, 0);
 	item = cJSON_GetObjectItemCaseSensitive(root, "time_spent");
 	assert_true(number(item, "wall") == 10 && cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item, "take")));
 	item = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(root, "warnings"), 0);
