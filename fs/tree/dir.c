@@ -9,17 +9,30 @@
 #include "tree/file.h"
 #include "tree/real.h"
 #include "tree/task.h"
+#include "tree/warm.h"
 
 /* ---- lookup ---- */
+
+static void saw_directory(struct task *task, const struct sftp_attrs *attrs)
+{
+	struct node *node = node_find(task->tree, task->dir, task->name);
+
+	if (node)
+		warm_saw(task->tree->warm, node, attrs);
+	node_unref(task->tree, node);
+}
 
 static void lookup_done(void *arg, const struct sftp_reply *answer)
 {
 	struct task *task = arg;
 
-	if (answer->error)
+	if (answer->error) {
 		task_fail(task, answer->error);
-	else
-		task_entry(task, &answer->attrs);
+		return;
+	}
+	if (S_ISDIR(answer->attrs.mode))
+		saw_directory(task, &answer->attrs);
+	task_entry(task, &answer->attrs);
 }
 
 void real_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
@@ -30,7 +43,9 @@ void real_lookup(struct tree *tree, struct node *dir, const char *name, struct r
 
 	if (!task)
 		return;
-	if (ahead_lookup(tree->ahead, dir, name, &attrs, &task->age)) {
+	warm_used(tree->warm, dir);
+	task->name_only = warm_lookup(tree->warm, dir, name, &attrs, &task->age);
+	if (task->name_only || ahead_lookup(tree->ahead, dir, name, &attrs, &task->age)) {
 		task_entry(task, &attrs);
 		return;
 	}
@@ -58,6 +73,7 @@ static struct task *change_new(struct tree *tree, struct node *dir, const char *
 
 	if (!task)
 		return NULL;
+	warm_used(tree->warm, dir);
 	change_init(&task->change, tree->sftp, kind);
 	error = node_is_virtual(tree, dir, name) ? -EPERM : node_path(tree, dir, name, &task->change.path);
 	if (!error)

@@ -15,6 +15,7 @@
 #include "tree/file.h"
 #include "tree/file_state.h"
 #include "tree/task.h"
+#include "tree/warm.h"
 
 #define CREATE_TRIES 16		/* each time the connection broke with the answer under way */
 
@@ -231,6 +232,7 @@ void file_create(struct tree *tree, struct node *dir, const char *name, mode_t m
 
 	if (!task)
 		return;
+	warm_used(tree->warm, dir);
 	creating = calloc(1, sizeof(*creating));
 	error = creating ? task_path(task) : -ENOMEM;
 	if (!error && !(creating->of = open_file_new(tree, flags)))

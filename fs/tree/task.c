@@ -79,7 +79,7 @@ void task_entry(struct task *task, const struct sftp_attrs *attrs)
 	if (task->node)		/* a new name of it */
 		node_linked(tree, node, task->node);
 	tree_stat(tree, attrs, node->ino, &entry.st);
-	if (file_overlay(tree, node, attrs, &entry.st))
+	if (file_overlay(tree, node, attrs, &entry.st) || task->name_only)
 		entry.attr_ttl = 0;
 	entry.attr_ttl = entry.attr_ttl > task->age ? entry.attr_ttl - task->age : 0;
 	entry.entry_ttl = entry.entry_ttl > task->age ? entry.entry_ttl - task->age : 0;

@@ -25,6 +25,7 @@ struct task {
 	struct sftp_attrs attrs;	/* to be set */
 	bool nofollow;
 	unsigned int keep;		/* TREE_SET_ATIME, TREE_SET_MTIME: the one that stays as it is */
+	bool name_only;			/* the attributes are not to be kept */
 	void *owner;			/* of who began it */
 	double age;			/* of the attributes it answers with, in seconds */
 };

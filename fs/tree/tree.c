@@ -10,6 +10,7 @@
 #include "tree/ahead.h"
 #include "tree/file.h"
 #include "tree/idmap.h"
+#include "tree/warm.h"
 #include "tree/work.h"
 
 #define TREE_BLOCK 512		/* st_blocks counts these */
@@ -39,6 +40,8 @@ int tree_new(struct sftp *sftp, const char *root_path, const struct tree_options
 		error = files_new(tree, &tree->files);
 	if (!error && !options->no_readahead)
 		error = ahead_new(tree, &tree->ahead);
+	if (!error && options->entry_ttl > 0)
+		error = warm_new(tree, &tree->warm);
 	if (error)
 		goto fail;
 	if (!options->no_queues)
@@ -58,6 +61,7 @@ void tree_stop(struct tree *tree)
 	if (!tree)
 		return;
 	ahead_stop(tree->ahead);
+	warm_stop(tree->warm);
 	queues_free(tree->queues);
 	tree->queues = NULL;
 	work_free(tree->work);
@@ -70,6 +74,7 @@ void tree_free(struct tree *tree)
 		return;
 	node_free_all(tree);
 	ahead_free(tree->ahead);
+	warm_free(tree->warm);
 	files_free(tree->files);
 	pthread_mutex_destroy(&tree->lock);
 	free(tree->root_path);

@@ -23,6 +23,7 @@ struct work;		/* tree/work.h: threads for what may wait */
 struct queues;		/* tree/queues.h: the queues this mount has opened */
 struct files;		/* tree/file.h: what all open files share */
 struct ahead;		/* tree/ahead.h: files opened before they are asked for */
+struct warm;		/* tree/warm.h: directories looked at before they are asked for */
 
 enum idmap_mode { IDMAP_NONE, IDMAP_USER, IDMAP_FILE };
 
@@ -65,6 +66,7 @@ struct tree {
 	struct queues *queues;
 	struct files *files;
 	struct ahead *ahead;
+	struct warm *warm;
 	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
 	struct map names;		/* parent's address and name → node; by lock */
 	struct map strays;		/* ino → node, of nodes that were renamed; by lock */
