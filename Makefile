@@ -314,6 +314,6 @@ clean:
 	rm -rf $(BUILD)
 
 # What the compiler found out about headers; the sanitizers' builds below this one keep their own.
-OBJECTS := $(foreach l,$(LIBS),$(OBJ_$(l))) $(FS_MAIN) $(WORKER) $(TOOLS) $(FAKES) $(PIPE) $(addsuffix .o,$(UNIT_TESTS)) \
-	$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/fuzz_*.c))
+OBJECTS := $(foreach l,$(LIBS),$(OBJ_$(l))) $(FS_MAIN) $(WORKER) $(TOOLS) \
+	$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*/*.c tests/*/*/*.c))
 -include $(wildcard $(OBJECTS:.o=.d))
