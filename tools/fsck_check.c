@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "queue/merge.h"
 #include "queue/owner.h"
 #include "tools/names.h"
 
@@ -387,7 +388,7 @@ static void check_nodes(struct fsck *fsck)
 
 static bool is_tmp_name(const char *name)
 {
-	static const char *const heads[] = { LAYOUT_PROBE, "gone-", "init.", NULL };
+	static const char *const heads[] = { LAYOUT_PROBE, MERGE_LOCK, "gone-", "init.", NULL };
 	int i;
 
 	for (i = 0; heads[i]; i++)

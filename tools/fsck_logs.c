@@ -97,6 +97,8 @@ static int read_log(struct fsck *fsck, const char *name)
 {
 	struct reading reading = { .fsck = fsck };
 	char path[LAYOUT_PATH], detail[100];
+	uint32_t number;
+	size_t node_len = 0;
 	ssize_t got = 0;
 	int fd, error = 0;
 
@@ -122,7 +124,8 @@ static int read_log(struct fsck *fsck, const char *name)
 		fsck_report(fsck, FSCK_LINE, FSCK_NOTE, 0, path, NULL, detail);
 	}
 	/* Of a node that lives it may be an append under way. */
-	if (!error && reading.text.len && !map_get_str(&fsck->live, name))
+	if (!error && reading.text.len && layout_parse_log(name, strlen(name), &node_len, &number) == 0 &&
+	    !map_get(&fsck->live, name, node_len))
 		fsck_report(fsck, FSCK_TORN, FSCK_NOTE, 0, path, NULL, NULL);
 	if (error)
 		log_error("fsck: can't read %s/%s: %s", fsck->dir, path, log_strerror(error));
@@ -136,6 +139,8 @@ int fsck_read_logs(struct fsck *fsck)
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	char path[LAYOUT_PATH + 256];
+	uint32_t number;
+	size_t len;
 
 	if (!dir) {
 		error = -errno;
@@ -146,7 +151,7 @@ int fsck_read_logs(struct fsck *fsck)
 	while (!error && (errno = 0, entry = readdir(dir)) != NULL) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		if (layout_node_good(entry->d_name, strlen(entry->d_name))) {
+		if (layout_parse_log(entry->d_name, strlen(entry->d_name), &len, &number) == 0) {
 			error = read_log(fsck, entry->d_name);
 			continue;
 		}

@@ -73,10 +73,14 @@ struct node_facts {			/* what is known of a node, for progress and tickets */
 
 struct log_state {			/* another node's log, or this mount's own ones */
 	uint32_t node;			/* index into nodes + 1 */
+	uint32_t number;		/* K of log/NODE.K; 0: log/NODE */
+	uint32_t listing;		/* met last by this listing of log/ */
 	uint64_t listed;		/* size in the last listing */
 	uint64_t consumed;		/* whole lines taken in */
 	bool skipping;			/* in the middle of a line that is too long */
 	bool own;
+	bool mine;			/* written by this mount: its records were counted when they were made */
+	bool merged;			/* lines of it were met in a merged log */
 };
 
 #define CONTENT_MAP_KEY (sizeof(struct hash128) + sizeof(uint32_t))	/* KEY.G as a key of maps */
@@ -107,7 +111,8 @@ struct queue {
 	bool probe_failed;
 	struct log_state *logs;		/* log id is index + 1 */
 	uint32_t log_count;
-	struct map log_by_node;		/* NODE → index + 1 */
+	struct map log_by_name;		/* NODE or NODE.K → index + 1 */
+	uint32_t log_listing;		/* number of the last listing of log/ begun */
 	struct node_facts *nodes;
 	uint32_t node_count;
 	struct map node_by_name;	/* NODE → index + 1 */
@@ -139,6 +144,9 @@ struct queue {
 	uint64_t log_size;
 	struct store_file *log_file;
 	char log_node[LAYOUT_MAX_NODE + 1];
+	uint32_t log_number;		/* K */
+	uint32_t log_epoch;		/* of the incarnation it is named after */
+	uint32_t log_lapses;		/* when it was last known to be there */
 	uint32_t log_index;		/* in logs + 1 */
 
 	/* the keeper */
@@ -183,16 +191,29 @@ int scan_inputs(struct queue *queue);
 
 /* logs.c */
 #define LOGS_REF_BITS 40		/* a record's place: log's index + 1 << LOGS_REF_BITS | offset */
-uint32_t logs_get_locked(struct queue *queue, const char *node);	/* index + 1; 0: out of memory */
+struct log_place {			/* where a record was met */
+	uint64_t ref;
+	uint32_t node;			/* whose record it is; 0: not known */
+	uint32_t origin;		/* of a merged log: the one it stood in first; 0: this one */
+	bool counted;			/* it was met before */
+};
+int logs_apply_locked(struct queue *queue, const struct record *record, const struct log_place *place, const struct index_clock *clock);
+uint32_t logs_get_locked(struct queue *queue, const char *name);	/* NODE or NODE.K: index + 1; 0: out of memory */
+void logs_name(const struct queue *queue, uint32_t log, char ret_name[LAYOUT_MAX_LOG + 1]);	/* of the log with this index */
 int logs_refresh(struct queue *queue);
-/* Puts a record of this mount into its log and its own index (queue->lock held). The write follows at once, on the keeper. */
-void logs_add_locked(struct queue *queue, const struct record *record);
-int logs_flush(struct queue *queue);
 /* The line of a done or failed unit: 0 and `text`, which is decoded in place and which *ret_record points into. */
 int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record *ret_record, char ret_node[LAYOUT_MAX_NODE + 1]);
 uint32_t nodes_get_locked(struct queue *queue, const char *name);	/* index + 1; 0: out of memory */
 /* Builds a ticket's size from a record, for the unit it is of. */
 uint32_t ticket_size_of_record(struct queue *queue, uint32_t unit, const struct record *record, const char *node);
+
+/* own_log.c */
+/* Puts a record of this mount into its log and its own index (queue->lock held). The write follows at once, on the keeper. */
+void logs_add_locked(struct queue *queue, const struct record *record);
+int logs_flush(struct queue *queue);
+
+/* merge.c */
+void merge_logs(struct queue *queue);
 
 /* held.c */
 int held_new(struct queue *queue, uint32_t unit, const char *name, struct ctl *owner, struct held **ret_held);

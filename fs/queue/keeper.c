@@ -170,8 +170,10 @@ static void keep(struct queue *queue, const struct jobs *jobs)
 		queue_watch(queue);
 	if (jobs->markers)
 		check_markers(queue);
-	if (jobs->nodes)
+	if (jobs->nodes) {
 		sweep_nodes(queue);
+		merge_logs(queue);
+	}
 	if (jobs->remember)
 		remember(queue);
 	pthread_mutex_lock(&queue->lock);

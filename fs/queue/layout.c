@@ -104,9 +104,17 @@ void layout_given_back(char ret_path[LAYOUT_PATH], const char *node, bool lost, 
 		snprintf(ret_path, LAYOUT_PATH, "%s/%s.%s", LAYOUT_NODES, node, kind);
 }
 
-void layout_log(char ret_path[LAYOUT_PATH], const char *node)
+void layout_log(char ret_path[LAYOUT_PATH], const char *log)
 {
-	snprintf(ret_path, LAYOUT_PATH, "%s/%s", LAYOUT_LOG, node);
+	snprintf(ret_path, LAYOUT_PATH, "%s/%s", LAYOUT_LOG, log);
+}
+
+void layout_log_name(char ret_log[LAYOUT_MAX_LOG + 1], const char *node, uint32_t number)
+{
+	if (number)
+		snprintf(ret_log, LAYOUT_MAX_LOG + 1, "%s.%u", node, number % (LAYOUT_MAX_LOG_NUMBER + 1));
+	else
+		snprintf(ret_log, LAYOUT_MAX_LOG + 1, "%s", node);
 }
 
 void layout_tmp(char ret_path[LAYOUT_PATH], const char *node)
@@ -187,6 +195,26 @@ bool layout_node_good(const char *name, size_t len)
 		if (!((name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f')))
 			return false;
 	return true;
+}
+
+int layout_parse_log(const char *name, size_t len, size_t *ret_len, uint32_t *ret_number)
+{
+	const char *dot = memrchr(name, '.', len);
+	uint32_t number = 0;
+	size_t at;
+
+	/* A last component of fewer digits than an incarnation has is K. */
+	if (dot && !layout_node_good(name, len)) {
+		at = (size_t)(dot - name) + 1;
+		if (parse_number(name, len, &at, &number) < 0 || at != len || number == 0 || number > LAYOUT_MAX_LOG_NUMBER)
+			return -EINVAL;
+		len = (size_t)(dot - name);
+	}
+	if (!layout_node_good(name, len))
+		return -EINVAL;
+	*ret_len = len;
+	*ret_number = number;
+	return 0;
 }
 
 static bool ends_with(const char *name, size_t len, const char *tail)

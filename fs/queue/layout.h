@@ -2,7 +2,7 @@
  * layout: the names below .claimfs/, built and read strictly. claimfs-queue(7) lists them:
  *
  *   nodes/NODE[.K]  nodes/NODE.free[.K]  nodes/NODE.lost[.K]
- *   claims/UNIT.G.N   done/KK/KEY.G   failed/UNIT.G   redo/UNIT.G   log/NODE   tmp/NODE/…
+ *   claims/UNIT.G.N   done/KK/KEY.G   failed/UNIT.G   redo/UNIT.G   log/NODE[.K]   tmp/NODE/…
  *
  * UNIT and KEY are 32 lower-case hex digits; G, N and K are decimal without leading zeros, of at most nine digits; NODE is
  * host.incarnation, the incarnation eight hex digits. Any other name in these directories is somebody else's and is left alone.
@@ -30,6 +30,8 @@
 #define LAYOUT_MAX_NUMBER 999999999u
 #define LAYOUT_MAX_HOST 100
 #define LAYOUT_MAX_NODE (LAYOUT_MAX_HOST + 1 + 8)
+#define LAYOUT_MAX_LOG_NUMBER 9999999u	/* seven digits: an incarnation has eight */
+#define LAYOUT_MAX_LOG (LAYOUT_MAX_NODE + 8)
 #define LAYOUT_PATH 256			/* room for any path built here */
 
 struct layout_claim {
@@ -51,7 +53,8 @@ void layout_failed(char ret_path[LAYOUT_PATH], const struct hash128 *unit, uint3
 void layout_redo(char ret_path[LAYOUT_PATH], const struct hash128 *unit, uint32_t generation);
 void layout_heartbeat(char ret_path[LAYOUT_PATH], const char *node, uint32_t file);
 void layout_given_back(char ret_path[LAYOUT_PATH], const char *node, bool lost, uint32_t file);
-void layout_log(char ret_path[LAYOUT_PATH], const char *node);
+void layout_log(char ret_path[LAYOUT_PATH], const char *log);	/* log: NODE or NODE.K */
+void layout_log_name(char ret_log[LAYOUT_MAX_LOG + 1], const char *node, uint32_t number);
 void layout_tmp(char ret_path[LAYOUT_PATH], const char *node);
 /* tmp/NODE/UNIT.G.N: what this claim stages. */
 void layout_staged(char ret_path[LAYOUT_PATH], const char *node, const struct layout_claim *claim);
@@ -62,6 +65,8 @@ void layout_once(char ret_path[LAYOUT_PATH], const char *node, const char *kind,
 int layout_parse_claim(const char *name, size_t len, struct layout_claim *ret_claim);
 int layout_parse_marker(const char *name, size_t len, struct hash128 *ret_hash, uint32_t *ret_generation);
 bool layout_node_good(const char *name, size_t len);
+/* A name in log/: the node's part of it is its first *ret_len bytes, *ret_number is K (0: none). */
+int layout_parse_log(const char *name, size_t len, size_t *ret_len, uint32_t *ret_number);
 
 enum layout_node_file { LAYOUT_HEARTBEAT, LAYOUT_FREE, LAYOUT_LOST };
 

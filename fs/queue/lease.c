@@ -286,8 +286,10 @@ static void end_locked(struct lease *lease, const char *what)
 
 static void acked_locked(struct lease *lease, int64_t sent_ns, int64_t received_ns)
 {
-	if (received_ns - lease->acked_ns >= lease->lease_ns)
+	if (received_ns - lease->acked_ns >= lease->lease_ns) {
 		lease->lapses++;
+		lease->silent = true;
+	}
 	lease->acked_ns = sent_ns;
 }
 
@@ -299,14 +301,21 @@ static int beat(struct lease *lease)
 	struct list *at, *next;
 	const struct store_op *op;
 	int64_t sent = INT64_MAX, received = 0;
+	bool look;
 	int error;
 	size_t i;
 
+	pthread_mutex_lock(&lease->lock);
+	/* An open file outlives its name, which others remove when it was silent for long. */
+	look = lease->silent || clock_now() - lease->acked_ns >= lease->lease_ns;
+	pthread_mutex_unlock(&lease->lock);
 	error = lease_make_text(lease, lease->node, OWNER_LIVE, &text);
 	list_for_each(at, &lease->files) {
 		/* The first bytes, which never change: a reader sees the same text before, during and after. */
 		flight_write(&flight, list_entry(at, struct lease_file, link)->file, 0, text.data, text.len < 10 ? text.len : 10);
 		flight_fstat(&flight, list_entry(at, struct lease_file, link)->file);
+		if (look)
+			flight_lstat(&flight, list_entry(at, struct lease_file, link)->path);
 	}
 	flight_run(&flight, lease->store);
 	pthread_mutex_lock(&lease->lock);
@@ -322,10 +331,12 @@ static int beat(struct lease *lease)
 		if (!op->error && op->kind == STORE_FSTAT && !error)
 			lease_clock_sample(&lease->clock, op->attrs.mtime, flight_op(&flight, i - 1)->sent_ns, op->received_ns);
 	}
-	if (file_is_gone(error))
+	if (file_is_gone(error)) {
 		end_locked(lease, "heartbeat file");
-	else if (!error)
+	} else if (!error) {
+		lease->silent &= !look;
 		acked_locked(lease, sent, received);
+	}
 	list_for_each_safe(at, next, &lease->files) {
 		struct lease_file *file = list_entry(at, struct lease_file, link);
 
@@ -505,6 +516,17 @@ bool lease_good(struct lease *lease, const struct lease_stand *stand)
 	good = lease->epoch == stand->epoch && lease->lapses == stand->lapses && clock_now() - lease->acked_ns < lease->lease_ns;
 	pthread_mutex_unlock(&lease->lock);
 	return good;
+}
+
+bool lease_was_silent(struct lease *lease, uint32_t *lapses)
+{
+	bool silent;
+
+	pthread_mutex_lock(&lease->lock);
+	silent = lease->lapses != *lapses || clock_now() - lease->acked_ns >= lease->lease_ns;
+	*lapses = lease->lapses;
+	pthread_mutex_unlock(&lease->lock);
+	return silent;
 }
 
 bool lease_gone(struct lease *lease, const struct lease_stand *stand)

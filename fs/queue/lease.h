@@ -76,6 +76,9 @@ void lease_abandon(struct lease *lease, const struct lease_stand *stand);
 int lease_given_back(struct lease *lease, bool lost, char ret_path[LAYOUT_PATH]);
 void lease_given_back_full(struct lease *lease, bool lost);
 
+/* Was this mount silent for a lease since *lapses, or is it now, so that others may have taken it for long gone? Brings *lapses up to date. */
+bool lease_was_silent(struct lease *lease, uint32_t *lapses);
+
 /* Current NODE copied out, false when there is none. `epoch` may be NULL. */
 bool lease_node(struct lease *lease, char ret_node[LAYOUT_MAX_NODE + 1], uint32_t *ret_epoch);
 bool lease_was_node(struct lease *lease, const char *node);	/* this mount, now or in an earlier incarnation */

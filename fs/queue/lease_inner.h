@@ -47,6 +47,7 @@ struct lease {
 	char node[LAYOUT_MAX_NODE + 1];	/* "": none */
 	uint32_t epoch;			/* raised when an incarnation begins and when it ends */
 	uint32_t lapses;
+	bool silent;			/* since the files were last looked for by their names */
 	int64_t acked_ns;		/* when the last acknowledged heartbeat was sent */
 	struct list files;		/* the last one is current */
 	struct list dead;		/* to be closed by whoever has the files */

@@ -1,14 +1,13 @@
 /*
- * logs: the tails of all nodes' logs, read into the index; and this mount's own log. One READDIR shows all sizes, so what it costs to know
- * what is done grows with what changed.
+ * logs: the tails of all nodes' logs, read into the index. One READDIR shows all sizes, so what it costs to know what is done grows with what
+ * changed. This mount's own log is written in own_log.c.
  *
- * The own log keeps the name of this mount's first incarnation. Records go into the own index at once and to the disk as soon as the append
- * before them is acknowledged. After an append that may stand there in part or twice, the next begins with a newline, and the log is read
- * again from there like another node's, so that the places of records are known again.
+ * A log that is gone was merged into another (merge.h): what was read of it stays known. A line of a merged log says where it stood first; it
+ * is news unless that log was read so far already, and in any case the place to find it from now on.
  */
 #include "queue/inner.h"
 
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,10 +15,12 @@
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/log.h"
+#include "queue/merge.h"
 #include "queue/ticket.h"
 
 #define PIECE (1024 * 1024)
 #define PIECES 8
+#define RELISTS 3
 
 uint32_t nodes_get_locked(struct queue *queue, const char *name)
 {
@@ -39,21 +40,33 @@ uint32_t nodes_get_locked(struct queue *queue, const char *name)
 	return ++queue->node_count;
 }
 
-uint32_t logs_get_locked(struct queue *queue, const char *node)
+uint32_t logs_get_locked(struct queue *queue, const char *name)
 {
-	uint32_t index = (uint32_t)(uintptr_t)map_get_str(&queue->log_by_node, node), of = nodes_get_locked(queue, node);
+	uint32_t index = (uint32_t)(uintptr_t)map_get_str(&queue->log_by_name, name), of, number;
+	char node[LAYOUT_MAX_NODE + 1];
 	struct log_state *logs;
+	size_t len;
 
-	if (index || !of)
+	if (index || layout_parse_log(name, strlen(name), &len, &number) < 0)
 		return index;
+	memcpy(node, name, len);
+	node[len] = '\0';
+	of = nodes_get_locked(queue, node);
+	if (!of)
+		return 0;
 	logs = realloc(queue->logs, (queue->log_count + 1) * sizeof(*logs));
 	if (!logs)
 		return 0;
 	queue->logs = logs;
-	if (map_set_str(&queue->log_by_node, node, (void *)(uintptr_t)(queue->log_count + 1), NULL) < 0)
+	if (map_set_str(&queue->log_by_name, name, (void *)(uintptr_t)(queue->log_count + 1), NULL) < 0)
 		return 0;
-	logs[queue->log_count] = (struct log_state) { .node = of };
+	logs[queue->log_count] = (struct log_state) { .node = of, .number = number };
 	return ++queue->log_count;
+}
+
+void logs_name(const struct queue *queue, uint32_t log, char ret_name[LAYOUT_MAX_LOG + 1])
+{
+	layout_log_name(ret_name, queue->nodes[queue->logs[log].node - 1].name, queue->logs[log].number);
 }
 
 /* ---- records into the index ---- */
@@ -157,9 +170,9 @@ static uint16_t attempt_of(const struct record *record)
 	return record->attempt < UINT16_MAX ? (uint16_t)record->attempt : UINT16_MAX;
 }
 
-static int apply_mark(struct queue *queue, const struct record *record, uint64_t ref, uint32_t node, const struct index_clock *clock)
+static int apply_mark(struct queue *queue, const struct record *record, const struct log_place *place, const struct index_clock *clock)
 {
-	uint32_t unit = units_get(&queue->index.units, &record->unit);
+	uint32_t unit = units_get(&queue->index.units, &record->unit), node = place->node;
 	bool done = record->what == RECORD_DONE, news, counts;
 	struct unit *at;
 
@@ -172,10 +185,10 @@ static int apply_mark(struct queue *queue, const struct record *record, uint64_t
 	if (done)
 		remember_key(queue, record, unit);
 	/* Counted for its node the first time that it, not hearsay, is met: a marker that was listed before is no reason not to. */
-	counts = !is_hearsay(record) && !at->attempt;
-	/* The record of who did it stands for the unit, not that of one who found it done. */
-	if (!at->record || !is_hearsay(record)) {
-		at->record = ref;
+	counts = !place->counted && !is_hearsay(record) && !at->attempt;
+	/* The record of who did it stands for the unit, not that of one who found it done. One that was merged is found in its new place. */
+	if (!at->record || !is_hearsay(record) || (place->origin && at->record >> LOGS_REF_BITS == place->origin)) {
+		at->record = place->ref;
 		at->attempt = is_hearsay(record) ? 0 : attempt_of(record);
 		at->ticket = ticket_size_of_record(queue, unit, record, node ? queue->nodes[node - 1].name : NULL);
 		if (record->time > 0 && record->time < UINT32_MAX)
@@ -194,16 +207,16 @@ static int apply_mark(struct queue *queue, const struct record *record, uint64_t
 	return 0;
 }
 
-static int apply(struct queue *queue, const struct record *record, uint64_t ref, uint32_t node, const struct index_clock *clock)
+int logs_apply_locked(struct queue *queue, const struct record *record, const struct log_place *place, const struct index_clock *clock)
 {
-	uint32_t unit;
+	uint32_t unit, node = place->node;
 
 	if (node && record->time > queue->nodes[node - 1].last_record)
 		queue->nodes[node - 1].last_record = record->time;
 	if (record->what == RECORD_DONE || record->what == RECORD_FAILED)
-		return apply_mark(queue, record, ref, node, clock);
+		return apply_mark(queue, record, place, clock);
 	if (record->what == RECORD_LOST) {
-		if (node)
+		if (node && !place->counted)
 			queue->nodes[node - 1].lost++;
 		return 0;
 	}
@@ -220,16 +233,43 @@ static int apply(struct queue *queue, const struct record *record, uint64_t ref,
 static void bad_line(struct queue *queue, uint32_t log, uint64_t offset)
 {
 	static long long last;
+	char name[LAYOUT_MAX_LOG + 1];
 
+	logs_name(queue, log, name);
 	if (log_allowed(&last))
-		log_warn("queue: log of node %s: the line at byte %llu is not a record, so it is left out",
-			 queue->nodes[queue->logs[log].node - 1].name, (unsigned long long)offset);
+		log_warn("queue: log of node %s: the line at byte %llu is not a record, so it is left out", name, (unsigned long long)offset);
+}
+
+/* Whose record it is, and whether it was met before. -EINVAL: it says that it comes from where it can't. */
+static int find_place(struct queue *queue, uint32_t log, const struct record *record, struct log_place *place)
+{
+	struct merge_origin origin;
+	struct log_state *first;
+	int error = merge_origin(record->values, &origin);
+
+	place->node = queue->logs[log].node;
+	place->counted = queue->logs[log].mine;
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	place->origin = logs_get_locked(queue, origin.log);
+	if (!place->origin)
+		return -ENOMEM;
+	if (place->origin == log + 1)
+		return -EINVAL;
+	first = &queue->logs[place->origin - 1];
+	first->merged = true;
+	place->node = first->node;
+	place->counted = first->mine || origin.begin < first->consumed;
+	if (!place->counted)
+		first->consumed = origin.end;
+	return 0;
 }
 
 /* Takes in the whole lines of what was read at `consumed`. Under the lock. */
 static int consume(struct queue *queue, uint32_t log, char *data, size_t len)
 {
 	struct index_clock clock;
+	struct log_place place;
 	struct record record;
 	char *line = data, *end;
 	int error = 0;
@@ -243,13 +283,16 @@ static int consume(struct queue *queue, uint32_t log, char *data, size_t len)
 			queue->logs[log].skipping = false;
 			continue;
 		}
+		place = (struct log_place) { .ref = (uint64_t)(log + 1) << LOGS_REF_BITS | offset };
 		error = record_parse(line, (size_t)(end - line), &record);
+		if (!error)
+			error = find_place(queue, log, &record, &place);
 		if (error == -EINVAL)
 			bad_line(queue, log, offset);
 		if (error == -EINVAL || error == -ENODATA)
 			error = 0;
 		else if (!error)
-			error = apply(queue, &record, (uint64_t)(log + 1) << LOGS_REF_BITS | offset, queue->logs[log].node, &clock);
+			error = logs_apply_locked(queue, &record, &place, &clock);
 	}
 	if (!error && len >= RECORD_MAX_LINE) {
 		if (!queue->logs[log].skipping)
@@ -263,9 +306,10 @@ static int consume(struct queue *queue, uint32_t log, char *data, size_t len)
 static bool take_log(void *arg, const struct store_name *name)
 {
 	struct queue *queue = arg;
-	uint32_t log = 0;
+	uint32_t log = 0, number;
+	size_t len;
 
-	if (!layout_node_good(name->name, name->len) || !S_ISREG(name->attrs.mode))
+	if (layout_parse_log(name->name, name->len, &len, &number) < 0 || !S_ISREG(name->attrs.mode))
 		return true;
 	pthread_mutex_lock(&queue->lock);
 	log = logs_get_locked(queue, name->name);
@@ -276,16 +320,18 @@ static bool take_log(void *arg, const struct store_name *name)
 		if (name->attrs.size < state->consumed && !state->own)
 			state->consumed = 0;
 		state->listed = name->attrs.size;
+		state->listing = queue->log_listing;
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return log != 0;
 }
 
-/* One flight: a piece of each of up to PIECES logs that have grown. How many there were, or -errno. */
-static int read_pieces(struct queue *queue, struct flight *flight, struct buf *pieces)
+/* One flight: a piece of each of up to PIECES logs that have grown. How many there were, or -errno. Sets *vanished when one was not there. */
+static int read_pieces(struct queue *queue, struct flight *flight, struct buf *pieces, bool *vanished)
 {
 	uint32_t logs[PIECES], i, count = 0;
-	char path[LAYOUT_PATH];
+	uint64_t offsets[PIECES];
+	char path[LAYOUT_PATH], name[LAYOUT_MAX_LOG + 1];
 	int error = 0;
 
 	flight_reset(flight);
@@ -296,9 +342,11 @@ static int read_pieces(struct queue *queue, struct flight *flight, struct buf *p
 
 		if (!more || state->own)
 			continue;
-		layout_log(path, queue->nodes[state->node - 1].name);
+		logs_name(queue, i, name);
+		layout_log(path, name);
 		buf_reset(&pieces[count]);
 		flight_read(flight, path, state->consumed, more < PIECE ? (size_t)more : PIECE, &pieces[count]);
+		offsets[count] = state->consumed;
 		logs[count++] = i;
 	}
 	pthread_mutex_unlock(&queue->lock);
@@ -307,8 +355,14 @@ static int read_pieces(struct queue *queue, struct flight *flight, struct buf *p
 		error = flight_error(flight, i) ? flight_error(flight, i) : buf_error(&pieces[i]);
 		if (error && error != -ENOENT)
 			break;
+		*vanished |= error == -ENOENT;
 		error = 0;
 		pthread_mutex_lock(&queue->lock);
+		/* Read on meanwhile, in the merged log: what is left of it comes in the next flight. */
+		if (queue->logs[logs[i]].consumed != offsets[i]) {
+			pthread_mutex_unlock(&queue->lock);
+			continue;
+		}
 		if (pieces[i].len)
 			error = consume(queue, logs[i], pieces[i].data, pieces[i].len);
 		/* A part of a line is read again once the rest of it is listed. */
@@ -319,35 +373,53 @@ static int read_pieces(struct queue *queue, struct flight *flight, struct buf *p
 	return error ? error : (int)count;
 }
 
+/* Lists log/ and reads what is new. */
+static int refresh_once(struct queue *queue, struct flight *flight, struct buf *pieces, bool *vanished)
+{
+	int count, error;
+
+	pthread_mutex_lock(&queue->lock);
+	queue->log_listing++;
+	pthread_mutex_unlock(&queue->lock);
+	error = store_list(queue->store, LAYOUT_LOG, take_log, queue);
+	if (error)
+		return error;
+	do
+		count = read_pieces(queue, flight, pieces, vanished);
+	while (count > 0);
+	return count;
+}
+
 int logs_refresh(struct queue *queue)
 {
 	struct buf pieces[PIECES] = { BUF_INIT };
 	struct flight flight = FLIGHT_INIT;
-	int count, error;
+	int error, tries = 0;
+	bool vanished;
 	size_t i;
 
-	error = store_list(queue->store, LAYOUT_LOG, take_log, queue);
-	if (error == -ENOENT)
-		return 0;
-	if (error)
-		return error;
-	do
-		count = read_pieces(queue, &flight, pieces);
-	while (count > 0);
+	/* One that was merged since it was listed: the merged log is in the next listing. */
+	do {
+		vanished = false;
+		error = refresh_once(queue, &flight, pieces, &vanished);
+	} while (!error && vanished && ++tries < RELISTS);
 	for (i = 0; i < PIECES; i++)
 		buf_release(&pieces[i]);
 	flight_release(&flight);
+	if (error == -ENOENT)
+		return 0;
 	pthread_mutex_lock(&queue->lock);
 	queue_changed_locked(queue);
 	pthread_mutex_unlock(&queue->lock);
-	return count;
+	return error;
 }
 
 int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record *ret_record, char ret_node[LAYOUT_MAX_NODE + 1])
 {
 	struct flight flight = FLIGHT_INIT;
-	char path[LAYOUT_PATH], *newline;
+	char path[LAYOUT_PATH], name[LAYOUT_MAX_LOG + 1], *newline;
 	uint32_t log = (uint32_t)(ref >> LOGS_REF_BITS);
+	struct merge_origin origin;
 	bool own = false;
 	int error;
 
@@ -357,11 +429,12 @@ int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record
 		return -ENOENT;
 	}
 	strcpy(ret_node, queue->nodes[queue->logs[log - 1].node - 1].name);
+	logs_name(queue, log - 1, name);
 	own = log == queue->log_index;
 	pthread_mutex_unlock(&queue->lock);
 	if (own)
 		logs_flush(queue);
-	layout_log(path, ret_node);
+	layout_log(path, name);
 	flight_read(&flight, path, ref & ((1ULL << LOGS_REF_BITS) - 1), RECORD_MAX_LINE, text);
 	flight_run(&flight, queue->store);
 	error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(text);
@@ -369,148 +442,8 @@ int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record
 	if (error)
 		return error;
 	newline = text->len ? memchr(text->data, '\n', text->len) : NULL;
-	return newline ? record_parse(text->data, (size_t)(newline - text->data), ret_record) : -ENODATA;
-}
-
-/* ---- the own log ---- */
-
-static uint32_t own_log_locked(struct queue *queue)
-{
-	if (queue->log_index)
-		return queue->log_index;
-	if (!lease_node(queue->lease, queue->log_node, NULL))
-		return 0;
-	queue->log_index = logs_get_locked(queue, queue->log_node);
-	if (queue->log_index)
-		queue->logs[queue->log_index - 1].own = true;
-	return queue->log_index;
-}
-
-void logs_add_locked(struct queue *queue, const struct record *record)
-{
-	uint32_t log = own_log_locked(queue), node = log ? queue->logs[log - 1].node : 0;
-	uint64_t offset = queue->log_size + queue->log_sending.len + queue->log_text.len;
-	struct index_clock clock;
-
-	/* Memory short or no identity: the marker says it, the next claim finds it. */
-	if (log && record_format(record, &queue->log_text) < 0)
-		buf_truncate(&queue->log_text, (size_t)(offset - queue->log_size - queue->log_sending.len));
-	queue_clock(queue, &clock);
-	apply(queue, record, log ? (uint64_t)log << LOGS_REF_BITS | offset : 0, node, &clock);
-	queue_changed_locked(queue);
-	keeper_wake_locked(queue);
-}
-
-static int open_log(struct queue *queue)
-{
-	struct flight flight = FLIGHT_INIT;
-	char path[LAYOUT_PATH];
-	int error, tries;
-
-	layout_log(path, queue->log_node);
-	/* The name is this node's alone, so a second try needs no O_EXCL. */
-	for (tries = 0; tries < 2; tries++) {
-		error = store_open(queue->store, path, O_WRONLY | O_APPEND | O_CREAT, &queue->log_file);
-		if (error != -ENOENT)
-			break;
-		flight_mkdir(&flight, LAYOUT_LOG);
-		flight_run(&flight, queue->store);
-		flight_reset(&flight);
-	}
-	flight_release(&flight);
-	return error;
-}
-
-/* Appends what is in log_sending. The caller has log_busy. *ret_size is the log's size then; 0: not known. */
-static int send_log(struct queue *queue, uint64_t *ret_size)
-{
-	struct flight flight = FLIGHT_INIT;
-	size_t append, stat;
-	int error = 0;
-
-	if (!queue->log_file)
-		error = open_log(queue);
-	if (error)
-		return error;
-	append = flight_append(&flight, queue->log_file, queue->log_sending.data, queue->log_sending.len);
-	stat = flight_fstat(&flight, queue->log_file);
-	flight_run(&flight, queue->store);
-	error = flight_error(&flight, append);
-	*ret_size = flight_error(&flight, stat) ? 0 : flight_op(&flight, stat)->attrs.size;
-	flight_release(&flight);
-	if (error == -ENOENT || error == -ESTALE) {
-		/* The file was removed: a new one at the next try. */
-		store_close(queue->store, queue->log_file);
-		queue->log_file = NULL;
-	}
-	return error;
-}
-
-/* What is to be sent next goes to log_sending: what could not be sent before, else all that has come since. */
-static int fill_sending_locked(struct queue *queue)
-{
-	struct buf text = BUF_INIT;
-
-	if (queue->log_sending.len) {
-		if (!queue->log_unsure || queue->log_sending.data[0] == '\n')
-			return 0;
-		buf_addch(&text, '\n');
-		buf_add(&text, queue->log_sending.data, queue->log_sending.len);
-		if (buf_error(&text)) {
-			buf_release(&text);
-			return -ENOMEM;
-		}
-		buf_release(&queue->log_sending);
-		queue->log_sending = text;
-		return 0;
-	}
-	text = queue->log_sending;
-	queue->log_sending = queue->log_text;
-	queue->log_text = text;
-	return 0;
-}
-
-static void sent_locked(struct queue *queue, uint64_t size)
-{
-	struct log_state *log = &queue->logs[queue->log_index - 1];
-	uint64_t expected = queue->log_size + queue->log_sending.len;
-
-	if (queue->log_unsure || (size && size != expected)) {
-		/* Records do not stand where they were thought to: from here on it is read like another node's log. */
-		if (log->own)
-			log->consumed = queue->log_size;
-		log->own = false;
-		queue->log_unsure = false;
-		queue->log_size = size ? size : expected;
-	} else {
-		queue->log_size = expected;
-	}
-	buf_reset(&queue->log_sending);
-}
-
-int logs_flush(struct queue *queue)
-{
-	uint64_t size = 0;
-	int error;
-
-	pthread_mutex_lock(&queue->lock);
-	while (queue->log_busy)
-		pthread_cond_wait(&queue->changed, &queue->lock);
-	error = fill_sending_locked(queue);
-	if (error || !queue->log_sending.len || !queue->log_index) {
-		pthread_mutex_unlock(&queue->lock);
-		return error;
-	}
-	queue->log_busy = true;
-	pthread_mutex_unlock(&queue->lock);
-	error = send_log(queue, &size);
-	pthread_mutex_lock(&queue->lock);
-	queue->log_busy = false;
-	if (error)
-		queue->log_unsure = true;
-	else
-		sent_locked(queue, size);
-	pthread_cond_broadcast(&queue->changed);
-	pthread_mutex_unlock(&queue->lock);
+	error = newline ? record_parse(text->data, (size_t)(newline - text->data), ret_record) : -ENODATA;
+	if (!error && merge_origin(ret_record->values, &origin) == 0)
+		snprintf(ret_node, LAYOUT_MAX_NODE + 1, "%.*s", (int)origin.node_len, origin.log);
 	return error;
 }

@@ -84,7 +84,7 @@ static int check_input(struct queue *queue, struct buf *why)
 
 static void free_maps(struct queue *queue)
 {
-	map_release(&queue->log_by_node);
+	map_release(&queue->log_by_name);
 	map_release(&queue->node_by_name);
 	map_release(&queue->keys);
 	map_release(&queue->held_by_name);
@@ -160,7 +160,7 @@ static int init(struct queue *queue, const struct queue_options *options)
 /* Nothing is known yet, whatever was. */
 static int forget(struct queue *queue)
 {
-	map_release(&queue->log_by_node);
+	map_release(&queue->log_by_name);
 	map_release(&queue->node_by_name);
 	map_release(&queue->keys);
 	free(queue->logs);
@@ -184,6 +184,14 @@ static int recall(struct queue *queue)
 	error = remember_load(queue);
 	if (!error)
 		return 0;
+	if (error == -ESTALE) {
+		log_debug("queue: logs that were remembered are gone: all are read again");
+		error = forget(queue);
+		if (!error)
+			error = remember_load_inputs(queue);
+		if (!error)
+			return 0;
+	}
 	log_info("queue: what was remembered of it cannot be used (%s): it is learned anew", log_strerror(error));
 	return forget(queue);
 }

@@ -1,6 +1,6 @@
 /*
  * record: one line of a queue's log, .claimfs/log/NODE. A log is appended by the one node it is named after and read by all others: it is an
- * index of what happened, never the truth (claimfs-queue(7)). Which node a record is of is said by the file's name alone.
+ * index of what happened, never the truth (claimfs-queue(7)). Which node a record is of is said by the file's name.
  *
  *   1 done UNIT G TIME N KEY NAME [k=v …]\n         fields are separated by one space
  *   │ │    │    │ │    │ │   └ percent-encoded as a value: no space in it
@@ -11,6 +11,8 @@
  *   │ │    └ 32 hex digits
  *   │ └ done failed lost redo
  *   └ version of the format
+ *
+ * The lines of a merged log (merge.h) say in the value `from=LOG:BEGIN:END` in which log, and so of which node, and at which bytes each stood first.
  *
  * Format 1. To change it: a new k=v value needs no new version, readers skip names they do not know; a change to the fixed fields gets
  * the number 2, which readers of 1 skip as they skip every line that is not well formed. An append that was cut or written twice is

@@ -13,7 +13,7 @@
 #include "queue/keep.h"
 
 #define CHUNK 4096
-#define KEY_BYTES (LAYOUT_MAX_NODE + 16)
+#define KEY_BYTES (LAYOUT_MAX_LOG + 16)
 #define WHOLE "whole"
 #define KEPT_KEY (CONTENT_MAP_KEY + sizeof(struct hash128))
 
@@ -22,7 +22,7 @@ struct kept_log {
 	uint64_t done, failed, lost;
 	int64_t last_record;
 	uint32_t id;		/* as in unit->record */
-	uint32_t pad;
+	uint32_t gone;		/* it was merged into another: no longer to be looked for */
 };
 
 struct kept_sums {
@@ -84,16 +84,19 @@ static int save_log(struct queue *queue, uint32_t log)
 {
 	struct kept_log kept = { .id = log + 1 };
 	const struct node_facts *node;
-	char key[KEY_BYTES];
+	char name[LAYOUT_MAX_LOG + 1], key[KEY_BYTES];
 
 	pthread_mutex_lock(&queue->lock);
 	node = &queue->nodes[queue->logs[log].node - 1];
+	logs_name(queue, log, name);
+	kept.gone = queue->logs[log].merged && !queue->logs[log].own &&
+		    (!queue->logs[log].listing || queue->logs[log].listing != queue->log_listing);
 	kept.consumed = queue->logs[log].own ? queue->log_size : queue->logs[log].consumed;
 	kept.done = node->done;
 	kept.failed = node->failed;
 	kept.lost = node->lost;
 	kept.last_record = node->last_record;
-	snprintf(key, sizeof(key), "l%s", node->name);
+	snprintf(key, sizeof(key), "l%s", name);
 	pthread_mutex_unlock(&queue->lock);
 	return queue->options.keep->ops->put(queue->options.keep, key, &kept, sizeof(kept));
 }
@@ -259,6 +262,8 @@ struct load {
 	uint32_t checked;		/* logs that are there, as far as they were read */
 	uint32_t expected;
 	bool whole;
+	bool same;			/* a log is there that was known, or a merged one */
+	bool inputs_only;
 };
 
 static int check_whole(void *arg, const void *key, size_t key_len, const void *value, size_t value_len)
@@ -278,17 +283,18 @@ static int load_log(void *arg, const void *key, size_t key_len, const void *valu
 {
 	struct load *load = arg;
 	struct queue *queue = load->queue;
-	char name[LAYOUT_MAX_NODE + 1];
+	char name[LAYOUT_MAX_LOG + 1];
 	struct kept_log kept;
 	struct node_facts *node;
-	uint32_t log, *logs;
+	uint32_t log, *logs, number;
+	size_t len;
 
-	if (value_len != sizeof(kept) || key_len < 2 || key_len > LAYOUT_MAX_NODE + 1)
+	if (value_len != sizeof(kept) || key_len < 2 || key_len > LAYOUT_MAX_LOG + 1)
 		return -EUCLEAN;
 	memcpy(&kept, value, sizeof(kept));
 	memcpy(name, (const char *)key + 1, key_len - 1);
 	name[key_len - 1] = '\0';
-	if (!layout_node_good(name, key_len - 1) || kept.id == 0 || kept.id > 1u << 24)
+	if (layout_parse_log(name, key_len - 1, &len, &number) < 0 || kept.id == 0 || kept.id > 1u << 24)
 		return -EUCLEAN;
 	log = logs_get_locked(queue, name);
 	if (!log)
@@ -303,12 +309,13 @@ static int load_log(void *arg, const void *key, size_t key_len, const void *valu
 	}
 	load->logs[kept.id - 1] = log;
 	queue->logs[log - 1].consumed = kept.consumed;
+	queue->logs[log - 1].merged = kept.gone;
+	load->expected += !kept.gone;
 	node = &queue->nodes[queue->logs[log - 1].node - 1];
 	node->done = kept.done;
 	node->failed = kept.failed;
 	node->lost = kept.lost;
 	node->last_record = kept.last_record;
-	load->expected++;
 	return 0;
 }
 
@@ -316,9 +323,12 @@ static bool check_log(void *arg, const struct store_name *name)
 {
 	struct load *load = arg;
 	struct queue *queue = load->queue;
-	uint32_t log = (uint32_t)(uintptr_t)map_get(&queue->log_by_node, name->name, name->len);
+	uint32_t log = (uint32_t)(uintptr_t)map_get(&queue->log_by_name, name->name, name->len), number = 0;
+	size_t len;
 
-	if (log && name->attrs.size >= queue->logs[log - 1].consumed)
+	layout_parse_log(name->name, name->len, &len, &number);
+	load->same |= log || number;
+	if (log && !queue->logs[log - 1].merged && name->attrs.size >= queue->logs[log - 1].consumed)
 		load->checked++;
 	return true;
 }
@@ -404,6 +414,8 @@ static int load_units(void *arg, const void *key, size_t key_len, const void *va
 		if (!at || at == name)
 			return -EUCLEAN;
 		at++;
+		if (load->inputs_only)
+			kept = (struct index_kept) { .hash = kept.hash, .flags = kept.flags & UNIT_SETTLED };
 		kept.record = record_of_now(load, kept.record);
 		error = index_restore(index, index->dirs[dir], &kept, name, &load->clock);
 	}
@@ -441,8 +453,9 @@ static int load_head(struct load *load)
 	error = keep->ops->walk(keep, "l", load_log, load);
 	if (!error)
 		error = store_list(queue->store, LAYOUT_LOG, check_log, load);
+	/* Without any of them it is another queue in the place of that one. */
 	if (!error && load->checked != load->expected)
-		error = -ESTALE;
+		error = load->same ? -ESTALE : -EUCLEAN;
 	return error;
 }
 
@@ -476,4 +489,18 @@ int remember_load(struct queue *queue)
 		error = load_body(&load);
 	free(load.logs);
 	return error == -ENODATA ? 0 : error;
+}
+
+/* Whether they are of these settings was asked before. */
+int remember_load_inputs(struct queue *queue)
+{
+	struct load load = { .queue = queue, .inputs_only = true };
+	struct keep *keep = queue->options.keep;
+	int error;
+
+	queue_clock(queue, &load.clock);
+	error = keep->ops->walk(keep, "d", load_dir, &load);
+	if (!error)
+		error = keep->ops->walk(keep, "u", load_units, &load);
+	return error;
 }

@@ -18,9 +18,11 @@
 
 struct queue;
 
-/* Before anything else is learned. 0: nothing was remembered, or all of it was taken in; -errno: the memory is not to be trusted (damaged, or of
- * logs that are not there any more), and parts of it may have been taken in: the queue must forget all. */
+/* Before anything else is learned. 0: nothing was remembered, or all of it was taken in; -errno: the memory is not to be trusted, and parts of it
+ * may have been taken in: the queue must forget all. -ESTALE: logs that it was learned from are not there any more, nor known to have been
+ * merged: what they said must be learned anew, but the inputs are good. */
 int remember_load(struct queue *queue);
+int remember_load_inputs(struct queue *queue);
 
 /* The state as it is now, in steps that hold the lock for moments. 0 or -errno. */
 int remember_save(struct queue *queue);

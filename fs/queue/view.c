@@ -226,6 +226,22 @@ static int read_record(struct queue *queue, const struct unit *unit, struct buf 
 	return error;
 }
 
+/* The log is gone: a refresh finds the one that it was merged into, and with it the record's new place. */
+static int read_merged(struct queue *queue, uint32_t index, uint64_t old, struct buf *text, struct record *ret_record,
+		       char ret_node[LAYOUT_MAX_NODE + 1])
+{
+	uint64_t record;
+	int error = queue_refresh(queue, 0);
+
+	pthread_mutex_lock(&queue->lock);
+	record = units_at(&queue->index.units, index)->record;
+	pthread_mutex_unlock(&queue->lock);
+	buf_reset(text);
+	if (!error && record && record != old)
+		return logs_read(queue, record, text, ret_record, ret_node);
+	return error ? error : -ENOENT;
+}
+
 /* The unit's copy `unit` was made under the lock. */
 static int write_ticket(struct queue *queue, uint32_t index, const struct unit *unit, struct facts *facts, struct buf *ret_text)
 {
@@ -236,6 +252,8 @@ static int write_ticket(struct queue *queue, uint32_t index, const struct unit *
 
 	if (unit->state == QUEUE_DONE || unit->state == QUEUE_FAILED) {
 		error = read_record(queue, unit, &text, &record, node);
+		if (error == -ENOENT && unit->record)
+			error = read_merged(queue, index, unit->record, &text, &record, node);
 		if (!error && hash128_equal(&record.unit, &unit->hash) && record.generation == unit->generation) {
 			add_record(facts, &record, node[0] ? node : NULL);
 		} else {

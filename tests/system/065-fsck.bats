@@ -340,3 +340,30 @@ store_now() {	# all of it but the times of directories, which a file made for a 
 	wait_until 10 test -e "$work/mnt/q/todo/0001"
 	wait_until 10 mv "$work/mnt/q/todo/0005" "$work/mnt/q/claims/0005"
 }
+
+@test "fsck: logs of nodes long gone are merged by a mount, and nothing is wrong with the merged one" {
+	worked_queue 101 1
+	for i in {1..100}; do
+		x=$(printf %04d $((i + 1)))
+		node=$(printf 'gone.%08x' "$i")
+		hash=$(hash_of "$x")
+		echo "1 done $hash 0 1700000000 1 - $x wall=2" >"$s/log/$node"
+		printf 'claimfs 1\nnode %s\n' "$node" >"$s/done/${hash:0:2}/$hash.0"
+		printf 'output\n' >"$q/outputs/$x"
+	done
+	before=$(ls "$s/log" | wc -l)
+	[ "$before" -eq 101 ]
+	echo more >"$q/inputs/more"
+	remount
+	mv "$work/mnt/q/todo/more" "$work/mnt/q/claims/more"
+	mv "$work/mnt/q/claims/more" "$work/mnt/q/done/more"
+	wait_for 20 '[ "$(ls "$s/log" | wc -l)" -le 3 ]'
+	has_entries "$work/mnt/q/done" 102
+	grep -q '^node: gone.00000009' "$work/mnt/q/done/0010"
+	unmount "$work/mnt"
+	clean --no-outputs
+	remount
+	has_entries "$work/mnt/q/done" 102
+	grep -q '^node: gone.00000064' "$work/mnt/q/done/0101"
+	[ "$(python3 -c 'import json,sys; p = json.load(sys.stdin); print(p["units"]["done"], sum(n["done"] for n in p["nodes"]))' <"$work/mnt/q/progress.json")" = "102 102" ]
+}
