@@ -1,0 +1,229 @@
+#!/usr/bin/env bats
+# claimctl fleet: machines are sshds of their own, clouds are tests/fake/cloud; a preemption is the end of one, with all that runs on it.
+
+load ../lib
+bats_require_minimum_version 1.5.0
+
+export LC_ALL=C
+fakes=$BATS_TEST_DIRNAME/../fake/cloud
+
+# The disk's server, and a cloud without machines. claimctl finds them as a user's would: ssh, gcloud and aws on PATH.
+prepare() {
+	start_sshd
+	export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config FAKE_CLOUD=$work/cloud
+	mkdir -p cloud bin
+	printf 'FAKE_KEYS=%q\nFAKE_PATH=%q\n' "$work/sshd" "$work/bin:$PATH" >cloud/config
+	printf 'fake %s\n' "$(cut -d' ' -f1,2 sshd/host_key.pub)" >sshd/known_hosts.fake
+	cat >ssh_config <<-CONFIG
+		Include $work/cloud/*/ssh_config
+		Include $work/sshd/ssh_config
+		Host *
+		    User $(id -un)
+		    IdentityFile $work/sshd/user_key
+		    IdentitiesOnly yes
+		    UserKnownHostsFile $work/sshd/known_hosts.fake
+		    StrictHostKeyChecking yes
+	CONFIG
+	printf '#!/bin/sh\nexec /usr/bin/ssh -F %s "$@"\n' "$work/ssh_config" >bin/ssh
+	chmod +x bin/ssh
+	ln -s "$fakes/gcloud" "$fakes/aws" "$fakes/curl" "$fakes/machines.bash" bin/
+	PATH=$work/bin:$PATH
+	. "$fakes/machines.bash"
+}
+
+teardown_machines() {
+	local dir
+	for dir in "$work"/cloud/*/; do
+		[ ! -e "$dir/pid" ] || machine_kill "$(basename "$dir")"
+	done
+}
+
+eval "lib_$(declare -f teardown)"
+teardown() {
+	[ ! -e "$work/cloud/config" ] || teardown_machines
+	lib_teardown
+}
+
+hosts() {	# NAME...: machines that are there already
+	local name
+	for name; do machine_start "$name"; done
+}
+
+lines_are() {	# FILE LINE...: in any order
+	local file=$1
+	shift
+	diff <(printf '%s\n' "$@" | sort) <(sort "$file")
+}
+
+@test "fleet: run gives words as they are to all machines at once; the worst exit status; who failed" {
+	prepare
+	hosts m1 m2
+	run claimctl fleet up -H m1,m2
+	[ "$status" -eq 0 ]
+	[[ $output == *"m1"*"up"* && $output == *"2 of 2 machines are up" ]]
+	odd='it'\''s "odd"; $(touch oops) `x` \ *'
+	claimctl fleet run -- printf '[%s]\n' "$odd" '' $'new\nline' ';' '-n' --help >out
+	lines_are out m{1,2}" [$odd]" m{1,2}" []" m{1,2}" [new" m{1,2}" line]" m{1,2}" [;]" m{1,2}" [-n]" m{1,2}" [--help]"
+	[ ! -e cloud/m1/home/oops ] && [ ! -e oops ]
+	# Each is in its own home, and no terminal, no standard input of ours.
+	claimctl fleet run -- sh -c 'pwd; cat' >out
+	lines_are out "m1 $work/cloud/m1/home" "m2 $work/cloud/m2/home"
+	claimctl fleet run --only 'm[2]' -- echo only >out
+	lines_are out "m2 only"
+	fails_with 9 '*run failed on 1 of 2*m2*exit status 9*broken*' claimctl fleet run -- sh -c 'case $HOME in */m2/*) echo broken >&2; exit 9 ;; esac'
+	run -127 claimctl fleet run -- /nowhere
+	[[ $output == *nowhere* ]]
+	begin=$SECONDS
+	fails_with 124 '*took too long*' claimctl fleet run --only m1 --timeout 1 -- sleep 100
+	[ $((SECONDS - begin)) -lt 20 ]
+	machine_kill m2
+	fails_with 255 '*m2*no connection*' claimctl fleet run -- true
+	fails_with 1 '*no machine has such a name*' claimctl fleet run --only nobody -- true
+	fails_with 2 '*run WHAT*' claimctl fleet run true
+	fails_with 2 "*did you mean 'start'*" claimctl fleet strat
+}
+
+@test "fleet: push, also names that a shell would take apart; install" {
+	prepare
+	hosts m1 m2
+	claimctl fleet up -H m1,m2
+	odd=$'-o d"d; $x\'s'
+	mkdir -p "some dir/sub"
+	echo one >"$odd"
+	echo two >"some dir/sub/file"
+	claimctl fleet push --to 'in a dir' "./$odd" 'some dir'
+	for m in m1 m2; do
+		[ "$(cat "cloud/$m/home/in a dir/$odd")" = one ]
+		[ "$(cat "cloud/$m/home/in a dir/some dir/sub/file")" = two ]
+	done
+	printf '#!/bin/sh\necho "I am here: $1"\n' >tool
+	printf '#!/bin/sh\nprintf "%%s\\n" "$@" >"$HOME/apt"\n' >bin/apt-get
+	chmod +x bin/apt-get
+	echo package >"a b.deb"
+	claimctl fleet push --install tool "a b.deb"
+	claimctl fleet run -- tool 'x  y' >out
+	lines_are out "m1 I am here: x  y" "m2 I am here: x  y"
+	[ "$(tail -1 cloud/m2/home/apt)" = ".cache/claim-fleet/a b.deb" ]
+	fails_with 1 '*nothing/there*' claimctl fleet push nothing/there
+}
+
+@test "fleet: mount, start, logs, stop; a second time nothing happens twice" {
+	prepare
+	hosts m1 m2
+	claimctl fleet up -H m1,m2
+	make_queue "$work/disk/a queue; \$x" --lease 6s
+	make_inputs "$work/disk/a queue; \$x/inputs" 4
+	claimctl fleet mount "disk:$work/disk" 'the disk' -o queue_ttl=0.2 -- -F "$work/ssh_config" >out
+	lines_are out "m1 mounted" "m2 mounted"
+	claimctl fleet mount "disk:$work/disk" 'the disk' -o queue_ttl=0.2 -- -F "$work/ssh_config" >out
+	lines_are out "m1 already mounted" "m2 already mounted"
+	q='the disk/a queue; $x'
+	start=(claimctl fleet start "$q" -j 1 --watch -- sh -c 'echo "did $CLAIM_NAME: $1"; echo "$CLAIM_NAME" >>"$2"; cp "$CLAIM_IN" "$CLAIM_OUT"' - 'it'\''s; "x" $y' "$work/ran")
+	"${start[@]}" >out
+	lines_are out "m1 started" "m2 started"
+	"${start[@]}" >out
+	lines_are out "m1 already running" "m2 already running"
+	fails_with 1 '*another command runs on this queue*' claimctl fleet start "$q" -- true
+	wait_until 30 has_entries "$work/disk/a queue; \$x/outputs" 4
+	wait_for 30 'claimctl fleet logs | grep -qF "did 0001: it'\''s; \"x\" \$y"'
+	claimctl fleet ls >out
+	[ "$(grep -cF "running $q" out)" -eq 2 ]
+	claimctl fleet ls --json | python3 -c '
+import json, sys
+fleet = json.load(sys.stdin)
+assert [m["name"] for m in fleet["machines"]] == ["m1", "m2"], fleet
+assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet["machines"]), fleet'
+	claimctl fleet stop >out
+	lines_are out "m1 stopped $q" "m2 stopped $q"
+	[ "$(sort -u ran | wc -l)" -eq 4 ] && [ "$(wc -l <ran)" -eq 4 ]
+	claimctl fleet ls | grep -qF "ended 143 $q"
+	claimctl fleet stop
+	# A worker that can't start says so.
+	fails_with 1 '*--no-such-option*' claimctl fleet start "$q" --no-such-option -- true
+	claimctl fleet down --yes
+	machine_exists m1			# hosts are nobody's to delete
+	[ ! -e state/claimctl/claim.fleet ]
+}
+
+@test "fleet: up makes up what is missing, after kill -9 too, and two at once; down deletes only its own" {
+	prepare
+	gcloud compute instances create claim-009 --labels=claim-fleet=other
+	FAKE_CREATE_SECONDS=1 in_background first.out claimctl fleet up -n 3 --type e2-small --zone europe-west1-b --spot -- --boot-disk-size=20GB
+	wait_until 20 grep -q '^create claim-000' cloud/calls
+	kill -KILL "$started_pid"
+	FAKE_CREATE_SECONDS=0.5 in_background second.out claimctl fleet up -n 3
+	second=$started_pid
+	claimctl fleet up -n 4 >third.out || { cat third.out second.out; false; }
+	wait "$second" || { cat second.out; false; }
+	claimctl fleet ls >out
+	cat out
+	[ "$(grep -c ' up ' out)" -eq 4 ]
+	[ "$(find cloud -name port | wc -l)" -eq 5 ]
+	[ "$(cat cloud/claim-000/kind)" = "SPOT e2-small europe-west1-b" ]
+	grep -q '^create claim-000.*--provisioning-model=SPOT --instance-termination-action=DELETE.*--boot-disk-size=20GB' cloud/calls
+	claimctl fleet up -n 4 | grep -q '4 of 4'
+	fails_with 1 '*--yes*' claimctl fleet down
+	claimctl fleet down --yes --only claim-000
+	claimctl fleet ls | not grep -q claim-000
+	claimctl fleet down --yes
+	[ "$(find cloud -name port)" = cloud/claim-009/port ]
+	fails_with 1 '*no fleet yet*' claimctl fleet ls
+	# A name that another has: it is not ours, and down does not touch it.
+	gcloud compute instances create claim-000 --labels=claim-fleet=other
+	fails_with 1 '*claim-000*already exists*' claimctl fleet up -n 1
+	claimctl fleet down --yes
+	machine_exists claim-000
+	# What the cloud refuses is told, and leaves nothing.
+	fails_with 1 "*unrecognized arguments: --unheard-of*" claimctl fleet up -n 1 -- --unheard-of
+	claimctl fleet down --yes
+	fails_with 1 "*can't name a machine*" claimctl fleet up -n 1 --prefix Upper_case
+	fails_with 1 "*can't be a prefix*" claimctl fleet up -n 1 --prefix '../x'
+}
+
+@test "fleet: aws" {
+	prepare
+	claimctl fleet up -n 2 --provider aws --prefix 'A.1' --type t3.micro --spot --user "$(id -un)" -- --key-name mine
+	claimctl fleet run -- echo here >out
+	lines_are out "A.1-000 here" "A.1-001 here"
+	claimctl fleet ls | grep -q '^A.1-000 *up *10\.1\.0\.'
+	grep -q '"spot": true' cloud/*/instance
+	machine_kill "$(basename "$(dirname "$(grep -l A.1-001 cloud/*/instance)")")"
+	claimctl fleet ls | grep -q '^A.1-001 *gone'
+	claimctl fleet up -n 2
+	[ "$(find cloud -name port | wc -l)" -eq 2 ]
+	claimctl fleet down --yes
+	[ -z "$(find cloud -name port)" ]
+	fails_with 1 '*Unknown options: --unheard-of*' claimctl fleet up -n 1 --provider aws -- --unheard-of x
+}
+
+@test "fleet: the whole story: up, push, mount, start, a preemption, watch makes it anew, all units done once, down" {
+	prepare
+	make_queue "$work/disk/q" --lease 6s
+	make_inputs "$work/disk/q/inputs" 60
+	claimctl fleet up -n 3 --zone europe-west1-b --spot
+	printf '#!/bin/sh\nsleep 0.3\necho "$1" >>"$3"\ncp "$1" "$2"\n' >"my job"
+	claimctl fleet push --install "my job"
+	claimctl fleet mount "disk:$work/disk" disk -- -F "$work/ssh_config"
+	claimctl fleet start disk/q -j 2 -- "my job" '{in}' '{out}' "$work/ran"
+	wait_until 30 test -e disk/q/outputs
+	in_background watch.out claimctl fleet watch --interval 0.5
+	watch=$started_pid
+	machine_kill claim-001
+	# Another is told beforehand, drains, and goes.
+	touch cloud/claim-002/notice
+	wait_until 30 grep -q 'gave notice' cloud/claim-002/home/.local/state/claim-fleet/*/log
+	machine_kill claim-002
+	wait_until 60 gone "$watch" || { cat watch.out; false; }
+	cat watch.out
+	wait "$watch"
+	grep -q 'claim-001: is gone: making it anew' watch.out
+	grep -q 'all work is done' watch.out
+	[ "$(grep -c '^create claim-001 ' cloud/calls)" -eq 2 ]
+	[ "$(entries disk/q/outputs)" -eq 60 ]
+	[ "$(entries disk/q/.claimfs/done)" -eq 60 ]
+	[ "$(sed 's,.*/,,' ran | sort -u | wc -l)" -eq 60 ]
+	# Attempts that died with a machine are the only ones there are twice.
+	[ "$(wc -l <ran)" -le 64 ]
+	claimctl fleet down --yes
+	[ -z "$(find cloud -name port)" ]
+}
