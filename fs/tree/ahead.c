@@ -267,7 +267,7 @@ void ahead_listed(struct ahead *ahead, struct node *node, struct listing *listin
 {
 	struct ahead_dir *dir, *old;
 
-	if (!ahead || listing_count(listing) < 2 || listing_count(listing) > AHEAD_ENTRIES || longest_life(ahead) <= 0)
+	if (!ahead || listing_count(listing) < AHEAD_LEAST || listing_count(listing) > AHEAD_ENTRIES || longest_life(ahead) <= 0)
 		return;
 	dir = dir_new(ahead, node, listing);
 	if (!dir)
@@ -429,6 +429,7 @@ static void landed(struct flight *flight)
 
 	if (good) {
 		guess->attrs = flight->legs[1].attrs;
+		guess->of->guessed = true;
 		open_file_attach(guess->of, guess->real, guess->file);
 		guess->file = NULL;
 		file_fetch_first(guess->of, &guess->attrs);

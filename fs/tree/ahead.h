@@ -24,7 +24,8 @@
 #define AHEAD_MOST_BYTES (4ull * 1024 * 1024)	/* … and their bytes */
 #define AHEAD_FILE (128ull * 1024)		/* a file of more is left alone */
 #define AHEAD_DIRS 4				/* directories remembered */
-#define AHEAD_ENTRIES 65536			/* larger ones are not */
+#define AHEAD_LEAST 16				/* smaller ones are not: among few names, three in a row are chance */
+#define AHEAD_ENTRIES 65536			/* nor are larger ones */
 
 struct ahead;
 struct listing;

@@ -168,15 +168,18 @@ bool ahead_order_next(struct ahead_order *order, size_t far, size_t *ret_place)
 
 bool ahead_order_coming(const struct ahead_order *order, size_t place)
 {
-	int way;
 	size_t i;
+	int way;
 
 	if (!order->begun || !order->by_name)
 		return false;
-	for (way = 0; way < AHEAD_WAYS; way++)
+	for (way = 0; way < AHEAD_WAYS; way++) {
+		if (order->steps[way] < order->enough)
+			continue;
 		for (i = order->at[way] + 1; i < order->count && i <= order->at[way] + STEP_MOST; i++)
 			if ((way == AHEAD_BY_NAME ? order->by_name[i] : i) == place)
 				return true;
+	}
 	return false;
 }
 

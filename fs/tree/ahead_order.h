@@ -49,7 +49,7 @@ unsigned int ahead_order_wanted(const struct ahead_order *order, int64_t lifetim
 /* The next one to guess, at most `far` from where the program is, as a place among the names. False: none. */
 bool ahead_order_next(struct ahead_order *order, size_t far, size_t *ret_place);
 
-/* Is that place one of the very next that the program comes to? */
+/* Is that place one of the very next that the program comes to, beyond doubt? */
 bool ahead_order_coming(const struct ahead_order *order, size_t place);
 
 /* A guess was what the program opens (say so before ahead_order_opened()), and has been answered if `prompt`; or it became too old. */

@@ -168,6 +168,11 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 	if (are_known(attrs))
 		files_saw_time(of->handle.tree->files, attrs);
 	pthread_mutex_lock(&real->lock);
+	if (of->guessed) {		/* the last one opened, now */
+		of->guessed = false;
+		list_remove(&of->link);
+		list_append(&real->opens, &of->link);
+	}
 	if (are_known(attrs)) {
 		real_saw_locked(real, attrs);
 		keep = is_cached_locked(real, attrs);

@@ -421,6 +421,7 @@ int open_file_error_locked(struct open_file *of)
 	return of->real->error;
 }
 
+/* Another node may have put another file in its place meanwhile: the one opened last is the one that is there. */
 struct open_file *real_any_open(struct real *real, struct open_file *wanted, bool writable)
 {
 	struct open_file *found = NULL;
@@ -429,10 +430,10 @@ struct open_file *real_any_open(struct real *real, struct open_file *wanted, boo
 	pthread_mutex_lock(&real->lock);
 	if (wanted && wanted->file && (wanted->writable || !writable))
 		found = wanted;
-	list_for_each(link, &real->opens) {
+	for (link = real->opens.prev; !found && link != &real->opens; link = link->prev) {
 		struct open_file *of = list_entry(link, struct open_file, link);
 
-		if (!found && of->file && (of->writable || !writable))
+		if (of->file && !of->guessed && (of->writable || !writable))
 			found = of;
 	}
 	if (found)

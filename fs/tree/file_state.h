@@ -95,6 +95,7 @@ struct open_file {
 	bool readable;
 	bool writable;
 	bool append;
+	bool guessed;			/* nobody has asked for it yet (ahead.h) */
 	bool begun;			/* its first block has been asked for */
 	uint64_t size;			/* last known, bounds what is fetched ahead; READAHEAD_UNKNOWN */
 	uint64_t error_seen;		/* real->error_count that this handle was told */
