@@ -76,6 +76,14 @@ lines_are() {	# FILE LINE...: in any order
 	begin=$SECONDS
 	fails_with 124 '*took too long*' claimctl fleet run --only m1 --timeout 1 -- sleep 100
 	[ $((SECONDS - begin)) -lt 20 ]
+	# Another fleet of the same machines, from a file.
+	printf '# ours\n\nfirst -o ConnectTimeout=5 m1  # the one\nm2\n' >'the hosts'
+	claimctl fleet up --prefix other -n 1 --hosts-file 'the hosts'
+	claimctl fleet run --prefix other -- echo here >out
+	lines_are out "first here"
+	fails_with 1 '*more than one fleet*claim, other*' claimctl fleet ls
+	fails_with 1 '*no host other-002 left*' claimctl fleet up --prefix other -n 3
+	CLAIM_FLEET=other claimctl fleet down --yes
 	machine_kill m2
 	fails_with 255 '*m2*no connection*' claimctl fleet run -- true
 	fails_with 1 '*no machine has such a name*' claimctl fleet run --only nobody -- true
@@ -178,6 +186,34 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	claimctl fleet down --yes
 	fails_with 1 "*can't name a machine*" claimctl fleet up -n 1 --prefix Upper_case
 	fails_with 1 "*can't be a prefix*" claimctl fleet up -n 1 --prefix '../x'
+}
+
+@test "fleet: a provider of one's own; the manual's example is a script of 30 lines" {
+	prepare
+	mkdir -p config/claimctl/providers
+	cat >config/claimctl/providers/mine <<-'PROVIDER'
+		#!/bin/bash
+		. "$FAKE_CLOUD/../bin/machines.bash"
+		case $1 in
+		up) printf '%s\n' "$@" "$CLAIM_FLEET_TYPE" >"$FAKE_CLOUD/asked"; machine_start "$2" ;;
+		down) machine_kill "$2" ;;
+		list) for dir in "$FAKE_CLOUD"/*/; do [ -e "$dir/port" ] && printf '%s\trunning\tsome where\n' "$(basename "$dir")"; done; true ;;
+		ssh-args) printf '%s\n' -o 'ConnectionAttempts 2' "$2" ;;
+		*) exit 1 ;;
+		esac
+	PROVIDER
+	chmod +x config/claimctl/providers/mine
+	claimctl fleet up -n 1 --provider mine --type 'a "type"; $x' -- --odd 'b c' ''
+	lines_are cloud/asked up claim-000 --odd 'b c' '' 'a "type"; $x'
+	claimctl fleet ls | grep -q 'claim-000 *up *some where'
+	fails_with 1 '*another --prefix*' claimctl fleet up -n 2 --provider gcloud
+	claimctl fleet down --yes
+	not machine_exists claim-000
+	fails_with 1 "*no provider 'nobodys'*" claimctl fleet up -n 1 --provider nobodys
+	# The manual's.
+	mandoc -T utf8 "$BATS_TEST_DIRNAME/../../man/claimctl-fleet.1" | sed -n '/#!\/bin\/sh/,/esac$/p' >example
+	[ "$(wc -l <example)" -le 30 ] && [ "$(wc -l <example)" -ge 15 ]
+	sh -n example
 }
 
 @test "fleet: aws" {
