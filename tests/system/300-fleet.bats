@@ -82,7 +82,7 @@ lines_are() {	# FILE LINE...: in any order
 	claimctl fleet run --prefix other -- echo here >out
 	lines_are out "first here"
 	fails_with 1 '*more than one fleet*claim, other*' claimctl fleet ls
-	fails_with 1 '*no host other-002 left*' claimctl fleet up --prefix other -n 3
+	fails_with 1 '*no host other-000 left*' claimctl fleet up --prefix other -n 3
 	CLAIM_FLEET=other claimctl fleet down --yes
 	machine_kill m2
 	fails_with 255 '*m2*no connection*' claimctl fleet run -- true
