@@ -39,7 +39,7 @@ static int plain_start(struct slot *slot)
 	const struct unit *unit = slot_first(slot);
 	const struct expand_unit words = {
 		.name = unit->name, .in = unit->in, .out = unit->out, .job = slot->job, .queue = pool->place->queue,
-		.attempt = unit->attempt > 0 ? (unsigned int)unit->attempt : 0,
+		.attempt = unit->attempt,
 	};
 	char **argv = NULL, **envp = NULL;
 	int error;

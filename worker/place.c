@@ -169,8 +169,3 @@ int place_out(const struct place *place, const char *name, struct buf *ret_path)
 	buf_addf(ret_path, "%s/stage/", place->queue);
 	return qconf_stage(&place->conf, name, ret_path);
 }
-
-void place_ticket(const struct place *place, const char *name, struct buf *ret_path)
-{
-	buf_addf(ret_path, "%s/claims/%s", place->queue, name);
-}

@@ -20,7 +20,6 @@ void place_release(struct place *place);
 void place_ctl(const struct place *place, struct buf *ret_path);
 int place_in(const struct place *place, const char *name, struct buf *ret_path);	/* 0 or -errno */
 int place_out(const struct place *place, const char *name, struct buf *ret_path);	/* of the staged output; 0 or -errno */
-void place_ticket(const struct place *place, const char *name, struct buf *ret_path);	/* claims/NAME */
 
 /* What a person should do about an errno that any look at the mount gave; NULL: nothing special. */
 const char *place_advice(int error);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -131,7 +132,7 @@ void supply_pump(struct pool *pool)
 		supply->ended = true;
 	if (supply->taking || supply->ended || supply->stopped || wanted == 0 || loop_timer_is_set(&supply->again))
 		return;
-	snprintf(line, sizeof(line), "take %u wait", wanted);
+	snprintf(line, sizeof(line), "take %u wait attempt", wanted);
 	supply->taking = true;
 	supply->sent_ns = clock_now();
 	session_send(&supply->session, &supply->command, line);
@@ -150,10 +151,7 @@ static void become_ready(struct pool *pool, struct unit *unit)
 
 static void look_work(struct aside_job *job)
 {
-	struct unit *unit = container_of(job, struct unit, job);
-	const struct job_kind *kind = unit->pool->kind;
-
-	unit_look(unit, !kind->batches && !kind->stays);
+	unit_look(container_of(job, struct unit, job));
 }
 
 static void look_done(struct aside_job *job)
@@ -190,16 +188,20 @@ static bool is_skimmed(const struct pool *pool)
 	return (pool->kind->batches || pool->kind->stays) && pool->supply.job_ns > 0 && pool->supply.job_ns < SUPPLY_SKIM_NS;
 }
 
+/* "2 NAME": the attempt's number comes first. */
 static void add_unit(struct pool *pool, const char *coded)
 {
 	struct unit *unit;
-	int error = unit_new(pool, pool->place, coded, &unit);
+	char *name;
+	unsigned long attempt = strtoul(coded, &name, 10);
+	int error = *name == ' ' ? unit_new(pool, pool->place, name + 1, &unit) : -EPROTO;
 
 	if (error) {
 		report_say(pool, LOG_LEVEL_ERROR, "%s: the mount named a unit that can't be worked on: %s", coded, log_strerror(error));
 		return;
 	}
 	pool->counts.taken++;
+	unit->attempt = (unsigned int)attempt;
 	unit->taken_ns = pool->supply.sent_ns;
 	if (pool->supply.stopped) {
 		settle_unit(pool, unit, UNIT_RELEASED);

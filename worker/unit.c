@@ -18,33 +18,29 @@
 #include "worker/copy.h"
 #include "worker/pool.h"
 
-#define UNIT_MAX_TICKET 65536
 #define UNIT_MAX_MEASURED 10000		/* entries of a staged directory that are counted */
 
 static int unit_paths(struct unit *unit, const struct place *place)
 {
-	struct buf coded = BUF_INIT, in = BUF_INIT, out = BUF_INIT, ticket = BUF_INIT;
+	struct buf coded = BUF_INIT, in = BUF_INIT, out = BUF_INIT;
 	int error;
 
 	pct_encode_value(&coded, unit->name, strlen(unit->name));
-	place_ticket(place, unit->name, &ticket);
 	error = place_in(place, unit->name, &in);
 	if (!error)
 		error = place_out(place, unit->name, &out);
 	if (!error)
-		error = buf_error(&coded) ? buf_error(&coded) : buf_error(&ticket);
+		error = buf_error(&coded);
 	if (!error) {
 		unit->coded = buf_detach(&coded);
 		unit->in = buf_detach(&in);
 		unit->out = buf_detach(&out);
-		unit->ticket = buf_detach(&ticket);
-		if (!unit->coded || !unit->in || !unit->out || !unit->ticket)
+		if (!unit->coded || !unit->in || !unit->out)
 			error = -ENOMEM;
 	}
 	buf_release(&coded);
 	buf_release(&in);
 	buf_release(&out);
-	buf_release(&ticket);
 	return error;
 }
 
@@ -87,7 +83,6 @@ void unit_free(struct unit *unit)
 	free(unit->coded);
 	free(unit->in);
 	free(unit->out);
-	free(unit->ticket);
 	buf_release(&unit->values);
 	buf_release(&unit->why);
 	free(unit);
@@ -101,19 +96,6 @@ void unit_forget_staged(struct unit *unit)
 	unit->staged = NULL;
 }
 
-static void read_attempt(struct unit *unit)
-{
-	struct buf text = BUF_INIT;
-	const char *line;
-
-	if (io_read_file(unit->ticket, UNIT_MAX_TICKET, &text) == 0) {
-		line = strstr(buf_text(&text), "\nattempt: ");
-		if (line)
-			unit->attempt = atoi(line + strlen("\nattempt: "));
-	}
-	buf_release(&text);
-}
-
 /* Only asked for: it comes while other things are done, and is there or on its way when the job opens it. */
 static void read_ahead(const struct unit *unit)
 {
@@ -125,13 +107,11 @@ static void read_ahead(const struct unit *unit)
 	close(fd);
 }
 
-void unit_look(struct unit *unit, bool attempt)
+void unit_look(struct unit *unit)
 {
 	struct stat st;
 	int64_t begun;
 
-	if (attempt)
-		read_attempt(unit);
 	begun = clock_now();
 	if (stat(unit->in, &st) < 0 || !S_ISREG(st.st_mode))
 		return;

@@ -1,7 +1,7 @@
 /*
  * unit: one claimed unit on its way through the worker.
  *
- *   supply: take ─▶ prepare (aside: ticket, input) ─▶ ready ─▶ slot: run ─▶ settle: measure (aside: output) ─▶ done | fail | release ─▶ freed
+ *   supply: take ─▶ prepare (aside: look at the input) ─▶ ready ─▶ slot: run ─▶ settle: measure (aside: output) ─▶ done | fail | release ─▶ freed
  *
  * It belongs to exactly one of supply, a slot and settle.
  */
@@ -31,8 +31,7 @@ struct unit {
 	char *coded;			/* as a word of ctl: no spaces */
 	char *in;
 	char *out;
-	char *ticket;
-	int attempt;			/* 0: not known */
+	unsigned int attempt;
 	int64_t in_bytes;		/* -1: not known */
 	int64_t look_ns;		/* how long the look at its input took */
 	int64_t read_ahead;		/* 0: nothing is read ahead */
@@ -60,9 +59,9 @@ struct unit {
 int unit_new(struct pool *pool, const struct place *place, const char *coded, struct unit **ret_unit);
 void unit_free(struct unit *unit);
 
-/* On a thread aside: the input's size and, with `attempt`, the attempt's number from the ticket; an input of at most unit->read_ahead
- * bytes is read into the page cache. What can't be had stays unknown. */
-void unit_look(struct unit *unit, bool attempt);
+/* On a thread aside: the input's size; an input of at most unit->read_ahead bytes is read into the page cache. What can't be had stays
+ * unknown. */
+void unit_look(struct unit *unit);
 /* Likewise, after the run: what a batch made is copied to stage/ (unit->error); how much is staged. */
 void unit_publish(struct unit *unit);
 

@@ -300,6 +300,8 @@ static int say_names(struct ctl *ctl, struct line *line)
 			return -ENOMEM;
 		if (line->answer.len > 0)
 			buf_addch(&line->answer, '\t');
+		if (line->command.attempt)
+			buf_addf(&line->answer, "%u ", queue_attempt(ctl->queue, name));
 		pct_encode(&line->answer, name, strlen(name));
 	}
 	buf_addch(&line->answer, '\n');

@@ -1,7 +1,8 @@
 /*
  * ctl: one session of a queue's `ctl` file. Commands are lines, each answered by exactly one line, in order (claimfs-queue(7)):
  *
- *   take [N] [wait]      names separated by tabs, or end of file: one read of 0 bytes in the place of the answer, like a
+ *   take [N] [wait] [attempt]
+ *                        names separated by tabs, or end of file: one read of 0 bytes in the place of the answer, like a
  *                        terminal's; the session goes on after it
  *   done NAME [k=v …]    ok | already NODE | error ERRNO text
  *   fail NAME [k=v …]    ok | …

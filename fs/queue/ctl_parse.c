@@ -32,7 +32,7 @@ static const struct {
 	parse_rest *rest;
 	const char *usage;
 } commands[] = {
-	{ "take", CTL_TAKE, parse_take, "take [N] [wait]" },
+	{ "take", CTL_TAKE, parse_take, "take [N] [wait] [attempt]" },
 	{ "done", CTL_DONE, parse_finish, "done NAME [k=v ...]" },
 	{ "fail", CTL_FAIL, parse_finish, "fail NAME [k=v ...]" },
 	{ "release", CTL_RELEASE, parse_release, "release NAME" },
@@ -74,7 +74,7 @@ static int parse_take(const struct parser *parser, char *rest, struct ctl_comman
 
 	command->count = 1;
 	word = strtok_r(rest, " ", &save);
-	if (word && strcmp(word, "wait") != 0) {
+	if (word && strcmp(word, "wait") != 0 && strcmp(word, "attempt") != 0) {
 		if (strspn(word, "0123456789") != strlen(word) || conf_parse_number(word, 1, CTL_MAX_TAKE, &count) < 0)
 			return refuse(parser, "take: a count from 1 to 100000 or 'wait' is wanted, not", word);
 		command->count = (int)count;
@@ -84,7 +84,11 @@ static int parse_take(const struct parser *parser, char *rest, struct ctl_comman
 		command->wait = true;
 		word = strtok_r(NULL, " ", &save);
 	}
-	return word ? refuse(parser, "take: 'wait' or nothing is wanted, not", word) : 0;
+	if (word && strcmp(word, "attempt") == 0) {
+		command->attempt = true;
+		word = strtok_r(NULL, " ", &save);
+	}
+	return word ? refuse(parser, "take: 'wait', 'attempt' or nothing is wanted, not", word) : 0;
 }
 
 /* ---- names and values ---- */

@@ -16,6 +16,7 @@ struct ctl_command {
 	enum ctl_verb verb;
 	int count;		/* take */
 	bool wait;
+	bool attempt;		/* take: say each unit's attempt too */
 	const char *name;	/* done, fail, release: decoded */
 	const char *values;	/* done, fail: "k=v k=v", still encoded; "" when none */
 };

@@ -105,6 +105,18 @@ struct held *held_find_locked(struct queue *queue, const char *name)
 	return held && held->claimed ? held : NULL;
 }
 
+unsigned int queue_attempt(struct queue *queue, const char *name)
+{
+	const struct held *held;
+	unsigned int attempt;
+
+	pthread_mutex_lock(&queue->lock);
+	held = held_find_locked(queue, name);
+	attempt = held ? held->attempt : 0;
+	pthread_mutex_unlock(&queue->lock);
+	return attempt;
+}
+
 bool held_is_sure(struct queue *queue, const struct held *held)
 {
 	return !held->unanswered && lease_good(queue->lease, &held->stand);

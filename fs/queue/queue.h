@@ -89,6 +89,9 @@ int queue_progress(struct queue *queue, bool json, struct buf *ret_text);
  */
 int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, const bool *cancel, struct buf *ret_names);
 
+/* Which attempt at it this mount's claim of the unit is; 0: it is not claimed here. */
+unsigned int queue_attempt(struct queue *queue, const char *name);
+
 /* Wakes every queue_take() so that it looks at its `cancel`. */
 void queue_wake(struct queue *queue);
 

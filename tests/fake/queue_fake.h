@@ -314,6 +314,19 @@ int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, con
 	return taken;
 }
 
+unsigned int queue_attempt(struct queue *queue, const char *name)
+{
+	const struct fake_unit *unit;
+	unsigned int attempt;
+
+	(void)queue;
+	pthread_mutex_lock(&fake.lock);
+	unit = fake_find(name);
+	attempt = unit ? (unsigned int)unit->lost + 1 : 0;
+	pthread_mutex_unlock(&fake.lock);
+	return attempt;
+}
+
 void queue_wake(struct queue *queue)
 {
 	(void)queue;

@@ -198,8 +198,8 @@ static void test_refused(void **state)
 	} cases[] = {
 		{ "take 0\n", "error EINVAL take: a count from 1 to 100000 or 'wait' is wanted, not '0'\n" },
 		{ "take -1\n", "error EINVAL take: a count from 1 to 100000 or 'wait' is wanted, not '-1'\n" },
-		{ "take 1 now\n", "error EINVAL take: 'wait' or nothing is wanted, not 'now'\n" },
-		{ "take wait 3\n", "error EINVAL take: 'wait' or nothing is wanted, not '3'\n" },
+		{ "take 1 now\n", "error EINVAL take: 'wait', 'attempt' or nothing is wanted, not 'now'\n" },
+		{ "take wait 3\n", "error EINVAL take: 'wait', 'attempt' or nothing is wanted, not '3'\n" },
 		{ "done\n", "error EINVAL usage: done NAME [k=v ...]\n" },
 		{ "release \n", "error EINVAL usage: release NAME\n" },
 		{ "done a%2\n", "error EINVAL not percent-encoded as ctl gives names: 'a%252'\n" },
@@ -337,6 +337,22 @@ static void test_close_ends_a_waiting_take(void **state)
 	assert_int_equal(fake_unit("held").state, QUEUE_CLAIMS);
 }
 
+/* With `attempt` each name comes after its number. */
+static void test_take_says_the_attempt(void **state)
+{
+	(void)state;
+	fake_add("a b", QUEUE_TODO);
+	fake_add("c", QUEUE_TODO);
+	say("take 2 attempt\n");
+	hear("1 a b\t1 c\n");
+	say("take attempt wait\n");
+	hear("error EINVAL take: 'wait', 'attempt' or nothing is wanted, not 'wait'\n");
+	say("done a b\ndone c\n");
+	hear("ok\nok\n");
+	say("take wait attempt\n");
+	hear("");
+}
+
 /* A waiting take goes on when a unit comes free. */
 static void test_waiting_take_wakes(void **state)
 {
@@ -355,7 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_cycle), TEST(test_part_lines), TEST(test_end_of_file_in_order), TEST(test_bad_lines), TEST(test_refused),
 		TEST(test_answers), TEST(test_names_with_values), TEST(test_groups), TEST(test_close_loses),
-		TEST(test_close_at_the_end_of_the_mount), TEST(test_close_ends_a_waiting_take), TEST(test_waiting_take_wakes),
+		TEST(test_close_at_the_end_of_the_mount), TEST(test_close_ends_a_waiting_take), TEST(test_waiting_take_wakes), TEST(test_take_says_the_attempt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

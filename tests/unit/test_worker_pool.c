@@ -23,7 +23,7 @@
 
 static void every_unit_is_done(void **state)
 {
-	char *const command[] = { "sh", "-c", "cat {in} > {out} && test $CLAIM_NAME = {} && test $CLAIM_ATTEMPT = 2", NULL };
+	char *const command[] = { "sh", "-c", "cat {in} > {out} && test $CLAIM_NAME = {} && test $CLAIM_ATTEMPT = 1", NULL };
 	struct worker_options options = options_of(3);
 	struct fake fake;
 

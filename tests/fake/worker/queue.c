@@ -51,7 +51,7 @@ static bool fake_take(struct fake *fake, int count, char *answer)
 				continue;
 			fake->units[i].state = FAKE_CLAIMED;
 			fake->units[i].takes++;
-			sprintf(answer + strlen(answer), "%s%s", taken++ ? "\t" : "", fake->units[i].name);
+			sprintf(answer + strlen(answer), "%s%d %s", taken++ ? "\t" : "", fake->units[i].takes, fake->units[i].name);
 		}
 		if (taken > 0 || fake_over(fake) || fake->closed[0])
 			break;
@@ -151,8 +151,6 @@ void fake_add(struct fake *fake, const char *name)
 	snprintf(fake->units[fake->count++].name, sizeof(fake->units[0].name), "%s", name);
 	snprintf(path, sizeof(path), "inputs/%s", name);
 	put_file(fake->dir, path, name);
-	snprintf(path, sizeof(path), "claims/%s", name);
-	put_file(fake->dir, path, "unit: x\nattempt: 2\n");
 }
 
 void fake_begin(struct fake *fake, int units)
