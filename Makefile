@@ -13,6 +13,7 @@
 #   make soak            a million random operations, two thousand broken connections, every byte compared with a model
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too
 #   make install         DESTDIR= PREFIX=/usr/local   make uninstall likewise
+#   make deb             a Debian package in the build directory     make dist         a tar of the sources that builds, there too
 #   make deps            install the packages for all of this (Debian), with sudo when not root
 #   make clean
 #
@@ -25,6 +26,7 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/claimctl
 MANDIR ?= $(PREFIX)/share/man
+SYSTEMDDIR ?= $(PREFIX)/lib/systemd/system
 # mount(8) looks for its helpers in /sbin only; a PREFIX of one's own is left to itself.
 SBINDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/sbin,$(PREFIX)/sbin)
 CFLAGS ?= -O2 -g
@@ -54,6 +56,7 @@ DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqli
 # For make bench and make fuzz.
 DEPS_BENCH := sshfs iproute2
 DEPS_FUZZ := clang
+DEPS_DEB := dpkg-dev lintian
 
 define install_missing
 @missing=; for package in $(1); do \
@@ -70,12 +73,13 @@ endef
 .PHONY: all
 all:
 
-.PHONY: deps deps-build deps-check deps-bench deps-fuzz
-deps: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH) $(DEPS_FUZZ))
+.PHONY: deps deps-build deps-check deps-bench deps-fuzz deps-deb
+deps: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH) $(DEPS_FUZZ) $(DEPS_DEB))
 deps-build: ; $(call install_missing,$(DEPS_BUILD))
 deps-check: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK))
 deps-bench: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_BENCH) openssh-server)
 deps-fuzz: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_FUZZ))
+deps-deb: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_DEB))
 
 # ---- what is built of what ----
 
@@ -297,14 +301,40 @@ install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
 	$(foreach helper,$(HELPERS),install -D -m 755 tools/$(helper) $(DESTDIR)$(LIBEXECDIR)/$(helper) &&) :
-	$(foreach helper,$(MOUNT_HELPERS),ln -sf $(BINDIR)/claimfs $(DESTDIR)$(SBINDIR)/$(helper) &&) :
+	$(foreach helper,$(MOUNT_HELPERS),ln -sfr $(DESTDIR)$(BINDIR)/claimfs $(DESTDIR)$(SBINDIR)/$(helper) &&) :
+	@# A unit names its program by an absolute path.
+	sed 's|/usr/bin/|$(BINDIR)/|' tools/systemd/claim-worker@.service | install -D -m 644 /dev/stdin $(DESTDIR)$(SYSTEMDDIR)/claim-worker@.service
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_dir,$(page))/$(notdir $(page)) &&) :
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,claimfs claim-worker claimctl)
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(MOUNT_HELPERS))
-	rm -f $(addprefix $(DESTDIR)$(LIBEXECDIR)/,$(HELPERS))
+	rm -f $(addprefix $(DESTDIR)$(LIBEXECDIR)/,$(HELPERS)) $(DESTDIR)$(SYSTEMDDIR)/claim-worker@.service
 	rm -f $(foreach page,$(MAN_PAGES),$(call man_dir,$(page))/$(notdir $(page)))
+
+# ---- packages to give away ----
+
+# RELEASE: built apart from the objects of every day, hardened as Debian's own packages are.
+RELEASE = BUILD=$(BUILD)/release PREFIX=/usr CFLAGS='-O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE' \
+	LDFLAGS='-pie -Wl,-z,relro,-z,now'
+DEB = $(BUILD)/claimfs_$(VERSION)_$$(dpkg --print-architecture).deb
+
+.PHONY: deb deb-only dist
+deb: deps-deb
+	$(Q)$(SUBMAKE) -j$$(nproc) $(RELEASE) all
+	$(Q)$(SUBMAKE) deb-only
+	$(Q)lintian --fail-on error $(DEB)
+
+deb-only:
+	$(Q)rm -rf $(BUILD)/deb
+	$(Q)$(SUBMAKE) -s $(RELEASE) DESTDIR=$(abspath $(BUILD))/deb install
+	$(Q)tools/deb/build $(BUILD)/deb $(VERSION) $(BUILD)
+	@echo "  DEB     $(DEB)"
+
+dist:
+	@mkdir -p $(BUILD)
+	$(Q)git archive --format=tar --prefix=claimfs-$(VERSION)/ HEAD | xz >$(BUILD)/claimfs-$(VERSION).tar.xz
+	@echo "  DIST    $(BUILD)/claimfs-$(VERSION).tar.xz"
 
 # Objects of tests are kept: they are made on the way.
 .SECONDARY:

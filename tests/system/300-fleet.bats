@@ -82,6 +82,10 @@ lines_are() {	# FILE LINE...: in any order
 	claimctl fleet run --prefix other -- echo here >out
 	lines_are out "first here"
 	fails_with 1 '*more than one fleet*claim, other*' claimctl fleet ls
+	mv 'the hosts' elsewhere
+	fails_with 1 '*the hosts*No such file*' claimctl fleet ls --prefix other
+	mv elsewhere 'the hosts'
+	fails_with 1 '*hosts: which?*' claimctl fleet up -n 1 --prefix third --provider hosts
 	fails_with 1 '*no host other-000 left*' claimctl fleet up --prefix other -n 3
 	CLAIM_FLEET=other claimctl fleet down --yes
 	machine_kill m2
