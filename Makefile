@@ -12,6 +12,7 @@
 #   make torture         clients, kills and cuts, and a checker of their histories     make model  the protocol searched with spin
 #   make soak            a million random operations, two thousand broken connections, every byte compared with a model
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too
+#   make bench-queue     what a unit costs, a million of them and 64 mounts, beside locks over sshfs and Redis   QUICK=1 in small
 #   make install         DESTDIR= PREFIX=/usr/local   make uninstall likewise
 #   make deb             a Debian package in the build directory     make dist         a tar of the sources that builds, there too
 #   make deps            install the packages for all of this (Debian), with sudo when not root
@@ -54,7 +55,7 @@ DEPS_BUILD := gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssh2-1-dev lib
 # To run the tests as well: what a user would run on a mount.
 DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqlite3 xxhash procps python3 dpkg-dev
 # For make bench and make fuzz.
-DEPS_BENCH := sshfs iproute2
+DEPS_BENCH := sshfs iproute2 redis-server redis-tools attr
 DEPS_FUZZ := clang
 DEPS_DEB := dpkg-dev lintian
 
@@ -286,6 +287,15 @@ bench: deps-bench
 $(BUILD)/tests/bench/bare: $(BUILD)/tests/bench/bare.o $(filter $(ARCHIVES),$(call archive,sftp) $(call archive,base))
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_queue) $(LIBS_sftp) $(LIBS_base)
+
+.PHONY: bench-queue
+bench-queue: deps-bench
+	$(Q)$(SUBMAKE) -j$$(nproc) all $(addprefix $(BUILD)/tests/bench/,bare cycles rivals)
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' BENCH_JSON='$(BENCH_JSON)' tests/bench/queue
+
+$(BUILD)/tests/bench/cycles $(BUILD)/tests/bench/rivals: $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 .PHONY: tests-faults
 tests-faults: $(FAULTS)
