@@ -120,7 +120,7 @@ unmount() {
 }
 
 unmount_now() {	# whatever state it is in
-	mounted "$1" || return 0
+	mountpoint -q "$1" || mounted "$1" || return 0
 	fusermount3 -u "$1" 2>/dev/null && return
 	fusermount3 -uz "$1" 2>/dev/null || umount -l "$1" 2>/dev/null || true
 }

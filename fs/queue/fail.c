@@ -49,7 +49,13 @@ static void make_dir(struct queue *queue)
 	flight_release(&flight);
 }
 
-/* failed/UNIT.G is there: is the text this mount's? A creation without an answer may have made it, whole or empty. */
+/* The creation stopped between name and text, or may have: what is there is this mount's though it is not whole. */
+static bool may_be_half_made(int error)
+{
+	return error == STORE_UNKNOWN || error == -ENOSPC;
+}
+
+/* failed/UNIT.G may be there: is the text this mount's? The name alone sets the unit aside, be it whole or not. 0, -EEXIST another's, -ENOENT. */
 static int look_whose(struct queue *queue, const struct ending *ending, const struct buf *text)
 {
 	struct flight flight = FLIGHT_INIT;
@@ -62,10 +68,9 @@ static int look_whose(struct queue *queue, const struct ending *ending, const st
 	flight_run(&flight, queue->store);
 	error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(&there);
 	if (!error) {
-		bool same = there.len == text->len && memcmp(buf_text(&there), text->data, text->len) == 0;
-		bool unknown = ending->rename_error == STORE_UNKNOWN;
+		bool begins = there.len <= text->len && memcmp(buf_text(&there), text->data, there.len) == 0;
 
-		error = same || (unknown && there.len == 0) ? 0 : -EEXIST;
+		error = begins && (there.len == text->len || may_be_half_made(ending->rename_error)) ? 0 : -EEXIST;
 	}
 	buf_release(&there);
 	flight_release(&flight);
@@ -126,14 +131,14 @@ void fail_claims(struct queue *queue, struct ending *list, size_t count)
 				make_dir(queue);
 				continue;
 			}
-			if (error == STORE_FAILURE || error == STORE_UNKNOWN || error == -EEXIST)
+			if (error == STORE_FAILURE || error == -EEXIST || may_be_half_made(error))
 				error = look_whose(queue, &list[i], &texts[i]);
 			if (error == -ENOENT && tries < 2 && list[i].rename_error == STORE_UNKNOWN)
 				continue;
 			if (!error || error == -EEXIST)
 				settle_failed(queue, &list[i], &records[i], error);
 			else
-				ending_settle(queue, &list[i], error == -ENOENT ? -EIO : error);
+				ending_settle(queue, &list[i], error != -ENOENT ? error : list[i].rename_error == -ENOSPC ? -ENOSPC : -EIO);
 		}
 	}
 	for (i = 0; i < count; i++) {
@@ -174,7 +179,7 @@ int fail_exhausted(struct queue *queue, struct held *held, uint32_t attempts)
 		error = 0;
 	}
 	/* There already, or made without an answer: both are well, if it is there. */
-	if (error == STORE_FAILURE || error == STORE_UNKNOWN || error == -EEXIST) {
+	if (error == STORE_FAILURE || error == -EEXIST || may_be_half_made(error)) {
 		flight_reset(&flight);
 		flight_lstat(&flight, path);
 		flight_run(&flight, queue->store);

@@ -21,8 +21,7 @@ static bool is_type(const struct errors_look *look, uint32_t type)
 	return !look->error && (look->attrs.flags & SFTP_ATTR_MODE) && (look->attrs.mode & S_IFMT) == type;
 }
 
-/* A change failed though its names are fine: is it the disk? */
-static int blame_disk(const struct errors_disk *disk)
+int errors_blame_disk(const struct errors_disk *disk)
 {
 	if (disk->error)
 		return -EIO;
@@ -43,7 +42,7 @@ static int not_made(const struct errors_seen *seen)
 {
 	if (seen->error == -ENOENT)
 		return -ENOENT;
-	return seen->error == SFTP_UNKNOWN ? ERRORS_AGAIN : blame_disk(&seen->disk);
+	return seen->error == SFTP_UNKNOWN ? ERRORS_AGAIN : errors_blame_disk(&seen->disk);
 }
 
 static int decide_mkdir(const struct errors_seen *seen)
@@ -68,7 +67,7 @@ static int decide_rmdir(const struct errors_seen *seen)
 		return -ENOTDIR;
 	if (seen->error == SFTP_UNKNOWN)
 		return ERRORS_AGAIN;
-	return blame_disk(&seen->disk) == -EROFS ? -EROFS : -ENOTEMPTY;
+	return errors_blame_disk(&seen->disk) == -EROFS ? -EROFS : -ENOTEMPTY;
 }
 
 static int decide_remove(const struct errors_seen *seen)

@@ -36,6 +36,9 @@ struct errors_seen {
 
 int errors_decide(enum change_kind kind, const struct errors_seen *seen);	/* 0 it happened; -errno; ERRORS_AGAIN */
 
+/* A change failed though its names are fine: is it the disk? -EROFS, -ENOSPC, or -EIO. */
+int errors_blame_disk(const struct errors_disk *disk);
+
 /* What is not worth a look, for a caller of a system call: -EREMOTEIO and SFTP_UNKNOWN become -EIO. */
 int errors_plain(int error);
 

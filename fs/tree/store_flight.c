@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tree/errors.h"
+
 #define SMALL_READ 65536	/* up to here a read needs no size first, and the control connection carries it */
 #define READ_WINDOW 8		/* reads of one file in flight */
 #define COPY_BYTES 262144
@@ -194,6 +196,25 @@ static void start_fstat(struct slot *slot, const char *path, const char *path2)
 
 /* ---- writing ---- */
 
+static void on_disk(void *arg, const struct sftp_reply *reply)
+{
+	struct slot *slot = arg;
+	struct errors_disk disk = { .error = reply->error, .statvfs = reply->statvfs };
+
+	slot->error = errors_blame_disk(&disk);		/* the step's only answer: nobody else looks */
+	step_answer(slot, 0);
+}
+
+/* The end of what only a disk can refuse, an open file's bytes: SFTP says "failure" for a full one too, so look. */
+static void write_end(struct slot *slot)
+{
+	if (slot->error != STORE_FAILURE) {
+		slot_end(slot);
+		return;
+	}
+	SIMPLE(slot, sftp_statvfs(sftp_of(slot), SFTP_CONTROL, *slot->flight->store->root ? slot->flight->store->root : "/", on_disk, slot));
+}
+
 /* Cuts `len` bytes from `offset` into requests of at most `most`. 0 or -ENOMEM. */
 static int make_chunks(struct slot *slot, char *data, size_t len, uint64_t offset, size_t most)
 {
@@ -233,7 +254,7 @@ static void start_write(struct slot *slot, const char *path, const char *path2)
 
 	(void)path;
 	(void)path2;
-	step_begin(slot, slot_end);
+	step_begin(slot, write_end);
 	error = make_chunks(slot, slot->bytes, slot->bytes_len, slot->offset, sftp_max_write(sftp_of(slot)));
 	if (!error)
 		send_writes(slot, slot->target->file);
@@ -250,7 +271,7 @@ static void create_close(struct slot *slot)
 		slot_end(slot);
 		return;
 	}
-	step_begin(slot, slot_end);
+	step_begin(slot, write_end);
 	step_expect(slot);
 	step_sent(slot, sftp_close(file, on_done, slot));
 	step_answer(slot, 0);
@@ -373,7 +394,7 @@ static void start_read(struct slot *slot, const char *path, const char *path2)
 static void fsync_end(struct slot *slot)
 {
 	close_quietly(&slot->file);
-	slot_end(slot);
+	write_end(slot);
 }
 
 static void fsync_opened(struct slot *slot)
@@ -410,7 +431,7 @@ static void copy_end(struct slot *slot)
 		slot_end(slot);
 		return;
 	}
-	step_begin(slot, slot_end);
+	step_begin(slot, write_end);
 	step_expect(slot);
 	step_sent(slot, sftp_close(to, on_done, slot));
 	step_answer(slot, 0);

@@ -617,6 +617,41 @@ PYTHON
 	grep -q '^attempt: 2$' "$work/mnt/q/claims/0001"
 }
 
+@test "a full disk: nothing is done that is not there, and all is done once there is room" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root for a small tmpfs"
+	mkdir -p disk
+	mount -t tmpfs -o size=4m tmpfs disk || skip "no tmpfs here"
+	echo "$work/disk" >>.mounts
+	local unit
+	make_queue "$work/disk/q"
+	make_inputs "$work/disk/q/inputs" 8
+	mount_claimfs "$work/disk" "$work/mnt"
+	wait_until 10 has_entries mnt/q/todo 8
+	mv mnt/q/todo/0001 mnt/q/claims/0001
+	dd if=/dev/zero of=disk/ballast bs=64k 2>/dev/null || true
+	run sh -c 'head -c 100000 /dev/zero >mnt/q/stage/0001 && mv mnt/q/claims/0001 mnt/q/done/0001'
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"No space left on device"* ]]
+	[ -z "$(ls mnt/q/done)" ]
+	[ -z "$(find disk/q/.claimfs/done -type f)" ]
+	[ "$(ls mnt/q/claims mnt/q/todo | grep -c '^[0-9]')" -eq 8 ]
+	# Another node's first claim needs a file of its own, for its heartbeat.
+	second_mount
+	run mv "$other/todo/0002" "$other/claims/0002"
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"No space left on device"* ]]
+	rm disk/ballast
+	for unit in $(ls disk/q/inputs); do
+		[ "$unit" = 0001 ] || mv "mnt/q/todo/$unit" "mnt/q/claims/$unit"
+		head -c 100000 /dev/zero >"mnt/q/stage/$unit"
+		mv "mnt/q/claims/$unit" "mnt/q/done/$unit"
+		[ "$(stat -c %s "disk/q/outputs/$unit")" -eq 100000 ]
+	done
+	wait_until 10 has_entries "$other/done" 8
+}
+
 @test "a claim that is kept longer than the lease stays" {
 	on_queue 1 --lease 3s
 	second_mount
