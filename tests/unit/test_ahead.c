@@ -201,7 +201,7 @@ static void test_without_listing(void **state)
 /* Names that are in no listing: looked for again, but ever more rarely. */
 static void test_strangers(void **state)
 {
-	char name[16];
+	char name[24];
 	int i;
 
 	(void)state;
