@@ -125,7 +125,7 @@ static int make_tree(struct mount *mount, struct buf *why)
 		.no_readahead = options->no_readahead, .sync_writes = options->sync_writes, .no_queues = options->no_queues,
 		.follow_symlinks = options->follow_symlinks, .transform_symlinks = options->transform_symlinks,
 		.contain_symlinks = options->contain_symlinks, .disable_hardlink = options->disable_hardlink,
-		.rename_by_removing = options->rename_by_removing, .read_only = options->read_only,
+		.rename_by_removing = options->rename_by_removing, .rename_xdev = options->rename_xdev, .read_only = options->read_only,
 		.idmap = (enum idmap_mode)options->idmap, .uids = mount->uids, .gids = mount->gids,
 		.local_uid = getuid(), .local_gid = getgid(),
 		.force_uid = options->uid >= 0, .uid = (uid_t)options->uid, .force_gid = options->gid >= 0, .gid = (gid_t)options->gid,

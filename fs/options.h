@@ -63,6 +63,7 @@ struct options {
 	bool contain_symlinks;
 	bool disable_hardlink;
 	bool rename_by_removing;
+	bool rename_xdev;		/* workaround=renamexdev */
 	bool read_only;
 	/* queues */
 	bool no_queues;

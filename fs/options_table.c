@@ -100,9 +100,12 @@ static int set_workaround(struct options *options, const char *value, struct buf
 		if (!known[i]) {
 			buf_addf(why, "no such workaround: %s", word);
 			error = -EINVAL;
-		} else if (!strcmp(plain, "rename") || !strcmp(plain, "all")) {
-			options->rename_by_removing = plain == word;
+			break;
 		}
+		if (!strcmp(plain, "rename") || !strcmp(plain, "all"))
+			options->rename_by_removing = plain == word;
+		if (!strcmp(plain, "renamexdev") || !strcmp(plain, "all"))
+			options->rename_xdev = plain == word;
 	}
 	free(list);
 	return error;
@@ -165,7 +168,7 @@ static const struct option table[] = {
 	{ "contain_symlinks", OPT_ON, AT(contain_symlinks), NULL, "refuse links that lead out of the mount (default)", NULL, 0, 0, NULL },
 	{ "no_contain_symlinks", OPT_OFF, AT(contain_symlinks), NULL, "show every link as it is: for servers you trust", NULL, 0, 0, NULL },
 	{ "disable_hardlink", OPT_ON, AT(disable_hardlink), NULL, "link(2) fails with ENOSYS", NULL, 0, 0, NULL },
-	{ "workaround", OPT_CUSTOM, 0, "LIST", "rename: remove what is in the way first, where the server cannot replace it", NULL, 0, 0, set_workaround },
+	{ "workaround", OPT_CUSTOM, 0, "LIST", "rename: remove what is in the way first, where the server cannot replace it; renamexdev: EXDEV when it cannot say why", NULL, 0, 0, set_workaround },
 	{ "ro", OPT_CUSTOM, 0, NULL, "read only", NULL, 0, 0, set_ro },
 	{ "nonempty", OPT_ON, AT(nonempty), NULL, "mount over a directory that is not empty", NULL, 0, 0, NULL },
 	{ "fsname", OPT_KERNEL, 0, "NAME", "what `mount` and `df` show as the source", NULL, 0, 0, NULL },

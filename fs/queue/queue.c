@@ -231,6 +231,11 @@ const struct qconf *queue_conf(const struct queue *queue)
 	return &queue->conf;
 }
 
+int64_t queue_heartbeat_age(struct queue *queue)
+{
+	return lease_age(queue->lease, clock_now());
+}
+
 /* ---- closing ---- */
 
 static void release_all(struct queue *queue, int64_t deadline)

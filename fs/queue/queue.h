@@ -47,6 +47,9 @@ void queue_close(struct queue *queue, int64_t timeout_ns);
 
 const struct qconf *queue_conf(const struct queue *queue);
 
+/* How old this node's last acknowledged heartbeat is (ns); -1: it has made none. */
+int64_t queue_heartbeat_age(struct queue *queue);
+
 /* ---- the view ---- */
 
 enum queue_state { QUEUE_TODO, QUEUE_CLAIMS, QUEUE_DONE, QUEUE_FAILED, QUEUE_STATES };

@@ -270,30 +270,11 @@ void real_statvfs(struct tree *tree, struct node *node, struct reply *reply)
 
 /* ---- the mount's own figures, as an extended attribute of its root ---- */
 
-static void answer_xattr(struct reply *reply, size_t size, const struct buf *value)
-{
-	struct iovec piece = { .iov_base = value->data, .iov_len = value->len };
-
-	if (buf_error(value))
-		reply->ops->error(reply, -ENOMEM);
-	else if (!size)
-		reply->ops->written(reply, value->len);
-	else if (size < value->len)
-		reply->ops->error(reply, -ERANGE);
-	else
-		reply->ops->data(reply, &piece, 1);
-}
-
 void real_getxattr(struct tree *tree, struct node *node, const char *name, size_t size, struct reply *reply)
 {
-	struct buf json = BUF_INIT;
-
 	/* Not ENODATA: `ls -l` then asks for two attributes of every file. Not ENOSYS: the kernel would never ask for ours. */
-	if (node != tree->root || strcmp(name, STATS_XATTR)) {
+	if (node != tree->root || strcmp(name, STATS_XATTR))
 		reply->ops->error(reply, -EOPNOTSUPP);
-		return;
-	}
-	sftp_stats(tree->sftp, &json);
-	answer_xattr(reply, size, &json);
-	buf_release(&json);
+	else
+		figures_answer(tree, size, reply);
 }

@@ -39,13 +39,16 @@ void real_lookup(struct tree *tree, struct node *dir, const char *name, struct r
 {
 	struct task *task = task_new(tree, reply, NULL, dir, name);
 	struct sftp_attrs attrs;
+	bool known;
 	int error;
 
 	if (!task)
 		return;
 	warm_used(tree->warm, dir);
 	task->name_only = warm_lookup(tree->warm, dir, name, &attrs, &task->age);
-	if (task->name_only || ahead_lookup(tree->ahead, dir, name, &attrs, &task->age)) {
+	known = task->name_only || ahead_lookup(tree->ahead, dir, name, &attrs, &task->age);
+	figures_count(&tree->figures, FIGURES_LOOKUPS, known);
+	if (known) {
 		task_entry(task, &attrs);
 		return;
 	}

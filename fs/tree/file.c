@@ -180,6 +180,7 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 			first_block_locked(of, attrs, &fetch);
 	}
 	pthread_mutex_unlock(&real->lock);
+	figures_count(&of->handle.tree->figures, FIGURES_OPENS, keep);
 	file_fetch(of, &fetch);
 	if (node_told_other(of->handle.node, are_known(attrs) ? attrs : NULL) && of->handle.tree->invalidate_attrs)
 		of->handle.tree->invalidate_attrs(of->handle.tree->invalidate_arg, of->handle.node);

@@ -287,6 +287,7 @@ static void read_start(struct read *read)
 	if (!ready)
 		list_append(&of->reads, &read->link);
 	pthread_mutex_unlock(&real->lock);
+	figures_count(&real->tree->figures, FIGURES_READS, ready && !error);
 	file_fetch(of, &fetch);
 	if (error)
 		read_fail(read, error);

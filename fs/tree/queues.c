@@ -77,6 +77,48 @@ static struct place *place_get(struct tree *tree, struct node *dir)
 	return place;
 }
 
+/* ---- heartbeats ---- */
+
+/* Open queues, each with a ref. */
+static unsigned int hold_lives_locked(struct queues *queues, struct live **lives)
+{
+	unsigned int count = 0;
+	struct place *place;
+	size_t cursor = 0;
+
+	while ((place = map_next(&queues->places, &cursor, NULL, NULL))) {
+		pthread_mutex_lock(&place->lock);
+		if (place->live) {
+			live_ref(place->live);
+			lives[count++] = place->live;
+		}
+		pthread_mutex_unlock(&place->lock);
+	}
+	return count;
+}
+
+unsigned int queues_heartbeats(struct queues *queues, int64_t *ret_oldest)
+{
+	unsigned int count = 0, i;
+	struct live **lives;
+	int64_t age;
+
+	*ret_oldest = -1;
+	pthread_mutex_lock(&queues->lock);
+	lives = calloc(queues->places.count + 1, sizeof(struct live *));
+	if (lives)
+		count = hold_lives_locked(queues, lives);
+	pthread_mutex_unlock(&queues->lock);
+	for (i = 0; i < count; i++) {
+		age = queue_heartbeat_age(live_queue(lives[i]));
+		if (age > *ret_oldest)
+			*ret_oldest = age;
+		live_unref(lives[i]);
+	}
+	free(lives);
+	return count;
+}
+
 /* ---- the names of a queue ---- */
 
 static bool is_virtual_name(const char *name)

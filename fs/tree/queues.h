@@ -39,6 +39,10 @@ bool place_ending(struct place *place);			/* the mount ends: what is closed now 
 /* What runs on a thread is counted, so that queues_free() can wait for it. */
 void queues_begin_job(struct queues *queues);
 void queues_end_job(struct queues *queues);
+
+/* How many queues are open; *ret_oldest: the age (ns) of the oldest last heartbeat among them, -1: none has one. May block. */
+unsigned int queues_heartbeats(struct queues *queues, int64_t *ret_oldest);
+
 void place_ref(struct place *place);
 void place_unref(struct place *place);
 

@@ -86,6 +86,8 @@ static void renamed(struct change *change, int error)
 	if (error) {
 		tell_all_moving(task, false);
 		file_gone(task->tree, task->new_dir, task->new_name, false);
+		if (task->tree->options.rename_xdev && (error == -EIO || error == -EPERM))
+			error = -EXDEV;
 		task_fail(task, error);
 		return;
 	}

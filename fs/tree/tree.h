@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "sftp/client.h"
+#include "tree/figures.h"
 #include "tree/node.h"
 #include "tree/reply.h"
 
@@ -41,6 +42,7 @@ struct tree_options {
 	bool contain_symlinks;
 	bool disable_hardlink;
 	bool rename_by_removing;	/* workaround=rename: without posix-rename, remove what is at the new name first */
+	bool rename_xdev;		/* workaround=renamexdev: a rename that fails without a reason is EXDEV, so that mv copies */
 	bool read_only;
 	enum idmap_mode idmap;
 	uid_t remote_uid, local_uid;	/* idmap=user: these stand for one another */
@@ -67,6 +69,7 @@ struct tree {
 	struct files *files;
 	struct ahead *ahead;
 	struct warm *warm;
+	struct figures figures;
 	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
 	struct map names;		/* parent's address and name → node; by lock */
 	struct map strays;		/* ino → node, of nodes that were renamed; by lock */

@@ -163,6 +163,12 @@ const struct qconf *queue_conf(const struct queue *queue)
 	return &fake.conf;
 }
 
+int64_t queue_heartbeat_age(struct queue *queue)
+{
+	(void)queue;
+	return -1;
+}
+
 /* ---- the view ---- */
 
 static inline void fake_text(const struct fake_unit *unit, struct buf *to)

@@ -365,3 +365,45 @@ PYTHON
 	ls >/dev/null
 	getfattr --only-values -n user.claimfs.stats "$work/mnt" | python3 -m json.tool >/dev/null
 }
+
+@test "statistics: connections, operations, caches, heartbeats" {
+	make_queue disk
+	make_inputs disk/inputs 2
+	echo text >disk/file
+	mount_claimfs "$work/disk" "$work/mnt"
+	cd mnt
+	cat file file >/dev/null
+	run python3 -c '
+import json, os
+def stats():
+    return json.loads(os.getxattr(".", "user.claimfs.stats"))
+now = stats()
+assert now["queues"] == 0 and now["heartbeat_age_s"] is None, now
+assert os.listdir("todo")
+assert stats()["queues"] == 1 and stats()["heartbeat_age_s"] is None, stats()
+os.rename("todo/0001", "claims/0001")
+now = stats()
+assert 0 <= now["heartbeat_age_s"] < 60, now
+connection = now["connections"][0]
+assert connection["rtt_s"] > 0 and connection["bytes_sent"] > 0 and connection["bytes_received"] > 0, connection
+assert connection["requests"] > 0 and connection["reconnects"] == 0, connection
+for name in "lstat", "open", "close":
+    op = now["operations"][name]
+    assert op["count"] > 0 and 0 < op["p50_s"] <= op["p99_s"], (name, op)
+for name, asked, hits in ("lookups", 1, 0), ("opens", 2, 0), ("reads", 1, 0):
+    cache = now["caches"][name]
+    assert cache["asked"] >= asked and hits <= cache["hits"] <= cache["asked"], (name, cache)
+with open("file") as f:	# what was read is in memory, once its time is old enough to tell a change by
+    f.read()
+before = stats()["caches"]
+os.utime("file", (1, 1))
+for i in range(3):
+    with open("file") as f:
+        f.read()
+after = stats()["caches"]
+assert after["opens"]["hits"] - before["opens"]["hits"] >= 2, (before, after)
+assert after["reads"]["asked"] - before["reads"]["asked"] <= 1, (before, after)'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(getfattr -d -m - "$work/mnt/inputs" 2>/dev/null)" = "" ]
+}

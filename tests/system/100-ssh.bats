@@ -175,6 +175,48 @@ config_line() {	# before all others: it wins
 	works "$work/mnt"
 }
 
+@test "certificates: of the host by @cert-authority, and the user's" {
+	mkdir sshd
+	ssh-keygen -q -t ed25519 -N '' -f ca
+	ssh-keygen -q -t ed25519 -N '' -f sshd/host_key
+	ssh-keygen -q -t ed25519 -N '' -f sshd/user_key
+	ssh-keygen -q -s ca -I host -h -n 127.0.0.1 -V +1d sshd/host_key.pub
+	ssh-keygen -q -s ca -I user -n "$(id -un)" -V +1d sshd/user_key.pub
+	SSHD_EXTRA="HostCertificate $work/sshd/host_key-cert.pub
+		TrustedUserCAKeys $work/ca.pub" start_sshd
+	: >sshd/authorized_keys
+	sed -i 's/HostKeyAlias.*/HostKeyAlias 127.0.0.1/' sshd/ssh_config
+	printf '@cert-authority 127.0.0.* %s\n' "$(cut -d' ' -f1,2 ca.pub)" >sshd/known_hosts
+	mount_disk
+	works "$work/mnt"
+	wait_until 10 grep -q "using the ssh program: .*cert" "$work/mnt.log"
+	unmount "$work/mnt"
+	ssh-keygen -q -t ed25519 -N '' -f other
+	printf '@cert-authority 127.0.0.* %s\n' "$(cut -d' ' -f1,2 other.pub)" >sshd/known_hosts
+	mount_fails "*"
+}
+
+@test "sixteen mounts at once at a server that drops connections at start-up: all mount" {
+	start_sshd
+	end_process "$sshd_pid"
+	sed -i 's/MaxStartups.*/MaxStartups 2:60:4/' sshd/sshd_config
+	in_background sshd/log2 /usr/sbin/sshd -D -e -f sshd/sshd_config
+	wait_until 10 port_open "$ssh_port"
+	mkdir disk
+	echo content >disk/file
+	for i in {1..16}; do
+		mkdir "mnt$i"
+		echo "$work/mnt$i" >>.mounts
+		claimfs "disk:$work/disk" "$work/mnt$i" -F sshd/ssh_config 3>&- 2>"mnt$i.log" &
+		pids+=("$!")
+	done
+	for i in {1..16}; do
+		wait "${pids[i - 1]}"
+		[ "$(cat "mnt$i/file")" = content ]
+	done
+	grep -qE 'drop connection|beginning MaxStartups' sshd/log2
+}
+
 @test "-o ssh_command runs a program of one's own" {
 	start_sshd
 	printf '#!/bin/sh\necho "$@" >%s/words\nexec ssh "$@"\n' "$work" >"my ssh"

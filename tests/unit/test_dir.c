@@ -258,6 +258,11 @@ static void test_failure_without_reason(void **state)
 	heard_put("f");
 	lose(FXP_REMOVE, PEER_FAIL);
 	assert_int_equal(heard_unlink("f"), -EIO);
+	lose(FXP_EXTENDED, PEER_FAIL);
+	assert_int_equal(heard_rename("f", "g", 0), -EIO);
+	heard.tree->options.rename_xdev = true;
+	lose(FXP_EXTENDED, PEER_FAIL);
+	assert_int_equal(heard_rename("f", "g", 0), -EXDEV);
 }
 
 /* ---- the decisions by themselves: disks that are full or read-only, other disks ---- */

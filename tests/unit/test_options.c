@@ -161,7 +161,7 @@ static void test_sshfs_names(void **state)
 	struct parsed parsed = parse("claimfs|host:d|/mnt|-o|reconnect,ServerAliveInterval=5,ServerAliveCountMax=2,max_conns=8,dir_cache=yes,"
 		"dcache_timeout=20,entry_timeout=3,kernel_cache,auto_cache,max_read=65536,max_write=64k,direct_io,sshfs_sync,no_readahead,"
 		"sync_readdir,idmap=user,nomap=ignore,follow_symlinks,transform_symlinks,no_contain_symlinks,disable_hardlink,"
-		"workaround=rename:nofstat,allow_root,default_permissions,umask=022,gid=100,password_stdin,ssh_command=my ssh -v,"
+		"workaround=rename:renamexdev:nofstat,allow_root,default_permissions,umask=022,gid=100,password_stdin,ssh_command=my ssh -v,"
 		"sftp_server=/x/sftp,directport=2,compression=no,port=23");
 	const struct options *options = &parsed.options;
 
@@ -178,6 +178,7 @@ static void test_sshfs_names(void **state)
 	assert_int_equal(options->nomap, 1);
 	assert_false(options->contain_symlinks);
 	assert_true(options->rename_by_removing);
+	assert_true(options->rename_xdev);
 	assert_int_equal(options->umask, 022);
 	assert_string_equal(options->ssh_command, "my ssh -v");
 	assert_int_equal(options->directport, 2);
