@@ -28,6 +28,8 @@ BINDIR ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/claimctl
 MANDIR ?= $(PREFIX)/share/man
 SYSTEMDDIR ?= $(PREFIX)/lib/systemd/system
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 # mount(8) looks for its helpers in /sbin only; a PREFIX of one's own is left to itself.
 SBINDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/sbin,$(PREFIX)/sbin)
 CFLAGS ?= -O2 -g
@@ -53,7 +55,7 @@ LDFLAGS_ALL := -pthread $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 DEPS_BUILD := gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssh2-1-dev libssl-dev libxxhash-dev liblmdb-dev libcjson-dev \
 	openssh-client openssh-sftp-server xz-utils
 # To run the tests as well: what a user would run on a mount.
-DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqlite3 xxhash procps python3 dpkg-dev
+DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqlite3 xxhash procps python3 dpkg-dev zsh
 # For make bench and make fuzz.
 DEPS_BENCH := sshfs iproute2 redis-server redis-tools attr
 DEPS_FUZZ := clang
@@ -314,18 +316,22 @@ install: all
 	$(foreach helper,$(MOUNT_HELPERS),ln -sfr $(DESTDIR)$(BINDIR)/claimfs $(DESTDIR)$(SBINDIR)/$(helper) &&) :
 	@# A unit names its program by an absolute path.
 	sed 's|/usr/bin/|$(BINDIR)/|' tools/systemd/claim-worker@.service | install -D -m 644 /dev/stdin $(DESTDIR)$(SYSTEMDDIR)/claim-worker@.service
+	install -D -m 644 tools/completion/claimfs.bash $(DESTDIR)$(BASHDIR)/claimfs
+	ln -sf claimfs $(DESTDIR)$(BASHDIR)/claim-worker && ln -sf claimfs $(DESTDIR)$(BASHDIR)/claimctl
+	install -D -m 644 tools/completion/_claimctl $(DESTDIR)$(ZSHDIR)/_claimctl
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_dir,$(page))/$(notdir $(page)) &&) :
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,claimfs claim-worker claimctl)
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(MOUNT_HELPERS))
 	rm -f $(addprefix $(DESTDIR)$(LIBEXECDIR)/,$(HELPERS)) $(DESTDIR)$(SYSTEMDDIR)/claim-worker@.service
+	rm -f $(addprefix $(DESTDIR)$(BASHDIR)/,claimfs claim-worker claimctl) $(DESTDIR)$(ZSHDIR)/_claimctl
 	rm -f $(foreach page,$(MAN_PAGES),$(call man_dir,$(page))/$(notdir $(page)))
 
 # ---- packages to give away ----
 
 # RELEASE: built apart from the objects of every day, hardened as Debian's own packages are.
-RELEASE = BUILD=$(BUILD)/release PREFIX=/usr CFLAGS='-O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE' \
+RELEASE = BUILD=$(BUILD)/release PREFIX=/usr ZSHDIR=/usr/share/zsh/vendor-completions CFLAGS='-O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE' \
 	LDFLAGS='-pie -Wl,-z,relro,-z,now'
 DEB = $(BUILD)/claimfs_$(VERSION)_$$(dpkg --print-architecture).deb
 

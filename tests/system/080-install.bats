@@ -16,6 +16,8 @@ make_target() {	# TARGET VARIABLE...
 	for page in man1/claimfs.1 man1/claim-worker.1 man1/claimctl.1 man1/claimctl-fleet.1 man7/claimfs-queue.7; do [ -s "usr/share/man/$page" ]; done
 	for helper in mount.claimfs mount.fuse.claimfs; do [ "$(readlink "usr/sbin/$helper")" = ../bin/claimfs ]; done
 	for helper in fleet-agent providers/gcloud providers/aws providers/hosts; do [ -x "usr/libexec/claimctl/$helper" ]; done
+	for name in claimfs claim-worker claimctl; do bash -n "usr/share/bash-completion/completions/$name"; done
+	[ -s usr/share/zsh/site-functions/_claimctl ]
 	grep -q "^ExecStart=/usr/bin/claim-worker " usr/lib/systemd/system/claim-worker@.service
 	usr/bin/claimfs -V | grep -q '^claimfs'
 	make_target uninstall DESTDIR="$work/root" PREFIX=/usr
