@@ -1,5 +1,5 @@
 /*
- * fleet_words: lists of words, and quoting them for a POSIX shell.
+ * fleet_words: lists of words.
  */
 #include "tools/fleet_words.h"
 
@@ -50,31 +50,4 @@ void words_release(struct words *words)
 int words_error(const struct words *words)
 {
 	return words->error;
-}
-
-/*
- * Always quoted, harmless words too: unquoted, `if' and `A=b' would not be words. Within single quotes nothing is special but the quote
- * itself, which is written outside of them.
- */
-void quote_word(struct buf *to, const char *word)
-{
-	buf_addch(to, '\'');
-	for (; *word; word++) {
-		if (*word == '\'')
-			buf_adds(to, "'\\''");
-		else
-			buf_addch(to, *word);
-	}
-	buf_addch(to, '\'');
-}
-
-void quote_words(struct buf *to, char *const *words)
-{
-	size_t i;
-
-	for (i = 0; words && words[i]; i++) {
-		if (i > 0)
-			buf_addch(to, ' ');
-		quote_word(to, words[i]);
-	}
 }

@@ -2,7 +2,7 @@
  * fleet_words: a list of words, as of a command line; and how they are quoted where a shell of another machine reads them.
  *
  * ssh(1) strings its arguments together with spaces, and the login shell there takes them apart again: whatever is meant for another
- * machine goes through quote_words(), and nothing else may write a remote command.
+ * machine goes through base/quote.h's quote_words(), and nothing else may write a remote command.
  */
 #ifndef CLAIMFS_TOOLS_FLEET_WORDS_H
 #define CLAIMFS_TOOLS_FLEET_WORDS_H
@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/buf.h"
+#include "base/quote.h"
 
 struct words {
 	char **word;		/* ends with NULL once a word was added; NULL: none */
@@ -24,11 +25,5 @@ void words_add_len(struct words *words, const char *bytes, size_t len);
 void words_add_all(struct words *words, char *const *more);	/* `more` ends with NULL; NULL: none */
 void words_release(struct words *words);
 int words_error(const struct words *words);
-
-/* One word for a POSIX shell: it reads back exactly these bytes, whatever they are. */
-void quote_word(struct buf *to, const char *word);
-
-/* Words with a space between; `words` ends with NULL. */
-void quote_words(struct buf *to, char *const *words);
 
 #endif

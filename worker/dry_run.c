@@ -12,27 +12,10 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/quote.h"
 #include "worker/expand.h"
 #include "worker/options.h"
 #include "worker/place.h"
-
-void dry_run_quote(struct buf *to, const char *word)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
-
-	if (*word && strspn(word, plain) == strlen(word)) {
-		buf_adds(to, word);
-		return;
-	}
-	buf_addch(to, '\'');
-	for (; *word; word++) {
-		if (*word == '\'')
-			buf_adds(to, "'\\''");
-		else
-			buf_addch(to, *word);
-	}
-	buf_addch(to, '\'');
-}
 
 static int print_command(char *const *argv)
 {
@@ -42,7 +25,7 @@ static int print_command(char *const *argv)
 	for (; *argv; argv++) {
 		if (line.len > 0)
 			buf_addch(&line, ' ');
-		dry_run_quote(&line, *argv);
+		quote_for_people(&line, *argv);
 	}
 	buf_addch(&line, '\n');
 	error = buf_error(&line) ? buf_error(&line) : io_write_all(STDOUT_FILENO, line.data, line.len);

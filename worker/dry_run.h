@@ -4,14 +4,9 @@
 #ifndef CLAIMFS_WORKER_DRY_RUN_H
 #define CLAIMFS_WORKER_DRY_RUN_H
 
-#include "base/buf.h"
-
 struct place;
 struct worker_options;
 
 int dry_run(const struct worker_options *options, const struct place *place);	/* the exit status */
-
-/* Appends `word` so that a shell reads it as one word. */
-void dry_run_quote(struct buf *to, const char *word);
 
 #endif

@@ -9,6 +9,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/quote.h"
+
 /* ---- splitting ---- */
 
 /* One word from *at, with ' " and \ as in a shell. 1: there is one; 0: the end; -EINVAL: a quote without its end. */
@@ -137,21 +139,8 @@ int ssh_child_argv(const struct ssh_child_words *words, char ***ret_argv, struct
 
 static void add_quoted(struct buf *to, const char *word)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%_+=:,./-[]";
-
 	buf_addch(to, ' ');
-	if (*word && word[strspn(word, plain)] == '\0') {
-		buf_adds(to, word);
-		return;
-	}
-	buf_addch(to, '\'');
-	for (; *word; word++) {
-		if (*word == '\'')
-			buf_adds(to, "'\\''");
-		else
-			buf_addch(to, *word);
-	}
-	buf_addch(to, '\'');
+	quote_for_people(to, word);
 }
 
 void ssh_child_accept_command(const struct sshconf_query *query, struct buf *to)
