@@ -173,14 +173,14 @@ $(BUILD)/tests/fault/pipe: $(PIPE) $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 
-# The torture run: clients that write histories, and the checker that judges them (tests/torture/history.h).
-TORTURE := $(BUILD)/tests/torture/client $(BUILD)/tests/torture/check
-HISTORY := $(BUILD)/tests/torture/history.o
+# The torture run: clients and a witness that write histories, and the checker that judges them (tests/torture/history.h).
+TORTURE := $(BUILD)/tests/torture/client $(BUILD)/tests/torture/check $(BUILD)/tests/torture/witness
+HISTORY := $(BUILD)/tests/torture/history.o $(BUILD)/tests/torture/judge.o $(BUILD)/tests/torture/judge_disk.o
 $(BUILD)/tests/unit/test_history: $(HISTORY)
 $(BUILD)/tests/torture/check: $(HISTORY)
-$(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(call archive,base)
+$(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(call archive,queue) $(call archive,base)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_base)
 
 # The soak: random operations compared with a model (tests/soak/fsx.c), and helpers of the system tests.
 SOAK := $(patsubst tests/soak/%.c,$(BUILD)/tests/soak/%,$(filter-out tests/soak/fsx_%.c,$(wildcard tests/soak/*.c)))

@@ -24,20 +24,11 @@ static int read_all(struct history *history, char **files, int count)
 	return 0;
 }
 
-static int say(const char *promise, int breaches)
-{
-	printf("  %-32s %s", promise, breaches ? "BROKEN" : "held");
-	if (breaches)
-		printf(" %d times", breaches);
-	printf("\n");
-	return breaches;
-}
-
 int main(int argc, char **argv)
 {
 	struct history history = { 0 };
 	struct verdict verdict;
-	int broken = 0;
+	int broken = 0, error;
 
 	if (argc < 3) {
 		fprintf(stderr, "usage: check LEASE_SECONDS HISTORY...\n");
@@ -46,14 +37,20 @@ int main(int argc, char **argv)
 	if (read_all(&history, argv + 2, argc - 2) < 0)
 		return 2;
 	history_sort(&history);
-	history_judge(&history, (int64_t)(atof(argv[1]) * 1e9), stdout, &verdict);
-	printf("%zu events, %d units, %d with an acknowledged commit, %d executions, %d of them duplicates\n", history.count,
-	       verdict.units, verdict.committed, verdict.executions, verdict.duplicates);
-	broken += say("one commit", verdict.one_commit);
-	broken += say("no unit is lost", verdict.no_unit_lost);
-	broken += say("done means there", verdict.done_is_there);
-	broken += say("one owner at a time", verdict.one_owner);
-	broken += say("attempt numbers rise", verdict.attempts_rise);
+	error = history_judge(&history, (int64_t)(atof(argv[1]) * 1e9), stdout, &verdict);
+	if (error || verdict.blind) {
+		fprintf(stderr, "check: no verdict: %s\n", error ? strerror(-error) : "the witness lost events");
+		return 2;
+	}
+	printf("%zu events, %d units, %d done with an acknowledged commit, %d redone, %d executions, %d of them duplicates\n", history.count,
+	       verdict.units, verdict.committed, verdict.redone, verdict.executions, verdict.duplicates);
+	printf("%d claims withdrawn, %d quiet points\n", verdict.withdrawn, verdict.quiet);
+	for (int i = 0; i < PROMISES; i++) {
+		broken += verdict.broken[i];
+		printf("  %-32s %s", promise_names[i], verdict.broken[i] ? "BROKEN" : "held\n");
+		if (verdict.broken[i])
+			printf(" %d times\n", verdict.broken[i]);
+	}
 	history_release(&history);
 	return broken ? 1 : verdict.units ? 0 : 2;
 }

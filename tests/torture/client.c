@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/pct.h"
@@ -42,7 +43,8 @@ static void record(struct client *client, const char *event, const char *unit, c
 {
 	struct buf line = BUF_INIT;
 
-	buf_addf(&line, "%" PRId64 " %s %s %s %s%s%s\n", clock_now(), client->name, client->node, event, unit, *detail ? " " : "", detail);
+	buf_addf(&line, "%" PRId64 "/%" PRId64 " %s %s %s %s%s%s\n", clock_now(), (int64_t)(clock_wall() / NS_PER_S), client->name, client->node,
+		 event, unit, *detail ? " " : "", detail);
 	if (buf_error(&line) || io_write_all(client->history, line.data, line.len) < 0)
 		_exit(3);
 	buf_release(&line);
@@ -113,20 +115,6 @@ static void gone(struct client *client)
 	client->ctl = -1;
 }
 
-static long attempt_of(struct client *client, const char *name)
-{
-	struct buf path = BUF_INIT, text = BUF_INIT;
-	const char *line;
-	long attempt = 0;
-
-	path_in(client, "claims", name, &path);
-	if (!io_read_file(path.data, 65536, &text) && (line = strstr(buf_text(&text), "\nattempt: ")))
-		attempt = strtol(line + strlen("\nattempt: "), NULL, 10);
-	buf_release(&path);
-	buf_release(&text);
-	return attempt;
-}
-
 /* A whole output of random length; its hash goes to ret_hex. 0 or -errno. */
 static int stage_output(struct client *client, const char *name, char ret_hex[HASH_HEX_LEN + 1])
 {
@@ -154,27 +142,29 @@ static int stage_output(struct client *client, const char *name, char ret_hex[HA
 	return error;
 }
 
-static int finish(struct client *client, const char *command, const char *name, const char *unit, const char *asked, const char *detail)
+/* Asks for an end of `name`, told as `asked` and, when it was granted, as `granted`. -EIO: the session is good for nothing any more. */
+static int finish(struct client *client, const char *command, const char *name, const char *unit, const char *asked, const char *granted,
+		  const char *detail)
 {
 	struct buf line = BUF_INIT;
-	const char *told;
+	const char *told, *event = "refused";
 	int result;
 
 	record(client, asked, unit, detail);
 	result = ask(client, command, name, &line);
-	if (result == 1) {
-		told = buf_text(&line);
-		if (strcmp(command, "done"))
-			record(client, !strcmp(told, "ok") ? (*command == 'f' ? "failed" : "gave") : "refused", unit, told);
-		else if (!strcmp(told, "ok"))
-			record(client, "ok", unit, "");
-		else if (!strncmp(told, "already", 7))
-			record(client, "already", unit, told);
-		else
-			record(client, !strncmp(told, "error ESTALE", 12) ? "stale" : "refused", unit, told);
-	}
+	told = buf_text(&line);
+	if (!strcmp(told, "ok"))
+		event = granted;
+	else if (!strncmp(told, "already ", 8))
+		event = "already";
+	else if (!strncmp(told, "error ESTALE", 12) || !strncmp(told, "error EACCES", 12))
+		event = "stale";
+	if (result == 1)
+		record(client, event, unit, event == granted ? "" : told);
+	/* What could not be ended is held by the session, and ends with it. */
+	result = result == 1 && strcmp(event, "refused") ? 0 : -EIO;
 	buf_release(&line);
-	return result == 1 ? 0 : -EIO;
+	return result;
 }
 
 static bool chance(struct client *client, int percent)
@@ -182,63 +172,69 @@ static bool chance(struct client *client, int percent)
 	return rand_r(&client->seed) % 100 < percent;
 }
 
-static int work_on(struct client *client, char *name, const char *unit)
+static int work_on(struct client *client, const char *name, const char *unit, const char *attempt)
 {
-	char detail[32], hex[HASH_HEX_LEN + 1];
-	int error;
+	char hex[HASH_HEX_LEN + 1];
 
-	snprintf(detail, sizeof(detail), "%ld", attempt_of(client, name));
-	record(client, "took", unit, detail);
+	record(client, "took", unit, attempt);
 	if (chance(client, client->die))
 		raise(SIGKILL);
 	pause_ms(client->work_ms ? rand_r(&client->seed) % (2 * client->work_ms) : 0);
 	if (chance(client, client->give))
-		return finish(client, "release", name, unit, "give", "");
+		return finish(client, "release", name, unit, "give", "gave", "");
 	if (chance(client, client->fail))
-		return finish(client, "fail", name, unit, "fail", "");
-	error = stage_output(client, name, hex);
-	if (error == -EACCES || error == -ENOSPC || error == -ESTALE || error == -ENOENT || error == -EIO)
-		return finish(client, "release", name, unit, "give", "");	/* the claim was lost, or the disk is full */
-	if (error)
-		return error;
-	return finish(client, "done", name, unit, "commit", hex);
+		return finish(client, "fail", name, unit, "fail", "failed", "");
+	/* The claim was lost, or the disk is full. */
+	if (stage_output(client, name, hex) < 0)
+		return finish(client, "release", name, unit, "give", "gave", "");
+	return finish(client, "done", name, unit, "commit", "ok", hex);
+}
+
+/* The answer to a take, "ATTEMPT NAME": works on the unit. */
+static int taken(struct client *client, struct buf *line)
+{
+	struct buf unit = BUF_INIT;
+	char *name = strchr(line->data, ' ');
+	int error;
+
+	if (!name)
+		return -EINVAL;
+	*name++ = '\0';
+	buf_adds(&unit, name);
+	error = pct_decode(name);
+	if (error >= 0)
+		error = work_on(client, name, buf_text(&unit), line->data);
+	buf_release(&unit);
+	return error;
 }
 
 static int run(struct client *client)
 {
-	struct buf line = BUF_INIT, unit = BUF_INIT;
-	int64_t away_since = 0;
-	int result, error;
+	struct buf line = BUF_INIT;
+	int64_t answered = clock_now();
+	int result;
 
 	for (;;) {
 		if (client->ctl < 0 && open_ctl(client) < 0)
 			return 1;
-		result = ask(client, "take wait", "", &line);
+		record(client, "take", "-", "");
+		result = ask(client, "take wait attempt", "", &line);
 		if (result == 0)
 			break;
-		if (result == 1 && !strncmp(buf_text(&line), "error ", 6)) {
-			pause_ms(200);
-			if (!away_since)
-				away_since = clock_now();
-			if (clock_now() - away_since > AWAY_S * NS_PER_S)
-				return 1;
-			continue;
-		}
-		away_since = 0;
+		if (clock_now() - answered > AWAY_S * NS_PER_S)
+			return 1;
 		if (result < 0) {
 			gone(client);
-			continue;
+		} else if (!strncmp(buf_text(&line), "error ", 6)) {
+			record(client, "refused", "-", buf_text(&line));
+			pause_ms(200);
+		} else {
+			answered = clock_now();
+			if (taken(client, &line) < 0)
+				gone(client);
 		}
-		buf_reset(&unit);
-		buf_adds(&unit, buf_text(&line));
-		error = pct_decode(line.data);
-		if (error < 0)
-			return 1;
-		if (work_on(client, line.data, buf_text(&unit)) < 0)
-			gone(client);
 	}
 	buf_release(&line);
-	buf_release(&unit);
 	return 0;
 }
 
@@ -255,6 +251,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: client QUEUE NODE NAME SEED HISTORY [WORK_MS [GIVE [FAIL [DIE]]]]  (percents)\n");
 		return 2;
 	}
+	fault_init();
 	client.queue = argv[1];
 	client.node = argv[2];
 	client.name = argv[3];

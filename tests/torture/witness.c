@@ -1,0 +1,303 @@
+/*
+ * witness: stands at the disk of a torture run and writes down, in the order in which the kernel saw them, the events that decide: heartbeats,
+ * claims and what became of them, markers, generations (history.h, "disk"). So the checker knows which lease was live at which moment of
+ * the server's time, whatever clients believe.
+ *
+ *   witness QUEUE HISTORY
+ *
+ * Makes the directories it watches, says "ready", and writes until it gets SIGTERM. Each line has two times: when the event was read at the
+ * latest, and the last moment at which it had surely not happened yet. All come through one inotify queue, so that their order is exact.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/map.h"
+#include "queue/layout.h"
+#include "queue/owner.h"
+
+#define MARKER_DIRS 256
+#define IDLE_MS 10		/* an idle queue is looked at this often: how far apart an event's two times are at rest */
+#define BUFFER 65536
+
+enum place { PLACE_NODES, PLACE_CLAIMS, PLACE_FAILED, PLACE_REDO, PLACE_DONE, PLACES = PLACE_DONE + MARKER_DIRS };
+
+struct witness {
+	const char *queue;
+	int inotify;
+	int history;
+	int watch[PLACES];
+	struct map names;		/* UNIT's hex → input's name */
+	int64_t empty_ns;		/* the queue was surely empty then */
+	struct buf out;
+};
+
+static volatile sig_atomic_t ending;
+
+static void on_term(int signal)
+{
+	(void)signal;
+	ending = 1;
+}
+
+/* ---- what an event is about ---- */
+
+static const char *name_of(struct witness *witness, const struct hash128 *unit)
+{
+	char hex[HASH_HEX_LEN + 1];
+	const char *name;
+
+	hash128_hex(unit, hex);
+	name = map_get_str(&witness->names, hex);
+	return name ? name : "-";
+}
+
+/* Whose the file at `path` (from the queue) is; "?" when it cannot be told any more. */
+static void owner_of(struct witness *witness, const char *path, char ret_node[LAYOUT_MAX_NODE + 1])
+{
+	struct buf full = BUF_INIT, text = BUF_INIT;
+	struct owner owner;
+
+	strcpy(ret_node, "?");
+	buf_addf(&full, "%s/%s", witness->queue, path);
+	if (!io_read_file(buf_text(&full), OWNER_MAX_BYTES, &text) && !owner_parse(buf_text(&text), text.len, &owner))
+		strcpy(ret_node, owner.node);
+	buf_release(&full);
+	buf_release(&text);
+}
+
+static void tell(struct witness *witness, int64_t now, const char *node, const char *event, const char *unit, const char *detail)
+{
+	buf_addf(&witness->out, "%" PRId64 " disk %s %s %s %" PRId64 "%s%s\n", now, node, event, unit, witness->empty_ns, *detail ? " " : "",
+		 detail);
+}
+
+static void see_node(struct witness *witness, int64_t now, const char *name)
+{
+	char node[LAYOUT_MAX_NODE + 1];
+	enum layout_node_file kind;
+	size_t len;
+
+	if (layout_parse_node_file(name, strlen(name), &len, &kind) < 0 || kind != LAYOUT_HEARTBEAT)
+		return;
+	memcpy(node, name, len);
+	node[len] = '\0';
+	tell(witness, now, node, "beat", "-", "");
+}
+
+/* What a claim that was renamed over has become. */
+static const char *fate(struct witness *witness, const char *path)
+{
+	struct buf full = BUF_INIT;
+	const char *event = "freed";
+	struct stat status;
+
+	buf_addf(&full, "%s/%s", witness->queue, path);
+	if (!lstat(buf_text(&full), &status))
+		event = status.st_mtime == 1 ? "freed" : status.st_mtime == 0 ? "lost" : "moved";
+	buf_release(&full);
+	return event;
+}
+
+static void see_claim(struct witness *witness, int64_t now, const char *name, uint32_t mask)
+{
+	char path[LAYOUT_PATH], detail[32], node[LAYOUT_MAX_NODE + 1] = "?";
+	const char *event = "swept";
+	struct layout_claim claim;
+
+	if (layout_parse_claim(name, strlen(name), &claim) < 0)
+		return;
+	layout_claim(path, &claim);
+	if (!(mask & IN_DELETE))
+		owner_of(witness, path, node);
+	if (mask & IN_CREATE)
+		event = "link";
+	else if (mask & IN_MOVED_TO)
+		event = fate(witness, path);
+	snprintf(detail, sizeof(detail), "%u.%u", claim.generation, claim.number);
+	tell(witness, now, node, event, name_of(witness, &claim.unit), detail);
+}
+
+/* done/KK, failed and redo: UNIT.G */
+static void see_mark(struct witness *witness, int64_t now, enum place place, const char *name, uint32_t mask)
+{
+	char path[LAYOUT_PATH], detail[32], node[LAYOUT_MAX_NODE + 1] = "?";
+	const char *event = place == PLACE_FAILED ? "aside" : place == PLACE_REDO ? "began" : "marker";
+	struct hash128 unit;
+	uint32_t generation;
+
+	if (layout_parse_marker(name, strlen(name), &unit, &generation) < 0)
+		return;
+	if (mask & IN_DELETE) {
+		event = "unmarked";
+	} else if (place >= PLACE_DONE) {
+		layout_marker(path, &unit, generation);
+		owner_of(witness, path, node);
+	}
+	snprintf(detail, sizeof(detail), "%u", generation);
+	tell(witness, now, node, event, name_of(witness, &unit), detail);
+}
+
+static void see(struct witness *witness, int64_t now, const struct inotify_event *event)
+{
+	int place = 0;
+
+	if (event->mask & IN_Q_OVERFLOW)
+		tell(witness, now, "-", "blind", "-", "");
+	if (!event->len)
+		return;
+	while (place < PLACES && witness->watch[place] != event->wd)
+		place++;
+	if (place == PLACE_NODES && (event->mask & (IN_CREATE | IN_MODIFY)))
+		see_node(witness, now, event->name);
+	else if (place == PLACE_CLAIMS && (event->mask & (IN_CREATE | IN_MOVED_TO | IN_DELETE)))
+		see_claim(witness, now, event->name, event->mask);
+	else if (place > PLACE_CLAIMS && place < PLACES && (event->mask & (IN_CREATE | IN_MOVED_TO | IN_DELETE)))
+		see_mark(witness, now, (enum place)place, event->name, event->mask);
+}
+
+/* ---- the queue of events ---- */
+
+/* Reads once; 1 something, 0 nothing was there, or -errno. */
+static int read_events(struct witness *witness)
+{
+	static char buffer[BUFFER] __attribute__((aligned(__alignof__(struct inotify_event))));
+	int64_t before = clock_now(), now;
+	ssize_t len = read(witness->inotify, buffer, sizeof(buffer));
+	int error;
+
+	if (len < 0 && errno != EAGAIN)
+		return -errno;
+	now = clock_now();
+	for (char *at = buffer; len > 0 && at < buffer + len;) {
+		const struct inotify_event *event = (const struct inotify_event *)(void *)at;
+
+		see(witness, now, event);
+		at += sizeof(*event) + event->len;
+	}
+	/* A buffer with room left means that no more was there. */
+	if (len < (ssize_t)(sizeof(buffer) - sizeof(struct inotify_event) - NAME_MAX - 1))
+		witness->empty_ns = before;
+	error = buf_error(&witness->out) ? buf_error(&witness->out) : io_write_all(witness->history, buf_text(&witness->out), witness->out.len);
+	buf_reset(&witness->out);
+	return error ? error : len > 0;
+}
+
+static int watch_all(struct witness *witness)
+{
+	struct pollfd polled = { .fd = witness->inotify, .events = POLLIN };
+	int64_t before;
+	int got;
+
+	for (;;) {
+		before = clock_now();
+		got = poll(&polled, 1, IDLE_MS);
+		if (got == 0)
+			witness->empty_ns = before;
+		got = read_events(witness);
+		if (got < 0 || (got == 0 && ending))
+			return got;
+	}
+}
+
+/* ---- the start ---- */
+
+static int add_watch(struct witness *witness, enum place place, const char *dir)
+{
+	struct buf path = BUF_INIT;
+	int error;
+
+	buf_addf(&path, "%s/%s", witness->queue, dir);
+	error = buf_error(&path) ? buf_error(&path) : io_mkdirs(path.data, 0755);
+	if (!error)
+		witness->watch[place] = inotify_add_watch(witness->inotify, path.data, IN_CREATE | IN_MODIFY | IN_MOVED_TO | IN_DELETE);
+	if (!error && witness->watch[place] < 0)
+		error = -errno;
+	buf_release(&path);
+	return error;
+}
+
+static int add_watches(struct witness *witness)
+{
+	char dir[LAYOUT_PATH];
+	int error = add_watch(witness, PLACE_NODES, LAYOUT_NODES);
+
+	error = error ? error : add_watch(witness, PLACE_CLAIMS, LAYOUT_CLAIMS);
+	error = error ? error : add_watch(witness, PLACE_FAILED, LAYOUT_FAILED);
+	error = error ? error : add_watch(witness, PLACE_REDO, LAYOUT_REDO);
+	for (int i = 0; i < MARKER_DIRS && !error; i++) {
+		snprintf(dir, sizeof(dir), "%s/%02x", LAYOUT_DONE, i);
+		error = add_watch(witness, (enum place)(PLACE_DONE + i), dir);
+	}
+	return error;
+}
+
+static int learn_names(struct witness *witness)
+{
+	char hex[HASH_HEX_LEN + 1], *name;
+	struct buf path = BUF_INIT;
+	struct dirent *entry;
+	struct hash128 unit;
+	int error = 0;
+	DIR *dir;
+
+	buf_addf(&path, "%s/inputs", witness->queue);
+	dir = opendir(buf_text(&path));
+	buf_release(&path);
+	while (dir && !error && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		unit = layout_unit(entry->d_name, false, 0, 0);
+		hash128_hex(&unit, hex);
+		name = strdup(entry->d_name);
+		error = name ? map_set_str(&witness->names, hex, name, NULL) : -ENOMEM;
+	}
+	if (!dir)
+		return -errno;
+	closedir(dir);
+	return error;
+}
+
+int main(int argc, char **argv)
+{
+	struct witness witness = { .history = -1, .empty_ns = clock_now() };
+	struct sigaction action = { .sa_handler = on_term };
+	int error;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: witness QUEUE HISTORY\n");
+		return 2;
+	}
+	sigaction(SIGTERM, &action, NULL);
+	/* It must not lag when the machine is busy; without the right to it, its two times only lie further apart. */
+	setpriority(PRIO_PROCESS, 0, -10);
+	witness.queue = argv[1];
+	map_init(&witness.names);
+	witness.history = open(argv[2], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	witness.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	error = witness.history < 0 || witness.inotify < 0 ? -errno : learn_names(&witness);
+	if (!error)
+		error = add_watches(&witness);
+	if (!error) {
+		puts("ready");
+		fflush(stdout);
+		error = watch_all(&witness);
+	}
+	if (error)
+		fprintf(stderr, "witness: cannot watch %s: %s\n", argv[1], strerror(-error));
+	return error ? 1 : 0;
+}
