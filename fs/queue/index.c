@@ -355,7 +355,7 @@ int index_dir_file(struct index *index, struct index_dir *dir, const struct inde
 
 	if (!index_join(dir, file->name, name, sizeof(name)))
 		return -ENAMETOOLONG;
-	hash = layout_unit(name, with_stat(index), file->size, file->mtime);
+	hash = file->unit ? *file->unit : layout_unit(name, with_stat(index), file->size, file->mtime);
 	unit = units_get(&index->units, &hash);
 	if (unit == UNITS_NONE)
 		return -ENOMEM;

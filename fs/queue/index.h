@@ -121,6 +121,7 @@ struct index_file {
 	const char *name;		/* base name */
 	uint64_t size;
 	int64_t mtime;
+	const struct hash128 *unit;	/* UNIT when it is known; NULL: of name, size and mtime */
 	bool settled;
 	int64_t settle_ns;		/* when not: clock_now() when it may be */
 };

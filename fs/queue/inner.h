@@ -105,6 +105,8 @@ struct queue {
 	int refresh_error;		/* of the last one */
 	int64_t used_ns;		/* when somebody last looked or took */
 	int64_t relist_ns;		/* key = stat, content: list all inputs again then */
+	bool sharing;			/* this mount lists the inputs for others too (share.h) */
+	bool share_due;			/* and has done so: the keeper writes it */
 	int64_t failed_mtime, redo_mtime;	/* of the directories at their last clean listing; INT64_MIN */
 	int64_t failed_since_ns[2], redo_since_ns[2];	/* since when an mtime was seen, and which */
 	int64_t probed_ns;		/* when the server was last asked for its time without an identity */

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "queue/owner.h"
 #include "queue/remember.h"
+#include "queue/share.h"
 
 #define USED_NS (300 * NS_PER_S)	/* watch for so long after the last use */
 #define REMEMBER_NS (60 * NS_PER_S)	/* write down what is known this often, if it changed */
@@ -56,6 +57,8 @@ static int64_t due_locked(struct queue *queue, int64_t now)
 {
 	int64_t due = watch_due(queue, now);
 
+	if (queue->share_due)
+		return now;
 	if (log_waits(queue))
 		due = earlier(due, queue->flush_ns);
 	if (!list_empty(&queue->debts))
@@ -124,12 +127,13 @@ static void check_markers(struct queue *queue)
 /* ---- the thread ---- */
 
 struct jobs {
-	bool flush, sweep, pay, watch, markers, nodes, remember;
+	bool share, flush, sweep, pay, watch, markers, nodes, remember;
 };
 
 static struct jobs jobs_locked(const struct queue *queue, int64_t now)
 {
 	return (struct jobs) {
+		.share = queue->share_due,
 		.flush = log_waits(queue) && queue->flush_ns <= now,
 		.sweep = !list_empty(&queue->dirt) && queue->flush_ns <= now,
 		.pay = !list_empty(&queue->debts) && queue->debts_ns <= now,
@@ -160,6 +164,8 @@ static void keep(struct queue *queue, const struct jobs *jobs)
 {
 	int error = 0;
 
+	if (jobs->share)
+		share_end(queue, true);
 	if (jobs->flush)
 		error = logs_flush(queue);
 	if (jobs->sweep && !error)

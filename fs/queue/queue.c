@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "queue/keep.h"
 #include "queue/remember.h"
+#include "queue/share.h"
 
 void queue_clock(struct queue *queue, struct index_clock *ret_clock)
 {
@@ -294,6 +295,8 @@ void queue_close(struct queue *queue, int64_t timeout_ns)
 	if (!queue)
 		return;
 	keeper_stop(queue);
+	if (queue->sharing)
+		share_end(queue, queue->share_due);
 	release_all(queue, deadline);
 	debts_pay(queue);
 	error = logs_flush(queue);

@@ -1,6 +1,7 @@
 /*
  * scan: the listing of the inputs. Every directory is looked at in each refresh (one flight of LSTATs), and listed again when its mtime
- * changed, when the last listing may have missed a change within the same second, or when something in it settles.
+ * changed, when the last listing may have missed a change within the same second, or when something in it settles. Where the first view turns
+ * out to have many inputs, another mount may have listed them (share.h).
  */
 #include "queue/inner.h"
 
@@ -10,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "queue/share.h"
 
 #define LOOKS 1024			/* LSTATs a flight */
 #define RELIST_NS (60 * NS_PER_S)	/* a changed input shows in no directory's mtime: list all again this often, when UNIT holds it */
@@ -21,6 +23,9 @@ struct scan {
 	uint32_t cap;
 	struct index_clock clock;
 	struct index_dir *dir;		/* being listed */
+	uint64_t listed;		/* inputs */
+	uint64_t share_from;		/* with so many, look whether another has listed them; UINT64_MAX: never, or it was done */
+	bool stopped;			/* for that */
 	int error;
 };
 
@@ -178,7 +183,8 @@ static bool take_entry(void *arg, const struct store_name *name)
 		return true;
 	}
 	scan->error = S_ISDIR(name->attrs.mode) ? take_dir(scan, name) : take_file(scan, name);
-	return scan->error == 0;
+	scan->stopped = ++scan->listed >= scan->share_from;
+	return scan->error == 0 && !scan->stopped;
 }
 
 static int list_dir(struct scan *scan, struct index_dir *dir)
@@ -197,6 +203,8 @@ static int list_dir(struct scan *scan, struct index_dir *dir)
 	if (!error)
 		error = store_list(queue->store, path.data, take_entry, scan);
 	buf_release(&path);
+	if (scan->stopped)
+		return scan->error;
 	pthread_mutex_lock(&queue->lock);
 	if (!error && !scan->error) {
 		index_dir_end(&queue->index, dir, queue_time(queue));
@@ -224,6 +232,59 @@ static void list_all_again(struct scan *scan)
 		queue->index.dirs[i]->dirty = true;
 }
 
+/* What another has listed is not listed again; what it has named only is. */
+static void share(struct scan *scan)
+{
+	struct queue *queue = scan->queue;
+	uint32_t at;
+
+	scan->share_from = UINT64_MAX;
+	scan->stopped = false;
+	share_take(queue);
+	pthread_mutex_lock(&queue->lock);
+	for (at = 0; at < queue->index.dir_count && !scan->error; at++) {
+		struct index_dir *dir = queue->index.dirs[at];
+
+		if (dir->gone || dir->dirty || dir->mtime != INT64_MIN)
+			continue;
+		dir->dirty = true;
+		dir->mtime_since_ns = clock_now();
+		scan->error = add_dir(scan, at);
+	}
+	pthread_mutex_unlock(&queue->lock);
+}
+
+static int list_unless_known(struct scan *scan, uint32_t at)
+{
+	struct queue *queue = scan->queue;
+	bool known;
+
+	pthread_mutex_lock(&queue->lock);
+	known = queue->index.dirs[at]->gone || !queue->index.dirs[at]->dirty;
+	pthread_mutex_unlock(&queue->lock);
+	return known ? 0 : list_dir(scan, queue->index.dirs[at]);
+}
+
+static uint64_t share_from(const struct queue *queue)
+{
+	/* Later what changed is wanted at once, and another's listing is about as old as this mount's. */
+	if (queue->refreshes || queue->sharing)
+		return UINT64_MAX;
+	return queue->options.share_from > 0 ? (uint64_t)queue->options.share_from : SHARE_FROM;
+}
+
+static void shared(struct queue *queue, int error)
+{
+	bool give_up;
+
+	pthread_mutex_lock(&queue->lock);
+	give_up = queue->sharing && error;
+	queue->share_due = queue->sharing && !error;
+	pthread_mutex_unlock(&queue->lock);
+	if (give_up)
+		share_end(queue, false);
+}
+
 int scan_inputs(struct queue *queue)
 {
 	struct scan scan = { .queue = queue };
@@ -233,14 +294,22 @@ int scan_inputs(struct queue *queue)
 	pthread_mutex_lock(&queue->lock);
 	queue_clock(queue, &scan.clock);
 	list_all_again(&scan);
+	scan.share_from = share_from(queue);
 	pthread_mutex_unlock(&queue->lock);
 	do
 		at = look_from(&scan, at);
 	while (!scan.error && at < queue->index.dir_count);
 	/* New sub-directories join at the end while this goes on. */
-	for (i = 0; i < scan.count && !scan.error; i++)
-		scan.error = list_dir(&scan, queue->index.dirs[scan.dirs[i]]);
+	for (i = 0; i < scan.count && !scan.error; i++) {
+		scan.error = list_unless_known(&scan, scan.dirs[i]);
+		if (scan.stopped && !scan.error) {
+			share(&scan);
+			if (!scan.error)
+				scan.error = list_unless_known(&scan, scan.dirs[i]);
+		}
+	}
 	error = scan.error;
+	shared(queue, error);
 	free(scan.dirs);
 	return error;
 }

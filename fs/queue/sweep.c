@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "queue/merge.h"
+#include "queue/share.h"
 
 #define REMOVES 512			/* a flight */
 #define MAX_DEPTH 64
@@ -205,7 +206,7 @@ static bool take_tmp(void *arg, const struct store_name *name)
 	struct seen_node *seen = arg;
 	int64_t age = seen->now - name->attrs.mtime;
 	bool ours = strncmp(name->name, LAYOUT_PROBE, strlen(LAYOUT_PROBE)) == 0 || strncmp(name->name, GONE, strlen(GONE)) == 0 ||
-		    strncmp(name->name, MERGE_LOCK, strlen(MERGE_LOCK)) == 0;
+		    strncmp(name->name, MERGE_LOCK, strlen(MERGE_LOCK)) == 0 || strncmp(name->name, SHARE_LOCK, strlen(SHARE_LOCK)) == 0;
 
 	if (age <= LONG_STALE * (seen->queue->conf.lease_ns / NS_PER_S) || (!ours && !layout_node_good(name->name, name->len)))
 		return true;

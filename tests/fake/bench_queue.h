@@ -48,6 +48,7 @@ struct bench {
 	size_t count;
 	char host[32];
 	int64_t link_limit;
+	int64_t share_from;
 	struct keep *keep;	/* for the mounts made next */
 };
 
@@ -98,7 +99,7 @@ static inline struct bench_mount *bench_mount(struct bench *bench)
 	struct bench_mount *mount = &bench->mounts[bench->count++];
 	struct queue_options options = {
 		.host = bench->host, .pid = (int)bench->count, .ttl_ns = NS_PER_MS, .seed = bench->count * 7919, .link_limit = bench->link_limit,
-		.keep = bench->keep,
+		.keep = bench->keep, .share_from = bench->share_from,
 	};
 	struct buf why = BUF_INIT;
 
