@@ -40,7 +40,8 @@ static const struct args_option up_table[] = {
 };
 static const struct args_option ls_table[] = { OPTION_PREFIX, OPTION_ONLY, { KEY_JSON, "json", NULL, "for programs" }, OPTIONS_END };
 static const struct args_option run_table[] = {
-	OPTION_PREFIX, OPTION_ONLY, { KEY_TIMEOUT, "timeout", "TIME", "end it after this time, on each machine" }, OPTIONS_END,
+	OPTION_PREFIX, OPTION_ONLY, { KEY_TIMEOUT, "timeout", "TIME", "end it after this time, on each machine" },
+	{ KEY_JSON, "json", NULL, "for programs: each machine's exit status, standard output and error" }, OPTIONS_END,
 };
 static const struct args_option push_table[] = {
 	OPTION_PREFIX, OPTION_ONLY,
@@ -167,7 +168,8 @@ static const struct command verbs[] = {
 		.usage = "fleet run [OPTIONS] -- COMMAND [ARGUMENTS]",
 		.description = "Runs COMMAND in the home directory of each machine, without a shell: each argument arrives as it was given. Lines of output\n"
 			       "stand behind the machine's name. Exits with the worst exit status.\n",
-		.examples = "  claimctl fleet run -- nproc\n  claimctl fleet run --only 'claim-00*' --timeout 1m -- sh -c 'df -h | tail -1'\n",
+		.examples = "  claimctl fleet run -- nproc\n  claimctl fleet run --only 'claim-00*' --timeout 1m -- sh -c 'df -h | tail -1'\n"
+			    "  claimctl fleet run --json -- nproc | jq '[.machines[].stdout | tonumber] | add'\n",
 		.options = run_table, .set = fleet_set_option, .run = fleet_exec, .operands_optional = true,
 	},
 	{

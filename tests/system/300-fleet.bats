@@ -73,6 +73,17 @@ lines_are() {	# FILE LINE...: in any order
 	fails_with 9 '*run failed on 1 of 2*m2*exit status 9*broken*' claimctl fleet run -- sh -c 'case $HOME in */m2/*) echo broken >&2; exit 9 ;; esac'
 	run -127 claimctl fleet run -- /nowhere
 	[[ $output == *nowhere* ]]
+	run claimctl fleet run --json -- sh -c 'case $HOME in */m2/*) exit 9 ;; esac; printf "one\n\377"'
+	[ "$status" -eq 9 ]
+	python3 -c '
+import json, sys
+said = json.loads(sys.argv[1])
+first, second = said["machines"]
+assert first == {"name": "m1", "status": 0, "stdout": "one\n\ufffd", "stderr": ""}, said
+assert second["name"] == "m2" and second["status"] == 9 and said["status"] == 9, said' "$output"
+	# On a terminal each machine has its colour.
+	script -qec 'claimctl fleet run -- echo here' /dev/null </dev/null >out
+	grep -q $'\033\\[31mm1\033\\[0m here' out && grep -q $'\033\\[32mm2\033\\[0m here' out
 	begin=$SECONDS
 	fails_with 124 '*took too long*' claimctl fleet run --only m1 --timeout 1 -- sleep 100
 	[ $((SECONDS - begin)) -lt 20 ]
@@ -175,7 +186,11 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	grep -q '^create claim-000.*--provisioning-model=SPOT --instance-termination-action=DELETE.*--boot-disk-size=20GB' cloud/calls
 	claimctl fleet up -n 4 | grep -q '4 of 4'
 	fails_with 1 '*--yes*' claimctl fleet down
-	claimctl fleet down --yes --only claim-000
+	# Somebody who can be asked is asked.
+	echo n | script -qec 'claimctl fleet down' /dev/null >out && { cat out; false; }
+	grep -q 'These 4 machines will be deleted: claim-000 claim-001 claim-002 claim-003' out
+	[ "$(find cloud -name port | wc -l)" -eq 5 ]
+	echo y | script -qec 'claimctl fleet down --only claim-000' /dev/null
 	claimctl fleet ls | not grep -q claim-000
 	claimctl fleet down --yes
 	[ "$(find cloud -name port)" = cloud/claim-009/port ]
@@ -241,7 +256,13 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	make_queue "$work/disk/q" --lease 6s
 	make_inputs "$work/disk/q/inputs" 60
 	claimctl fleet up -n 3 --zone europe-west1-b --spot
-	printf '#!/bin/sh\nsleep 0.3\necho "$1" >>"$3"\ncp "$1" "$2"\n' >"my job"
+	# The last third waits until both machines are lost, however slow the test is.
+	cat >"my job" <<-JOB
+		#!/bin/sh
+		case \$1 in *00[456]?) until [ -e "$work/both lost" ]; do sleep 0.1; done ;; esac
+		echo "\$1" >>"\$3"
+		cp "\$1" "\$2"
+	JOB
 	claimctl fleet push --install "my job"
 	claimctl fleet mount "disk:$work/disk" disk -- -F "$work/ssh_config"
 	claimctl fleet start disk/q -j 2 -- "my job" '{in}' '{out}' "$work/ran"
@@ -253,6 +274,7 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	touch cloud/claim-002/notice
 	wait_until 30 grep -q 'gave notice' cloud/claim-002/home/.local/state/claim-fleet/*/log
 	machine_kill claim-002
+	: >"both lost"
 	wait_until 60 gone "$watch" || { cat watch.out; false; }
 	cat watch.out
 	wait "$watch"
