@@ -52,7 +52,7 @@ LDFLAGS_ALL := -pthread $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # ---- packages ----
 
 # To build and to run, `make demo` included.
-DEPS_BUILD := gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssh2-1-dev libssl-dev libxxhash-dev liblmdb-dev libcjson-dev \
+DEPS_BUILD := gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssh2-1-dev libssl-dev libxxhash-dev liblmdb-dev libcjson-dev libncurses-dev \
 	openssh-client openssh-sftp-server xz-utils
 # To run the tests as well: what a user would run on a mount.
 DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqlite3 xxhash procps python3 dpkg-dev zsh
@@ -102,6 +102,7 @@ LIBS_sftp = $(call pkg,libs,libssh2) -lcrypto
 LIBS_cache = $(call pkg,libs,lmdb)
 LIBS_queue = $(call pkg,libs,libcjson)
 LIBS_fuse = $(call pkg,libs,fuse3)
+LIBS_tools = $(call pkg,libs,ncursesw) -lm
 CPPFLAGS_fuse = $(call pkg,cflags,fuse3)
 
 # What claimctl sends to machines and runs for clouds: found beside it, installed or not.
@@ -143,7 +144,7 @@ $(BUILD)/%.o: %.c | $(BUILD)/.libraries
 # Says once and clearly what is missing, instead of a header that was not found.
 $(BUILD)/.libraries:
 	@mkdir -p $(@D)
-	@$(PKG_CONFIG) --print-errors --exists fuse3 libssh2 libcrypto lmdb libxxhash libcjson || \
+	@$(PKG_CONFIG) --print-errors --exists fuse3 libssh2 libcrypto lmdb libxxhash libcjson ncursesw || \
 		{ echo "make: libraries are missing: run 'make deps'" >&2; exit 1; }
 	@touch $@
 

@@ -28,7 +28,8 @@ struct command {
 	int (*main)(int argc, char **argv);	/* or NULL: of a command that takes its command line apart itself */
 };
 
-extern const struct command cmd_init, cmd_status, cmd_log, cmd_retry, cmd_redo, cmd_release, cmd_adopt, cmd_fsck, cmd_memo, cmd_fleet;
+extern const struct command cmd_init, cmd_status, cmd_log, cmd_retry, cmd_redo, cmd_release, cmd_adopt, cmd_fsck, cmd_memo, cmd_fleet,
+	cmd_report;
 
 /* Parses options (they may stand anywhere before "--"), answers --help, runs. The exit status. */
 int command_main(const struct command *command, int argc, char **argv);

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/pct.h"
+#include "base/utf8.h"
 
 static const struct kind {
 	const char *name;		/* for programs */
@@ -36,17 +37,6 @@ static const char *const outcomes[FSCK_OUTCOMES] = {
 	[FSCK_NOTE] = "note", [FSCK_PROBLEM] = "problem", [FSCK_MENDED] = "mended", [FSCK_FAILED] = "failed",
 };
 
-/* The length of a UTF-8 sequence at `text`, 0 when it is none. */
-static size_t utf8_len(const unsigned char *text)
-{
-	size_t i, len = text[0] < 0x80 ? 1 : (text[0] & 0xe0) == 0xc0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3 : (text[0] & 0xf8) == 0xf0 ? 4 : 0;
-
-	for (i = 1; i < len; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
 /* "name":"value", the value percent-encoded, what is no UTF-8 as well. */
 static void add_json(struct buf *to, const char *name, const char *value)
 {
@@ -57,7 +47,7 @@ static void add_json(struct buf *to, const char *name, const char *value)
 	pct_encode(&text, value, strlen(value));
 	buf_addf(to, "\"%s\":\"", name);
 	for (at = buf_text(&text); *at; at += len ? len : 1) {
-		len = utf8_len((const unsigned char *)at);
+		len = utf8_sequence(at, strlen(at));
 		if (!len)
 			buf_addf(to, "%%%02X", (unsigned char)*at);
 		else if (*at == '"' || *at == '\\')

@@ -11,16 +11,20 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/map.h"
 #include "base/qconf.h"
+#include "queue/layout.h"
+#include "queue/merge.h"
 
 #define STORY_MAX_LOG (2u << 30)
 
 struct log {
-	char *node;
+	char *name;
 	char *text;
 };
 
 struct event {
+	const char *node;
 	size_t log;
 	size_t line;		/* for events of one second: as they stand in their log */
 	struct record record;
@@ -29,6 +33,8 @@ struct event {
 struct story {
 	struct log *logs;
 	size_t log_count;
+	struct map nodes;	/* NODE → its name, allocated */
+	struct map met;		/* struct identity of each event */
 	struct event *events;
 	size_t event_count;
 	size_t event_room;
@@ -44,8 +50,60 @@ static bool is_wanted(const char *name, char *const *units)
 	return false;
 }
 
+/* What is the same in all copies of a record: an append may stand there twice, and beside a merged log the old ones for a while. */
+struct identity {
+	const char *node;
+	struct hash128 unit;
+	int64_t time;
+	uint32_t generation, attempt, what;
+};
+
+/* The one string of that node. NULL: out of memory. */
+static const char *node_named(struct story *story, const char *name, size_t len)
+{
+	char *node = map_get(&story->nodes, name, len);
+
+	if (node)
+		return node;
+	node = strndup(name, len);
+	if (!node || map_set(&story->nodes, name, len, node, NULL) < 0) {
+		free(node);
+		return NULL;
+	}
+	return node;
+}
+
+/* Whose record it is: the log's name says it, and in a merged log the line itself. */
+static const char *node_of(struct story *story, const char *log, const struct record *record)
+{
+	struct merge_origin origin;
+	uint32_t number;
+	size_t len;
+
+	if (merge_origin(record->values, &origin) == 0)
+		return node_named(story, origin.log, origin.node_len);
+	return layout_parse_log(log, strlen(log), &len, &number) == 0 ? node_named(story, log, len) : node_named(story, log, strlen(log));
+}
+
 static int add_event(struct story *story, const struct record *record, size_t line)
 {
+	const char *node = node_of(story, story->logs[story->log_count - 1].name, record);
+	struct identity identity;
+	void *old;
+
+	if (!node)
+		return -ENOMEM;
+	memset(&identity, 0, sizeof(identity));	/* its padding too: it is a key */
+	identity.node = node;
+	identity.unit = record->unit;
+	identity.time = record->time;
+	identity.generation = record->generation;
+	identity.attempt = record->attempt;
+	identity.what = (uint32_t)record->what;
+	if (map_set(&story->met, &identity, sizeof(identity), story, &old) < 0)
+		return -ENOMEM;
+	if (old)
+		return 0;
 	if (story->event_count == story->event_room) {
 		size_t room = story->event_room ? story->event_room * 2 : 256;
 		struct event *events = reallocarray(story->events, room, sizeof(*events));
@@ -55,7 +113,7 @@ static int add_event(struct story *story, const struct record *record, size_t li
 		story->events = events;
 		story->event_room = room;
 	}
-	story->events[story->event_count++] = (struct event){ .log = story->log_count - 1, .line = line, .record = *record };
+	story->events[story->event_count++] = (struct event){ .node = node, .log = story->log_count - 1, .line = line, .record = *record };
 	return 0;
 }
 
@@ -77,7 +135,7 @@ static int add_lines(struct story *story, char *text, size_t len, char *const *u
 	return error;
 }
 
-static int add_log(struct story *story, const char *dir, const char *node, char *const *units)
+static int add_log(struct story *story, const char *dir, const char *name, char *const *units)
 {
 	struct log *logs = reallocarray(story->logs, story->log_count + 1, sizeof(*logs));
 	struct buf path = BUF_INIT, text = BUF_INIT;
@@ -87,13 +145,13 @@ static int add_log(struct story *story, const char *dir, const char *node, char 
 	if (!logs)
 		return -ENOMEM;
 	story->logs = logs;
-	buf_addf(&path, "%s/" QCONF_DIR "/log/%s", dir, node);
+	buf_addf(&path, "%s/" QCONF_DIR "/log/%s", dir, name);
 	error = buf_error(&path) ? buf_error(&path) : io_read_file(buf_text(&path), STORY_MAX_LOG, &text);
 	if (!error) {
 		len = text.len;
-		logs[story->log_count] = (struct log){ .node = strdup(node), .text = buf_detach(&text) };
+		logs[story->log_count] = (struct log){ .name = strdup(name), .text = buf_detach(&text) };
 		story->log_count++;
-		error = logs[story->log_count - 1].node && logs[story->log_count - 1].text ?
+		error = logs[story->log_count - 1].name && logs[story->log_count - 1].text ?
 			add_lines(story, logs[story->log_count - 1].text, len, units) : -ENOMEM;
 	}
 	buf_release(&path);
@@ -163,13 +221,20 @@ int story_read(const char *dir, char *const *units, struct story **ret_story, st
 
 void story_free(struct story *story)
 {
+	size_t cursor = 0;
+	char *node;
+
 	if (!story)
 		return;
 	while (story->log_count > 0) {
 		story->log_count--;
-		free(story->logs[story->log_count].node);
+		free(story->logs[story->log_count].name);
 		free(story->logs[story->log_count].text);
 	}
+	while ((node = map_next(&story->nodes, &cursor, NULL, NULL)) != NULL)
+		free(node);
+	map_release(&story->nodes);
+	map_release(&story->met);
 	free(story->logs);
 	free(story->events);
 	free(story);
@@ -184,5 +249,5 @@ void story_event(const struct story *story, size_t index, struct story_event *re
 {
 	const struct event *event = &story->events[index];
 
-	*ret_event = (struct story_event){ .node = story->logs[event->log].node, .record = &event->record };
+	*ret_event = (struct story_event){ .node = event->node, .record = &event->record };
 }

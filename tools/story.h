@@ -1,5 +1,5 @@
 /*
- * story: what the nodes' logs say happened in a queue, in order of time.
+ * story: what the nodes' logs say happened in a queue, in order of time. Records that stand there more than once are told once.
  */
 #ifndef CLAIMFS_TOOLS_STORY_H
 #define CLAIMFS_TOOLS_STORY_H
@@ -10,7 +10,7 @@
 #include "queue/record.h"
 
 struct story_event {
-	const char *node;
+	const char *node;		/* whose record it is; the same pointer in all events of a node of this story */
 	const struct record *record;	/* with its name and values */
 };
 

@@ -339,6 +339,51 @@ static void log_found(struct queue *queue, struct attempt *list, size_t count)
 	flight_release(&flight);
 }
 
+/*
+ * Claims of nodes that fell silent are taken over: they can't log that themselves any more, so it is logged for them, with the time of their last
+ * heartbeat. Whose it was stands in the old claim, which nobody removes while the generation runs. No answer: a line less in the story.
+ */
+static void log_taken_over(struct queue *queue, struct attempt *list, size_t count)
+{
+	struct flight flight = FLIGHT_INIT;
+	struct buf *texts = calloc(count, sizeof(*texts));
+	char path[LAYOUT_PATH], values[LAYOUT_MAX_NODE + 40];
+	struct owner owner;
+	size_t i, at = 0;
+
+	for (i = 0; i < count && texts; i++) {
+		struct layout_claim claim = list[i].held ? list[i].held->claim : (struct layout_claim) { 0 };
+
+		if (list[i].settled || !list[i].chance.stale)
+			continue;
+		claim.number = list[i].chance.stale;
+		layout_claim(path, &claim);
+		flight_read(&flight, path, 0, OWNER_MAX_BYTES, &texts[i]);
+	}
+	flight_run(&flight, queue->store);
+	pthread_mutex_lock(&queue->lock);
+	for (i = 0; i < count && texts; i++) {
+		const struct held *held = list[i].held;
+		struct record record = { .what = RECORD_LOST, .attempt = list[i].chance.attempts, .values = values };
+
+		if (list[i].settled || !list[i].chance.stale)
+			continue;
+		if (!flight_error(&flight, at++) && owner_parse(buf_text(&texts[i]), texts[i].len, &owner) == 0 && owner.kind == OWNER_LIVE) {
+			snprintf(values, sizeof(values), "of=%s beat=%lld", owner.node, (long long)list[i].chance.stale_mtime);
+			record.unit = held->claim.unit;
+			record.key = held->has_key ? held->key : held->claim.unit;
+			record.generation = held->claim.generation;
+			record.time = queue_time(queue);
+			record.name = held->name;
+			logs_add_locked(queue, &record);
+		}
+		buf_release(&texts[i]);
+	}
+	pthread_mutex_unlock(&queue->lock);
+	free(texts);
+	flight_release(&flight);
+}
+
 static void fly(struct queue *queue, struct attempt *list, size_t count, const struct lease_stand *stand)
 {
 	struct flight flight = FLIGHT_INIT;
@@ -463,6 +508,7 @@ static int claim_some(struct queue *queue, struct attempt *list, size_t count)
 	struct lease_stand stand;
 	uint32_t room = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 	size_t i, open = 0;
+	bool taken_over = false;
 	int error;
 
 	error = lease_begin(queue->lease, &room, &stand);
@@ -473,6 +519,10 @@ static int claim_some(struct queue *queue, struct attempt *list, size_t count)
 	open = room;
 	fly(queue, list, open, &stand);
 	verify_doubtful(queue, list, open);
+	for (i = 0; i < open; i++)
+		taken_over |= !list[i].settled && list[i].chance.stale;
+	if (taken_over)
+		log_taken_over(queue, list, open);
 	for (i = 0; i < open; i++)
 		if (!list[i].settled)
 			take_over(queue, &list[i]);

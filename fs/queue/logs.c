@@ -207,6 +207,21 @@ static int apply_mark(struct queue *queue, const struct record *record, const st
 	return 0;
 }
 
+/* Whose attempt was lost: `of` says it when another node, which took the claim over, wrote the record. */
+static uint32_t loser_of(struct queue *queue, const struct record *record, uint32_t writer)
+{
+	char name[LAYOUT_MAX_NODE + 1];
+	const char *of;
+	size_t len;
+
+	of = record_find_value(record->values, "of", &len);
+	if (!of || !layout_node_good(of, len))
+		return writer;
+	memcpy(name, of, len);
+	name[len] = '\0';
+	return nodes_get_locked(queue, name);
+}
+
 int logs_apply_locked(struct queue *queue, const struct record *record, const struct log_place *place, const struct index_clock *clock)
 {
 	uint32_t unit, node = place->node;
@@ -216,6 +231,7 @@ int logs_apply_locked(struct queue *queue, const struct record *record, const st
 	if (record->what == RECORD_DONE || record->what == RECORD_FAILED)
 		return apply_mark(queue, record, place, clock);
 	if (record->what == RECORD_LOST) {
+		node = loser_of(queue, record, node);
 		if (node && !place->counted)
 			queue->nodes[node - 1].lost++;
 		return 0;

@@ -12,6 +12,9 @@
  *   │ └ done failed lost redo
  *   └ version of the format
  *
+ * A lost record is the claimant's own, or, with the values `of=NODE beat=TIME`, of the node that took the claim over: whose it was, and when
+ * that one's heart beat last.
+ *
  * The lines of a merged log (merge.h) say in the value `from=LOG:BEGIN:END` in which log, and so of which node, and at which bytes each stood first.
  *
  * Format 1. To change it: a new k=v value needs no new version, readers skip names they do not know; a change to the fixed fields gets

@@ -1,0 +1,145 @@
+/*
+ * progress_read: a value that is missing or of another type is one that is not known; nothing else is taken on trust.
+ */
+#include "tools/progress_read.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/io.h"
+
+#define MAX_BYTES (64u << 20)
+#define FORMAT 1
+
+static double number_of(const cJSON *object, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+
+	return cJSON_IsNumber(item) ? item->valuedouble : -1;
+}
+
+static double count_of(const cJSON *object, const char *name)
+{
+	double number = number_of(object, name);
+
+	return number > 0 ? number : 0;
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+
+	return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+static int rank(const char *state)
+{
+	return strcmp(state, "live") == 0 ? 0 : strcmp(state, "stale") == 0 ? 1 : 2;
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+	const struct progress_row *a = left, *b = right;
+
+	if (rank(a->state) != rank(b->state))
+		return rank(a->state) - rank(b->state);
+	return strcmp(a->name, b->name);
+}
+
+static int read_nodes(const cJSON *root, double now, struct progress_facts *facts)
+{
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "nodes"), *node;
+	struct progress_row *row;
+	double seen;
+
+	facts->nodes = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof(*facts->nodes));
+	if (!facts->nodes)
+		return -ENOMEM;
+	cJSON_ArrayForEach(node, list) {
+		row = &facts->nodes[facts->node_count++];
+		*row = (struct progress_row){ .name = text_of(node, "name"), .state = text_of(node, "state"), .age = number_of(node, "heartbeat_age"),
+					      .held = count_of(node, "held"), .done = count_of(node, "done"), .failed = count_of(node, "failed"),
+					      .lost = count_of(node, "lost") };
+		seen = number_of(node, "last_seen");
+		if (row->age < 0 && seen >= 0 && seen <= now)
+			row->age = now - seen;
+	}
+	qsort(facts->nodes, facts->node_count, sizeof(*facts->nodes), compare_rows);
+	return 0;
+}
+
+static void read_units(const cJSON *root, struct progress_facts *facts)
+{
+	const cJSON *units = cJSON_GetObjectItemCaseSensitive(root, "units"), *rate = cJSON_GetObjectItemCaseSensitive(root, "rate");
+
+	facts->total = count_of(units, "total");
+	facts->todo = count_of(units, "todo");
+	facts->claimed = count_of(units, "claimed");
+	facts->done = count_of(units, "done");
+	facts->failed = count_of(units, "failed");
+	facts->unsettled = count_of(units, "unsettled");
+	facts->rate_minute = number_of(rate, "last_minute");
+	facts->rate_overall = number_of(rate, "overall");
+	facts->eta = number_of(root, "eta");
+}
+
+static void read_spent(const cJSON *root, struct progress_facts *facts)
+{
+	const cJSON *spent = cJSON_GetObjectItemCaseSensitive(root, "time_spent");
+
+	facts->wall = number_of(spent, "wall");
+	facts->user = number_of(spent, "user");
+	facts->sys = number_of(spent, "sys");
+	facts->take = number_of(spent, "take");
+	facts->commit = number_of(spent, "commit");
+	facts->in_bytes = count_of(spent, "in");
+	facts->out_bytes = count_of(spent, "out");
+}
+
+int progress_parse(const char *text, size_t len, struct progress_facts *ret_facts)
+{
+	cJSON *root = cJSON_ParseWithLength(text, len);
+	struct progress_facts facts = { .root = root };
+	const cJSON *warning;
+	int error;
+
+	if (number_of(root, "format") != FORMAT) {
+		cJSON_Delete(root);
+		return -EINVAL;
+	}
+	facts.queue = text_of(root, "queue");
+	read_units(root, &facts);
+	read_spent(root, &facts);
+	warning = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(root, "warnings"), 0);
+	facts.warning = cJSON_IsString(warning) ? warning->valuestring : NULL;
+	error = read_nodes(root, number_of(root, "time"), &facts);
+	if (error)
+		progress_release(&facts);
+	else
+		*ret_facts = facts;
+	return error;
+}
+
+int progress_read(const char *queue, struct progress_facts *ret_facts)
+{
+	struct buf path = BUF_INIT, text = BUF_INIT;
+	int error;
+
+	buf_addf(&path, "%s/progress.json", queue);
+	error = buf_error(&path) ? buf_error(&path) : io_read_file(buf_text(&path), MAX_BYTES, &text);
+	if (!error)
+		error = progress_parse(buf_text(&text), text.len, ret_facts);
+	buf_release(&path);
+	buf_release(&text);
+	return error;
+}
+
+void progress_release(struct progress_facts *facts)
+{
+	cJSON_Delete(facts->root);
+	free(facts->nodes);
+	*facts = (struct progress_facts){ 0 };
+}

@@ -1,0 +1,34 @@
+/*
+ * progress_read: progress.json of a queue seen through a mount, taken apart for those who draw it. See claimfs-queue(7).
+ */
+#ifndef CLAIMFS_TOOLS_PROGRESS_READ_H
+#define CLAIMFS_TOOLS_PROGRESS_READ_H
+
+#include <stddef.h>
+
+struct progress_row {
+	const char *name;
+	const char *state;		/* live, stale, gone */
+	double age;			/* seconds since its last sign of life; < 0: not known */
+	double held, done, failed, lost;
+};
+
+struct progress_facts {
+	void *root;			/* what the texts here lie in */
+	const char *queue;
+	double total, todo, claimed, done, failed, unsettled;
+	double rate_minute, rate_overall, eta;	/* units a second, seconds; < 0: not known */
+	struct progress_row *nodes;	/* live ones first, then stale, then gone */
+	size_t node_count;
+	double wall, user, sys, take, commit;	/* seconds; < 0: not known */
+	double in_bytes, out_bytes;
+	const char *warning;		/* the first, or NULL */
+};
+
+/* 0; -errno: it could not be read (-ENOENT: no mount shows it there); -EINVAL: it is no progress of format 1. */
+int progress_read(const char *queue, struct progress_facts *ret_facts);
+/* The same of a text. */
+int progress_parse(const char *text, size_t len, struct progress_facts *ret_facts);
+void progress_release(struct progress_facts *facts);
+
+#endif

@@ -1,0 +1,318 @@
+/*
+ * report_lanes: a lane a node. Of few units each is drawn, those side by side below one another; of many, how many ran at a time. So the drawing
+ * stays small: at most MAX_LANES lanes of at most MAX_DRAWN units in all, or of BINS steps each.
+ */
+#include "tools/report_page.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/html.h"
+
+#define MAX_LANES 64
+#define MAX_DRAWN 1500
+#define MAX_ROWS 16
+#define BINS 180
+#define TOP 8
+#define LEFT 200
+#define RIGHT 825
+#define LANE 30			/* with the space below it */
+#define BODY 22
+#define NAME_COLUMNS 27
+
+struct lane {
+	uint32_t node;			/* UINT32_MAX: all that have none of their own */
+	double y;
+	struct report_node sum;
+	double rows[MAX_ROWS];		/* until when each is taken */
+	uint32_t row_count;
+	float running[BINS];		/* jobs at a time, on average */
+	uint32_t failed[BINS], lost[BINS];
+};
+
+struct lanes {
+	const struct report *report;
+	struct chart chart;
+	struct lane *list;
+	size_t count;
+	uint32_t *of_node;		/* lane of each node */
+	bool drawn;			/* unit by unit */
+	uint32_t *row_of_job;		/* when drawn */
+	double most;			/* jobs at a time in any node's lane */
+};
+
+/* ---- who has a lane ---- */
+
+struct weight {
+	double busy;
+	uint32_t node;
+};
+
+static int by_weight(const void *left, const void *right)
+{
+	const struct weight *a = left, *b = right;
+
+	if (a->busy != b->busy)
+		return a->busy > b->busy ? -1 : 1;
+	return a->node < b->node ? -1 : a->node > b->node;
+}
+
+static void add_sum(struct lane *lane, const struct report_node *node)
+{
+	lane->sum.first = lane->sum.first > 0 ? fmin(lane->sum.first, node->first) : node->first;
+	lane->sum.last = fmax(lane->sum.last, node->last);
+	lane->sum.done += node->done;
+	lane->sum.failed += node->failed;
+	lane->sum.lost += node->lost;
+	lane->sum.busy += node->busy;
+	lane->sum.beat = node->beat;
+}
+
+/* Those that worked longest have one, in the order in which they came. */
+static int choose(struct lanes *lanes)
+{
+	const struct report *report = lanes->report;
+	size_t count = report->node_count, own = count <= MAX_LANES ? count : MAX_LANES - 1, i;
+	struct weight *weights = calloc(count + 1, sizeof(*weights));
+
+	lanes->of_node = calloc(count + 1, sizeof(*lanes->of_node));
+	lanes->list = calloc(MAX_LANES, sizeof(*lanes->list));
+	if (!weights || !lanes->of_node || !lanes->list) {
+		free(weights);
+		return -ENOMEM;
+	}
+	for (i = 0; i < count; i++)
+		weights[i] = (struct weight){ report->nodes[i].busy, (uint32_t)i };
+	qsort(weights, count, sizeof(*weights), by_weight);
+	for (i = own; i < count; i++)
+		lanes->of_node[weights[i].node] = UINT32_MAX;
+	free(weights);
+	for (i = 0; i < count; i++) {
+		if (lanes->of_node[i] == UINT32_MAX)
+			continue;
+		lanes->of_node[i] = (uint32_t)lanes->count;
+		lanes->list[lanes->count++].node = (uint32_t)i;
+	}
+	if (own < count)
+		lanes->list[lanes->count++].node = UINT32_MAX;
+	for (i = 0; i < count; i++) {
+		if (lanes->of_node[i] == UINT32_MAX)
+			lanes->of_node[i] = (uint32_t)own;
+		add_sum(&lanes->list[lanes->of_node[i]], &report->nodes[i]);
+	}
+	for (i = 0; i < lanes->count; i++)
+		lanes->list[i].y = TOP + LANE * (double)i;
+	return 0;
+}
+
+/* ---- what is in it ---- */
+
+static double bin_of(const struct chart *chart, double time)
+{
+	return fmin(fmax((time - chart->begin) / (chart->end - chart->begin), 0), 1) * BINS;
+}
+
+static void add_running(struct lane *lane, const struct chart *chart, const struct report_job *job)
+{
+	double from = bin_of(chart, job->begin), till = bin_of(chart, job->end);
+	size_t bin;
+
+	for (bin = (size_t)from; bin < BINS && (double)bin < till; bin++)
+		lane->running[bin] += (float)(fmin(till, (double)(bin + 1)) - fmax(from, (double)bin));
+	bin = (size_t)till < BINS ? (size_t)till : BINS - 1;
+	lane->failed[bin] += job->failed;
+}
+
+/* The first row that is free then. Times are whole seconds and walls are not: a job may seem to begin a second before the last one ended. */
+static uint32_t take_row(struct lane *lane, const struct report_job *job)
+{
+	uint32_t row, best = 0;
+
+	for (row = 0; row < lane->row_count; row++) {
+		if (lane->rows[row] <= job->begin + 0.5)
+			break;
+		if (lane->rows[row] < lane->rows[best])
+			best = row;
+	}
+	if (row == MAX_ROWS)
+		row = best;
+	else if (row == lane->row_count)
+		lane->row_count++;
+	lane->rows[row] = job->end;
+	return row;
+}
+
+static int fill(struct lanes *lanes)
+{
+	const struct report *report = lanes->report;
+	size_t i, bin;
+
+	lanes->drawn = report->job_count <= MAX_DRAWN;
+	lanes->row_of_job = calloc(report->job_count + 1, sizeof(*lanes->row_of_job));
+	if (!lanes->row_of_job)
+		return -ENOMEM;
+	for (i = 0; i < report->job_count; i++) {
+		struct lane *lane = &lanes->list[lanes->of_node[report->jobs[i].node]];
+
+		add_running(lane, &lanes->chart, &report->jobs[i]);
+		if (lanes->drawn)
+			lanes->row_of_job[i] = take_row(lane, &report->jobs[i]);
+	}
+	for (i = 0; i < report->loss_count; i++) {
+		bin = (size_t)bin_of(&lanes->chart, report->losses[i].time);
+		lanes->list[lanes->of_node[report->losses[i].node]].lost[bin < BINS ? bin : BINS - 1]++;
+	}
+	for (i = 0; i < lanes->count; i++)
+		for (bin = 0; bin < BINS && lanes->list[i].node != UINT32_MAX; bin++)
+			lanes->most = fmax(lanes->most, (double)lanes->list[i].running[bin]);
+	return 0;
+}
+
+/* ---- drawing ---- */
+
+static void draw_job(const struct lanes *lanes, size_t i, struct buf *to)
+{
+	const struct report_job *job = &lanes->report->jobs[i];
+	const struct lane *lane = &lanes->list[lanes->of_node[job->node]];
+	double height = (double)BODY / lane->row_count, from = chart_x(&lanes->chart, job->begin), till = chart_x(&lanes->chart, job->end);
+
+	buf_addf(to, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>", job->failed ? "f" : i % 2 ? "d" : "d o", from,
+		 lane->y + height * lanes->row_of_job[i], fmax(till - from - 0.6, 1.2), fmax(height - 0.8, 0.8));
+	html_short(to, job->record->name, 60);
+	buf_adds(to, job->failed ? ": failed" : ": done");
+	if (job->wall >= 0) {
+		buf_adds(to, " after ");
+		html_seconds(to, job->wall);
+	}
+	if (job->record->attempt > 1)
+		buf_addf(to, ", attempt %u", job->record->attempt);
+	buf_adds(to, "</title></rect>\n");
+}
+
+static void draw_steps(const struct lanes *lanes, const struct lane *lane, struct buf *to)
+{
+	double width = (lanes->chart.right - lanes->chart.left) / BINS, now = 0, most = lanes->most;
+	size_t bin;
+
+	for (bin = 0; bin < BINS && lane->node == UINT32_MAX; bin++)
+		most = fmax(bin > 0 ? most : 0, (double)lane->running[bin]);
+
+	buf_addf(to, "<path class=\"d\" d=\"M%d %.1f", LEFT, lane->y + BODY);
+	for (bin = 0; bin < BINS; bin++) {
+		double height = most > 0 ? (double)lane->running[bin] / most * BODY : 0;
+
+		if (fabs(height - now) >= 0.1 || bin == 0) {
+			buf_addf(to, "H%.1fV%.1f", LEFT + width * (double)bin, lane->y + BODY - height);
+			now = height;
+		}
+	}
+	buf_addf(to, "H%.1fV%.1fz\"/><path class=\"f\" d=\"", (double)RIGHT, lane->y + BODY);
+	for (bin = 0; bin < BINS; bin++)
+		if (lane->failed[bin])
+			buf_addf(to, "M%.1f %.1fh%.1fv-4h-%.1fz", LEFT + width * (double)bin, lane->y + BODY, width, width);
+	buf_adds(to, "\"/>\n");
+}
+
+static void draw_losses(const struct lanes *lanes, const struct lane *lane, struct buf *to)
+{
+	double width = (lanes->chart.right - lanes->chart.left) / BINS;
+	size_t bin;
+
+	for (bin = 0; bin < BINS; bin++) {
+		double x = LEFT + width * ((double)bin + 0.5), y = lane->y + BODY / 2.0;
+
+		if (lane->lost[bin])
+			buf_addf(to, "<g><title>%u claims lost</title><path class=\"x\" d=\"M%.1f %.1fl8 8m0 -8l-8 8\"/></g>\n", lane->lost[bin],
+				 fmin(x, RIGHT - 5) - 4, y - 4);
+	}
+}
+
+static void draw_name(const struct lanes *lanes, const struct lane *lane, struct buf *to)
+{
+	const struct report_node *node = lane->node == UINT32_MAX ? NULL : &lanes->report->nodes[lane->node];
+
+	buf_addf(to, "<text class=\"name\" x=\"0\" y=\"%.1f\">", lane->y + BODY / 2.0 + 4);
+	if (node)
+		html_short(to, node->name, NAME_COLUMNS);
+	else
+		buf_addf(to, "%zu more nodes", lanes->report->node_count + 1 - lanes->count);
+	buf_adds(to, "<title>");
+	if (node)
+		html_text(to, node->name, strlen(node->name));
+	buf_adds(to, " worked for ");
+	html_seconds(to, lane->sum.busy);
+	buf_addf(to, "</title></text><text x=\"%d\" y=\"%.1f\">", RIGHT + 10, lane->y + BODY / 2.0 + 4);
+	html_count(to, lane->sum.done);
+	buf_adds(to, " done");
+	if (lane->sum.failed) {
+		buf_adds(to, " <tspan class=\"f\">");
+		html_count(to, lane->sum.failed);
+		buf_adds(to, " failed</tspan>");
+	}
+	if (lane->sum.lost) {
+		buf_adds(to, " <tspan class=\"l\">");
+		html_count(to, lane->sum.lost);
+		buf_adds(to, " lost</tspan>");
+	}
+	buf_adds(to, "</text>\n");
+}
+
+static void draw_lane(const struct lanes *lanes, const struct lane *lane, struct buf *to)
+{
+	double x;
+
+	draw_name(lanes, lane, to);
+	buf_addf(to, "<line class=\"span\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", chart_x(&lanes->chart, lane->sum.first),
+		 chart_x(&lanes->chart, lane->sum.last), lane->y + BODY + 1.5, lane->y + BODY + 1.5);
+	if (!lanes->drawn)
+		draw_steps(lanes, lane, to);
+	if (lane->node == UINT32_MAX || lane->sum.beat <= 0)
+		return;
+	x = chart_x(&lanes->chart, lane->sum.beat);
+	buf_addf(to, "<g><title>fell silent: its claims were taken over</title><line class=\"gone\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
+		 "<path class=\"f\" d=\"M%.1f %.1fl4.5 -8h-9z\"/></g>\n", x, x, lane->y - 4, lane->y + BODY + 4, x, lane->y + 4);
+}
+
+static void draw(const struct lanes *lanes, struct buf *to)
+{
+	double bottom = TOP + LANE * (double)lanes->count;
+	size_t i;
+
+	buf_addf(to, "<svg viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"a lane a node\">\n", CHART_WIDTH, bottom + 24);
+	chart_time_axis(&lanes->chart, TOP - 4, bottom, to);
+	for (i = 0; i < lanes->count; i++)
+		draw_lane(lanes, &lanes->list[i], to);
+	for (i = 0; lanes->drawn && i < lanes->report->job_count; i++)
+		draw_job(lanes, i, to);
+	for (i = 0; i < lanes->count; i++)
+		draw_losses(lanes, &lanes->list[i], to);
+	buf_adds(to, "</svg>\n");
+}
+
+int report_lanes(const struct report *report, struct buf *to)
+{
+	struct lanes lanes = { .report = report };
+	int error;
+
+	chart_init(&lanes.chart, report, LEFT, RIGHT);
+	error = choose(&lanes);
+	if (!error)
+		error = fill(&lanes);
+	if (!error) {
+		buf_adds(to, "<section id=\"lanes\"><h2>Nodes</h2><p>");
+		buf_adds(to, lanes.drawn ? "Each block is a unit; jobs side by side stand below one another." :
+					   "How many jobs ran at a time; all nodes' lanes have one scale.");
+		buf_adds(to, "</p><div class=\"key\"><span><svg viewBox=\"0 0 12 12\"><rect class=\"d\" width=\"12\" height=\"12\" rx=\"2\"/></svg>done</span>"
+			 "<span><svg viewBox=\"0 0 12 12\"><rect class=\"f\" width=\"12\" height=\"12\" rx=\"2\"/></svg>failed</span>"
+			 "<span><svg viewBox=\"0 0 12 12\"><path class=\"x\" d=\"M2 2l8 8m0 -8l-8 8\"/></svg>claim lost</span>"
+			 "<span><svg viewBox=\"0 0 12 12\"><path class=\"f\" d=\"M6 10l4.5 -8h-9z\"/></svg>node fell silent (preempted)</span></div>\n");
+		draw(&lanes, to);
+		buf_adds(to, "</section>\n");
+	}
+	free(lanes.list);
+	free(lanes.of_node);
+	free(lanes.row_of_job);
+	return error;
+}
