@@ -8,6 +8,7 @@
 #   make check-tsan      both under ThreadSanitizer   ([T="files"] here too)
 #   make check-layers    no include points up         make check-headers             every header compiles alone
 #   make check-man       the man pages are clean
+#   make check-report    a report of claimctl drawn by Chromium, and the picture looked at (KEEP=DIRECTORY keeps it)
 #   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
 #   make torture         clients, kills and cuts, and a checker of their histories     make model  the protocol searched with spin
 #   make soak            a million random operations, two thousand broken connections, every byte compared with a model
@@ -60,6 +61,8 @@ DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqli
 DEPS_BENCH := sshfs iproute2 redis-server redis-tools attr
 DEPS_FUZZ := clang
 DEPS_DEB := dpkg-dev lintian
+# For make check-report: it is large.
+DEPS_REPORT := chromium python3
 
 define install_missing
 @missing=; for package in $(1); do \
@@ -76,11 +79,12 @@ endef
 .PHONY: all
 all:
 
-.PHONY: deps deps-build deps-check deps-bench deps-fuzz deps-deb
+.PHONY: deps deps-build deps-check deps-bench deps-fuzz deps-deb deps-report
 deps: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH) $(DEPS_FUZZ) $(DEPS_DEB))
 deps-build: ; $(call install_missing,$(DEPS_BUILD))
 deps-check: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK))
 deps-bench: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_BENCH) openssh-server)
+deps-report: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_REPORT))
 deps-fuzz: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_FUZZ))
 deps-deb: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_DEB))
 
@@ -243,6 +247,11 @@ check-headers:
 check-man:
 	$(Q)for page in $(MAN_PAGES); do mandoc -T lint -W warning $$page || exit 1; done
 	@echo "man pages: clean"
+
+.PHONY: check-report
+check-report: deps-report
+	$(Q)$(SUBMAKE) -j$$(nproc) all
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/report-screenshot
 
 # Every tests/fuzz/fuzz_NAME.c with the seeds in tests/fuzz/NAME/; what it finds grows in the build directory.
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -15,9 +15,12 @@
 #include "base/log.h"
 #include "base/outlog.h"
 #include "base/pct.h"
+#include "base/utf8.h"
+#include "queue/layout.h"
 #include "tools/command.h"
 #include "tools/site.h"
 #include "tools/story.h"
+#include "tools/story_claims.h"
 
 enum { KEY_JSON = 256, KEY_OUTPUT, KEY_LOGS, KEY_ALL };
 
@@ -78,14 +81,54 @@ static void add_value(struct buf *to, const char *values, const char *name, cons
 	buf_release(&value);
 }
 
+/* Whole seconds, rounded; -1: no such value, or no number that can be one. */
+static int64_t number_value(const struct record *record, const char *name)
+{
+	struct buf value = BUF_INIT;
+	double number = -1;
+	char *end;
+
+	if (record_value(record->values, name, &value) == 0 && value.len > 0) {
+		number = strtod(value.data, &end);
+		number = *end == '\0' && number >= 0 && number < 1e15 ? number : -1;
+	}
+	buf_release(&value);
+	return number < 0 ? -1 : (int64_t)(number + 0.5);
+}
+
+/* The node that was silent is `of`; the one that wrote the record took its claim. */
+static bool is_taken_over(const struct record *record)
+{
+	const char *of;
+	size_t len;
+
+	of = record_find_value(record->values, "of", &len);
+	return of && layout_node_good(of, len);
+}
+
+/* Whose attempt it was. */
+static const char *event_node(const struct story_event *event, char room[LAYOUT_MAX_NODE + 1])
+{
+	const char *of;
+	size_t len;
+
+	if (event->record->what != RECORD_LOST || !is_taken_over(event->record))
+		return event->node;
+	of = record_find_value(event->record->values, "of", &len);
+	memcpy(room, of, len);
+	room[len] = '\0';
+	return room;
+}
+
 static void print_line(const struct story_event *event)
 {
 	const struct record *record = event->record;
 	struct buf line = BUF_INIT;
-	char time[32];
+	char time[32], node[LAYOUT_MAX_NODE + 1];
+	int64_t beat;
 
 	format_time(record->time, time);
-	buf_addf(&line, "%s  %-24s %-6s ", time, event->node, what_names[record->what]);
+	buf_addf(&line, "%s  %-24s %-6s ", time, event_node(event, node), what_names[record->what]);
 	pct_encode(&line, record->name, strlen(record->name));
 	if (record->attempt > 0)
 		buf_addf(&line, "  attempt %" PRIu32, record->attempt);
@@ -95,12 +138,41 @@ static void print_line(const struct story_event *event)
 	if (record->what == RECORD_FAILED) {
 		add_value(&line, record->values, "status", "  exit status ", "");
 		add_value(&line, record->values, "signal", "  signal ", "");
+		add_value(&line, record->values, "why", "  ", "");
+	}
+	if (record->what == RECORD_LOST && is_taken_over(record)) {
+		buf_addf(&line, "  taken over by %s", event->node);
+		beat = number_value(record, "beat");
+		format_time(beat, time);
+		buf_addf(&line, beat > 0 ? ", silent since %s" : "", time);
+	}
+	add_value(&line, record->values, "by", "  it was done by ", "");
+	if (number_value(record, "wall") >= 0) {
+		format_time(record->time - number_value(record, "wall"), time);
+		buf_addf(&line, "  begun %s", time);
 	}
 	puts(buf_text(&line));
 	buf_release(&line);
 }
 
-/* Names of values are identifiers; numbers stay numbers. Bytes that are no UTF-8 are encoded as they are in ctl. */
+/* Bytes that are no UTF-8 become %XX, so that every line is JSON. */
+static void add_json_text(cJSON *object, const char *name, const char *bytes)
+{
+	size_t len = strlen(bytes), at, step;
+	struct buf text = BUF_INIT;
+
+	for (at = 0; at < len; at += step ? step : 1) {
+		step = utf8_sequence(bytes + at, len - at);
+		if (step)
+			buf_add(&text, bytes + at, step);
+		else
+			buf_addf(&text, "%%%02X", (unsigned char)bytes[at]);
+	}
+	cJSON_AddStringToObject(object, name, buf_text(&text));
+	buf_release(&text);
+}
+
+/* Names of values are identifiers; numbers stay numbers. */
 static void add_json_value(cJSON *object, const char *name, const char *coded)
 {
 	char *end, *text;
@@ -112,7 +184,7 @@ static void add_json_value(cJSON *object, const char *name, const char *coded)
 	}
 	text = strdup(coded);
 	if (text && pct_decode(text) >= 0)
-		cJSON_AddStringToObject(object, name, text);
+		add_json_text(object, name, text);
 	free(text);
 }
 
@@ -134,12 +206,14 @@ static void print_json(const struct story_event *event)
 {
 	const struct record *record = event->record;
 	cJSON *object = cJSON_CreateObject();
-	char *text;
+	char *text, node[LAYOUT_MAX_NODE + 1];
 
 	cJSON_AddNumberToObject(object, "time", (double)record->time);
-	cJSON_AddStringToObject(object, "node", event->node);
+	cJSON_AddStringToObject(object, "node", event_node(event, node));
+	if (record->what == RECORD_LOST && is_taken_over(record))
+		cJSON_AddStringToObject(object, "taken_over_by", event->node);
 	cJSON_AddStringToObject(object, "what", what_names[record->what]);
-	cJSON_AddStringToObject(object, "unit", record->name);
+	add_json_text(object, "unit", record->name);
 	cJSON_AddNumberToObject(object, "attempt", record->attempt);
 	cJSON_AddNumberToObject(object, "generation", record->generation);
 	add_json_values(object, record->values);
@@ -150,7 +224,45 @@ static void print_json(const struct story_event *event)
 	cJSON_Delete(object);
 }
 
-static int print_story(const struct log_options *options, char **operands)
+/* ---- who is at it now ---- */
+
+static void print_claim_line(void *arg, const struct story_claim *claim)
+{
+	struct buf line = BUF_INIT;
+	char time[32];
+
+	(void)arg;
+	format_time(claim->beat, time);
+	buf_addf(&line, "%s  %-24s claims ", time, claim->node);
+	pct_encode(&line, claim->unit, strlen(claim->unit));
+	buf_addf(&line, "  claim %" PRIu32 ", its last heartbeat then", claim->number);
+	if (claim->generation > 0)
+		buf_addf(&line, "  round %" PRIu32, claim->generation + 1);
+	puts(buf_text(&line));
+	buf_release(&line);
+}
+
+static void print_claim_json(void *arg, const struct story_claim *claim)
+{
+	cJSON *object = cJSON_CreateObject();
+	char *text;
+
+	(void)arg;
+	cJSON_AddNumberToObject(object, "time", (double)claim->beat);
+	cJSON_AddStringToObject(object, "node", claim->node);
+	cJSON_AddStringToObject(object, "what", "claims");
+	add_json_text(object, "unit", claim->unit);
+	cJSON_AddNumberToObject(object, "claim", claim->number);
+	cJSON_AddNumberToObject(object, "generation", claim->generation);
+	cJSON_AddNumberToObject(object, "pid", (double)claim->pid);
+	text = cJSON_PrintUnformatted(object);
+	if (text)
+		puts(text);
+	cJSON_free(text);
+	cJSON_Delete(object);
+}
+
+static int print_story(const struct log_options *options, const struct qconf *conf, char **operands)
 {
 	struct story_event event;
 	struct buf why = BUF_INIT;
@@ -167,11 +279,15 @@ static int print_story(const struct log_options *options, char **operands)
 		story_event(story, i, &event);
 		(options->json ? print_json : print_line)(&event);
 	}
-	if (operands[1] && story_count(story) == 0)
+	if (operands[1])
+		error = story_claims(operands[0], conf, operands + 1, options->json ? print_claim_json : print_claim_line, NULL);
+	if (error)
+		log_error("log: can't look at the claims of %s: %s", operands[0], log_strerror(error));
+	else if (operands[1] && story_count(story) == 0)
 		log_info("log: nothing has happened to it yet");
 	story_free(story);
 	buf_release(&why);
-	return fflush(stdout) == 0 ? 0 : COMMAND_FAILED;
+	return fflush(stdout) == 0 && !error ? 0 : COMMAND_FAILED;
 }
 
 /* ---- what it wrote ---- */
@@ -246,7 +362,7 @@ static int log_run(char **operands, void *target)
 	const struct log_options *options = target;
 	struct buf why = BUF_INIT;
 	struct qconf conf;
-	int error;
+	int error, status;
 
 	if (options->output && (!operands[1] || operands[2])) {
 		log_error("log: --output is about one unit: claimctl log --output QUEUE UNIT");
@@ -258,17 +374,17 @@ static int log_run(char **operands, void *target)
 		buf_release(&why);
 		return COMMAND_FAILED;
 	}
+	status = options->output ? print_output(options, operands[0], operands[1]) : print_story(options, &conf, operands);
 	qconf_release(&conf);
-	if (options->output)
-		return print_output(options, operands[0], operands[1]);
-	return print_story(options, operands);
+	return status;
 }
 
 const struct command cmd_log = {
 	.name = "log",
 	.summary = "what happened when, to which unit; what its job wrote",
 	.usage = "log [--json] QUEUE [UNIT...] | log --output [--all] [--logs DIR] QUEUE UNIT",
-	.description = "Prints what the nodes have logged about the units, or about all, in order of time: done, failed, lost, again. With --output,\n"
+	.description = "Prints what the nodes have logged about the units, or about all, in order of time: done, failed, lost, again; of named ones\n"
+		       "also who is at them now. With --output, "
 		       "standard output and error of the unit's last job, where claim-worker was run with --logs.\n",
 	.examples = "  claimctl log /mnt/disk/queue a/b.jpg\n"
 		    "  claimctl log --json /mnt/disk/queue | jq 'select(.what == \"failed\")'\n"

@@ -17,7 +17,7 @@ const char report_style[] =
 	"section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:18px 20px;margin-top:18px}\n"
 	".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(120px,1fr));gap:12px;margin-top:20px}\n"
 	".tile{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:12px 16px}\n"
-	".tile b{display:block;font-size:21px;line-height:1.35;white-space:nowrap;font-weight:650;font-variant-numeric:tabular-nums}\n"
+	".tile b{display:block;font-size:19px;line-height:1.35;white-space:nowrap;font-weight:650;font-variant-numeric:tabular-nums}\n"
 	".tile span{color:var(--dim);font-size:12.5px}\n"
 	".tile.failed b{color:var(--failed)}.tile.lost b{color:var(--lost)}\n"
 	".bar{display:flex;height:10px;border-radius:5px;overflow:hidden;background:var(--line);margin:16px 0 4px}\n"
