@@ -153,7 +153,8 @@ port_open() {	# PORT
 	(exec 4<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# start_sshd: a server of our own on loopback: keys, configuration, and ssh_config with the host "disk", all in $work/sshd.
+# start_sshd: a server of our own on loopback: keys, configuration, and ssh_config with the host "disk", all in $work/sshd. SHLVL keeps bash from
+# reading ~/.bashrc in its sessions: what it starts there (version managers with locks of their own, say) is not what is tested.
 start_sshd() {
 	local dir=$work/sshd attempt
 	mkdir -p "$dir"
@@ -177,6 +178,7 @@ start_sshd() {
 			PermitRootLogin yes
 			MaxStartups 100:30:200
 			MaxSessions 100
+			SetEnv SHLVL=2
 			LogLevel VERBOSE
 			Subsystem sftp /usr/lib/openssh/sftp-server
 			${SSHD_EXTRA:-}
