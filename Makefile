@@ -10,7 +10,8 @@
 #   make check-man       the man pages are clean
 #   make check-report    a report of claimctl drawn by Chromium, and the picture looked at (KEEP=DIRECTORY keeps it)
 #   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
-#   make torture         clients, kills and cuts, and a checker of their histories     make model  the protocol searched with spin
+#   make torture         clients, kills and cuts, and a checker of their histories: on this host, and (as root) in network namespaces
+#                        (SEED=N HOSTS=mounts|netns and more: tests/torture/run)     make model  the protocol searched with spin
 #   make soak            a million random operations, two thousand broken connections, every byte compared with a model
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too
 #   make bench-queue     what a unit costs, a million of them and 64 mounts, beside locks over sshfs and Redis   QUICK=1 in small
@@ -279,7 +280,9 @@ soak: deps-check
 
 torture: deps-check
 	$(Q)$(SUBMAKE) -j$$(nproc) all tests
-	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/torture/run
+	$(Q)for hosts in $${HOSTS:-mounts $$(test "$$(id -u)" = 0 && command -v ip >/dev/null && echo netns)}; do \
+		CLAIMFS_BUILD='$(abspath $(BUILD))' HOSTS=$$hosts tests/torture/run || exit 1; \
+	done
 
 model:
 	$(Q)tests/model/run

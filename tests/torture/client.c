@@ -27,6 +27,8 @@
 #include "base/pct.h"
 
 #define AWAY_S 60
+#define LONG_PERCENT 3		/* of the units take so many times longer */
+#define LONG_TIMES 20
 
 struct client {
 	const char *queue;
@@ -172,6 +174,14 @@ static bool chance(struct client *client, int percent)
 	return rand_r(&client->seed) % 100 < percent;
 }
 
+/* Some units take long, so that claims are seen by others and grow old. */
+static long work_time(struct client *client)
+{
+	long ms = client->work_ms ? rand_r(&client->seed) % (2 * client->work_ms) : 0;
+
+	return chance(client, LONG_PERCENT) ? ms + LONG_TIMES * client->work_ms : ms;
+}
+
 static int work_on(struct client *client, const char *name, const char *unit, const char *attempt)
 {
 	char hex[HASH_HEX_LEN + 1];
@@ -179,7 +189,7 @@ static int work_on(struct client *client, const char *name, const char *unit, co
 	record(client, "took", unit, attempt);
 	if (chance(client, client->die))
 		raise(SIGKILL);
-	pause_ms(client->work_ms ? rand_r(&client->seed) % (2 * client->work_ms) : 0);
+	pause_ms(work_time(client));
 	if (chance(client, client->give))
 		return finish(client, "release", name, unit, "give", "gave", "");
 	if (chance(client, client->fail))

@@ -15,7 +15,7 @@
  *             fail UNIT, failed UNIT    about to set aside, and its answer
  *             gone                      no answer came, or the session was given up: what was held or asked is unknown from here on
  *   disk:     events in the server's order. Each detail begins with the last moment at which it had surely not happened (TIME: it had);
- *             NODE is host.incarnation
+ *             NODE is host.incarnation, or "?" for what was removed before the witness could read whose it was
  *             beat - , link UNIT G.N (a claim was made), freed | lost | moved | swept UNIT G.N, marker UNIT G, unmarked UNIT G,
  *             aside UNIT G (failed/), began UNIT G (redo/), blind (events were lost: nothing can be judged)
  *   nemesis:  kill | stop | cont | cut | mend NODE

@@ -40,7 +40,7 @@ struct story {				/* of one unit */
 /* Tells of a breach, with the unit's story. */
 void breach(const struct judge *judge, enum promise promise, const struct story *story, const char *what);
 
-bool node_on_host(const char *node, const char *host);		/* host.incarnation is of that host */
+bool node_on_host(const char *node, const char *host);		/* host.incarnation is of that host, or unknown ("?") */
 const struct event *last_beat(const struct judge *judge, const char *node, size_t before);	/* of those with a lower number; or NULL */
 
 /* Was the generation done, set aside or followed by the next before events[at] of the story (at most its count)? */

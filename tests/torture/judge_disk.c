@@ -15,7 +15,12 @@ bool node_on_host(const char *node, const char *host)
 	const char *dot = strrchr(node, '.');
 	size_t len = dot ? (size_t)(dot - node) : 0;
 
-	return dot && strlen(host) == len && !memcmp(node, host, len);
+	return !strcmp(node, "?") || (dot && strlen(host) == len && !memcmp(node, host, len));
+}
+
+static bool same_node(const char *a, const char *b)
+{
+	return !strcmp(a, b) || !strcmp(a, "?") || !strcmp(b, "?");
 }
 
 const struct event *last_beat(const struct judge *judge, const char *node, size_t before)
@@ -100,14 +105,14 @@ static void see_freed(struct story *story, const struct event *event)
 
 static void see_marker(const struct judge *judge, struct story *story, const struct event *event)
 {
-	bool claimed = !strcmp(event->node, "?");
+	bool claimed = false;
 
 	for (size_t i = 0; i < story->marker_count; i++)
 		if (story->markers[i].made->generation == event->generation)
 			breach(judge, PROMISE_ONE_COMMIT, story, "a second marker in a generation");
 	for (size_t i = 0; i < story->claim_count; i++)
 		claimed |= story->claims[i].link->generation == event->generation && !story->claims[i].freed &&
-			   !strcmp(story->claims[i].link->node, event->node);
+			   same_node(story->claims[i].link->node, event->node);
 	if (!claimed)
 		breach(judge, PROMISE_ONE_COMMIT, story, "a marker without a claim");
 	story->markers[story->marker_count++] = (struct marker) { .made = event };

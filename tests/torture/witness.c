@@ -13,13 +13,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,7 +66,7 @@ static const char *name_of(struct witness *witness, const struct hash128 *unit)
 	return name ? name : "-";
 }
 
-/* Whose the file at `path` (from the queue) is; "?" when it cannot be told any more. */
+/* Whose the file at `path` (from the queue) is; "?" when it cannot be told any more, since it was swept. */
 static void owner_of(struct witness *witness, const char *path, char ret_node[LAYOUT_MAX_NODE + 1])
 {
 	struct buf full = BUF_INIT, text = BUF_INIT;
@@ -276,6 +276,7 @@ int main(int argc, char **argv)
 {
 	struct witness witness = { .history = -1, .empty_ns = clock_now() };
 	struct sigaction action = { .sa_handler = on_term };
+	struct sched_param first = { .sched_priority = 1 };
 	int error;
 
 	if (argc != 3) {
@@ -283,8 +284,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	sigaction(SIGTERM, &action, NULL);
-	/* It must not lag when the machine is busy; without the right to it, its two times only lie further apart. */
-	setpriority(PRIO_PROCESS, 0, -10);
+	/* It must not lag when the machine is busy; without the right to it, it knows times and owners less well. */
+	sched_setscheduler(0, SCHED_FIFO, &first);
 	witness.queue = argv[1];
 	map_init(&witness.names);
 	witness.history = open(argv[2], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
