@@ -193,13 +193,42 @@ void fake_serve_all(struct fake *fake)
 	fake->served = true;
 }
 
+/* As ctl does it: what was taken but never read is given back, as if never taken. */
+static void fake_give_back(struct fake *fake)
+{
+	static char packet[1 << 20];
+	ssize_t len;
+	int i;
+
+	while ((len = recv(fake->fds[0][0], packet, sizeof(packet) - 1, MSG_DONTWAIT)) > 0) {
+		char *name, *save = NULL;
+
+		packet[len] = '\0';
+		for (name = strtok_r(packet, "\t\n", &save); name; name = strtok_r(NULL, "\t\n", &save)) {
+			name += strcspn(name, " ");
+			for (i = 0; i < fake->count; i++)
+				if (*name && strcmp(fake->units[i].name, name + 1) == 0)
+					fake->units[i].state = FAKE_TODO;
+		}
+	}
+}
+
 /* What a test looks at without the lock must not be written any more: the worker has ended, so the threads do. */
 void fake_join(struct fake *fake)
 {
 	int i;
 
-	for (i = 0; i < 2 && fake->served; i++)
+	if (!fake->served)
+		return;
+	shutdown(fake->fds[0][0], SHUT_WR);	/* the end of the worker's session, but for what it left unread */
+	pthread_mutex_lock(&fake->lock);
+	fake->closed[0] = true;
+	pthread_cond_broadcast(&fake->change);
+	pthread_mutex_unlock(&fake->lock);
+	for (i = 0; i < 2; i++)
 		pthread_join(fake->threads[i], NULL);
+	fake_give_back(fake);
+	close(fake->fds[0][0]);
 	fake->served = false;
 }
 
@@ -208,10 +237,6 @@ void fake_end(struct fake *fake)
 	char command[128];
 	int i;
 
-	pthread_mutex_lock(&fake->lock);
-	fake->closed[0] = true;
-	pthread_cond_broadcast(&fake->change);
-	pthread_mutex_unlock(&fake->lock);
 	for (i = 0; i < 2; i++)
 		shutdown(fake->fds[i][1], SHUT_RDWR);
 	fake_join(fake);
@@ -234,8 +259,7 @@ pid_t worker_start(struct fake *fake, struct worker_options *options, char *cons
 
 	assert_true(pid >= 0);
 	if (pid > 0) {
-		for (i = 0; i < 2; i++)
-			close(fake->fds[i][0]);
+		close(fake->fds[1][0]);		/* the other one is looked at once more: fake_give_back() */
 		return pid;
 	}
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
