@@ -36,7 +36,7 @@ complete_in_bash() {
 }
 
 @test "completion: bash: commands, options, values" {
-	offers "claimctl re" retry redo release
+	offers "claimctl re" report retry redo release
 	offers_also "claimctl " init status log fleet fsck help
 	offers "claimctl --v" --version
 	offers "claimctl init --dur" --durable=
