@@ -160,11 +160,90 @@ static void test_json(void **state)
 	buf_release(&text);
 }
 
+/*
+ * What programs out there rely on, by path and type; claimfs-queue(7) has the same list. Of a format none of it may go or change: a change here
+ * means another format.
+ */
+static const struct {
+	const char *path;
+	int type;
+	bool nullable;
+} pinned[] = {
+	{ "format", cJSON_Number, false }, { "queue", cJSON_String, false }, { "time", cJSON_Number, false },
+	{ "units.total", cJSON_Number, false }, { "units.todo", cJSON_Number, false }, { "units.claimed", cJSON_Number, false },
+	{ "units.done", cJSON_Number, false }, { "units.failed", cJSON_Number, false }, { "units.unsettled", cJSON_Number, false },
+	{ "rate.last_minute", cJSON_Number, true }, { "rate.overall", cJSON_Number, true }, { "eta", cJSON_Number, true },
+	{ "nodes", cJSON_Array, false }, { "nodes.name", cJSON_String, false }, { "nodes.host", cJSON_String, true },
+	{ "nodes.state", cJSON_String, false }, { "nodes.heartbeat_age", cJSON_Number, true }, { "nodes.held", cJSON_Number, false },
+	{ "nodes.done", cJSON_Number, false }, { "nodes.failed", cJSON_Number, false }, { "nodes.lost", cJSON_Number, false },
+	{ "nodes.last_seen", cJSON_Number, true }, { "time_spent", cJSON_Object, true }, { "time_spent.wall", cJSON_Number, true },
+	{ "time_spent.user", cJSON_Number, true }, { "time_spent.sys", cJSON_Number, true }, { "time_spent.in", cJSON_Number, true },
+	{ "time_spent.out", cJSON_Number, true }, { "time_spent.take", cJSON_Number, true }, { "time_spent.commit", cJSON_Number, true },
+	{ "this_mount.claims_tried", cJSON_Number, false }, { "this_mount.claims_lost", cJSON_Number, false },
+	{ "this_mount.refresh", cJSON_Number, false }, { "warnings", cJSON_Array, false },
+};
+
+/* NULL: it is not there, or what it lies in is null. */
+static const cJSON *at_path(const cJSON *item, const char *path, bool *ret_in_null)
+{
+	char name[64];
+	size_t len;
+
+	for (*ret_in_null = false; item; path += len + 1) {
+		len = strcspn(path, ".");
+		snprintf(name, sizeof(name), "%.*s", (int)len, path);
+		item = cJSON_GetObjectItemCaseSensitive(cJSON_IsArray(item) ? cJSON_GetArrayItem(item, 0) : item, name);
+		if (path[len] == '\0')
+			return item;
+		*ret_in_null = cJSON_IsNull(item);
+	}
+	return NULL;
+}
+
+static void assert_pinned(const struct progress *progress, bool known)
+{
+	struct buf text = BUF_INIT;
+	const cJSON *item;
+	bool in_null;
+	cJSON *root;
+	size_t i;
+
+	assert_int_equal(progress_json(progress, &text), 0);
+	root = cJSON_Parse(text.data);
+	for (i = 0; i < sizeof(pinned) / sizeof(pinned[0]); i++) {
+		item = at_path(root, pinned[i].path, &in_null);
+		if (in_null && !known)
+			continue;
+		if (!item || !(item->type == pinned[i].type || (pinned[i].nullable && !known && cJSON_IsNull(item))))
+			fail_msg("%s is %s", pinned[i].path, item ? "of another type" : "gone");
+	}
+	assert_true(number(root, "format") == 1);
+	cJSON_Delete(root);
+	buf_release(&text);
+}
+
+static void test_names_and_types_stay(void **state)
+{
+	struct progress_node node = { .name = "a", .host = "h", .heartbeat_age_s = 1, .last_seen = 2 };
+	struct progress progress = sample();
+
+	(void)state;
+	progress.nodes = &node;
+	progress.node_count = 1;
+	progress.has_spent = true;
+	assert_pinned(&progress, true);
+	node = (struct progress_node){ .name = "a", .heartbeat_age_s = PROGRESS_UNKNOWN, .last_seen = PROGRESS_UNKNOWN };
+	progress.has_spent = false;
+	progress.rate_minute = progress.rate_overall = -1;
+	progress.eta_s = PROGRESS_UNKNOWN;
+	assert_pinned(&progress, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text), cmocka_unit_test(test_empty), cmocka_unit_test(test_eta), cmocka_unit_test(test_almost),
-		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json), cmocka_unit_test(test_names_and_types_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
