@@ -5,6 +5,8 @@
  *                                              write PATH BYTES  a new file, and its close
  *                                              files DIR         all files of a directory, many at a time
  *                                              list DIR          its entries with attributes
+ *                                              copy FROM TO      on the server, as one piece
+ *                                              make DIR COUNT    new empty files, many at a time
  *
  * Everything is done twice, so that connections are up, and the seconds of the second time are printed.
  */
@@ -30,6 +32,7 @@ struct run {
 	const char *path;
 	struct sftp_file *file;
 	bool writes;
+	const char *to;			/* of a copy */
 	uint32_t piece;
 	uint64_t size;
 	atomic_ullong next;		/* offset, or number of the name */
@@ -232,9 +235,75 @@ static int run_files(struct run *run)
 	return error ? error : fly(run, FILE_MOST, file_next);
 }
 
+/* ---- on the server ---- */
+
+static int open_one(struct run *run, const char *path, uint32_t flags, struct sftp_file **ret_file)
+{
+	struct sftp_reply reply;
+	int error = waited(run, sftp_open(run->sftp, SFTP_DATA, path, flags, NULL, sftp_wait_done, run->wait), &reply);
+
+	if (!error)
+		*ret_file = reply.file;
+	return error;
+}
+
+static int run_copy(struct run *run)
+{
+	struct sftp_file *from, *to;
+	struct sftp_reply reply;
+	int error;
+
+	error = open_one(run, run->path, SFTP_OPEN_READ, &from);
+	if (error)
+		return error;
+	error = open_one(run, run->to, SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_TRUNC, &to);
+	if (!error) {
+		error = waited(run, sftp_copy(from, 0, 0, to, 0, sftp_wait_done, run->wait), &reply);
+		sftp_close(to, NULL, NULL);
+	}
+	sftp_close(from, NULL, NULL);
+	return error;
+}
+
+static void make_next(struct lane *lane);
+
+static void made(void *arg, const struct sftp_reply *reply)
+{
+	struct lane *lane = arg;
+
+	if (reply->error) {
+		lane_end(lane, reply->error);
+		return;
+	}
+	sftp_close(reply->file, NULL, NULL);
+	make_next(lane);
+}
+
+static void make_next(struct lane *lane)
+{
+	struct run *run = lane->run;
+	uint64_t number = atomic_fetch_add(&run->next, 1);
+	struct buf path = BUF_INIT;
+	int error = 0;
+
+	if (number < run->count) {
+		buf_addf(&path, "%s/%llu", run->path, (unsigned long long)number);
+		error = sftp_open(run->sftp, SFTP_DATA, buf_text(&path), SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_TRUNC, NULL, made, lane);
+		buf_release(&path);
+	}
+	if (number >= run->count || error)
+		lane_end(lane, error);
+}
+
+static int run_make(struct run *run)
+{
+	return fly(run, 1, make_next);
+}
+
 static int usage(void)
 {
-	fprintf(stderr, "usage: bare [-F SSH_CONFIG] [-c CONNECTIONS] HOST read PATH | write PATH BYTES | files DIR | list DIR\n");
+	fprintf(stderr, "usage: bare [-F SSH_CONFIG] [-c CONNECTIONS] HOST read PATH | write PATH BYTES | files DIR | list DIR | copy FROM TO | "
+		"make DIR COUNT\n");
 	return 2;
 }
 
@@ -258,6 +327,14 @@ static int (*choose(struct run *run, char **words, int count))(struct run *run)
 {
 	run->writes = !strcmp(words[0], "write") && count == 3;
 	run->path = words[1];
+	if (!strcmp(words[0], "copy") && count == 3) {
+		run->to = words[2];
+		return run_copy;
+	}
+	if (!strcmp(words[0], "make") && count == 3) {
+		run->count = strtoull(words[2], NULL, 10);
+		return run_make;
+	}
 	if (run->writes)
 		run->size = strtoull(words[2], NULL, 10);
 	if (run->writes || !strcmp(words[0], "read"))
@@ -289,7 +366,12 @@ int main(int argc, char **argv)
 	if (argc - optind < 3 || !(work = choose(&run, argv + optind + 1, argc - optind - 1)))
 		return usage();
 	ssh_options.host = argv[optind];
-	if (ssh_maker_new(&ssh_options, &maker, &why) || sftp_connect(ssh_maker_channel(maker), &options, &run.sftp, &why)) {
+	if (ssh_maker_new(&ssh_options, &maker, &why)) {
+		fprintf(stderr, "bare: %s\n", buf_text(&why));
+		return 1;
+	}
+	options.data_maker = ssh_maker_data(maker);	/* as a mount does */
+	if (sftp_connect(ssh_maker_channel(maker), &options, &run.sftp, &why)) {
 		fprintf(stderr, "bare: %s\n", buf_text(&why));
 		return 1;
 	}

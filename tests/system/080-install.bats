@@ -41,3 +41,49 @@ make_target() {	# TARGET VARIABLE...
 	[ "$(cat mnt/x)" = x ]
 	unmount "$work/mnt"
 }
+
+# In a mount namespace of its own: the helpers are beside mount(8)'s others, and /etc/fstab is ours.
+with_helpers() {	# SCRIPT WORD...
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	mkdir helpers
+	ln -s "$(command -v claimfs)" helpers/mount.claimfs
+	ln -s "$(command -v claimfs)" helpers/mount.fuse.claimfs
+	unshare -m mount -t overlay -o "lowerdir=/usr/sbin:$work/helpers" none /usr/sbin || skip "no overlay filesystem here"
+	[ -e /etc/fstab ] || skip "no /etc/fstab here"
+	run timeout 60 unshare -m bash -e -c "
+		mount -t overlay -o 'lowerdir=/usr/sbin:$work/helpers' none /usr/sbin
+		[ ! -e fstab ] || mount --bind fstab /etc/fstab
+		trap 'umount -l mnt 2>/dev/null || true' EXIT
+		$1" 3>&-
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+@test "mount -t claimfs, mount -t fuse.claimfs: a host, with options of ssh and of the kernel" {
+	mkdir disk mnt
+	echo x >disk/x
+	start_sshd
+	options="IdentityFile=$work/sshd/user_key,UserKnownHostsFile=$work/sshd/known_hosts,IdentitiesOnly=yes,port=$ssh_port"
+	with_helpers "
+		for type in claimfs fuse.claimfs; do
+			mount -t \$type '127.0.0.1:$work/disk' mnt -o '$options,noatime,ro'
+			[ \"\$(cat mnt/x)\" = x ]
+			grep -q ' $work/mnt fuse.claimfs ro,.*noatime' /proc/mounts
+			umount mnt
+		done
+		! mount -t claimfs '127.0.0.1:$work/disk' mnt -o '$options,nosuchoption'"
+	[[ $output == *"unknown option: -o nosuchoption"* ]]
+}
+
+@test "fstab: noauto, user, _netdev, nofail, x-... and options of one's own" {
+	mkdir disk mnt
+	echo x >disk/x
+	echo "$work/disk $work/mnt fuse.claimfs noauto,user,exec,_netdev,nofail,x-systemd.automount,x-gvfs-hide,allow_other,attr_timeout=3 0 0" >fstab
+	with_helpers "
+		mount -a
+		! grep -q ' $work/mnt ' /proc/mounts
+		mount '$work/mnt'
+		[ \"\$(cat mnt/x)\" = x ]
+		grep ' $work/mnt fuse.claimfs rw,nosuid,nodev.*allow_other' /proc/mounts
+		umount '$work/mnt'"
+}
