@@ -100,7 +100,8 @@ static void write_config(const struct sshd *sshd, const char *host_keys, const c
 	for (char *key = strtok_r(keys, " ", &save); key; key = strtok_r(NULL, " ", &save))
 		buf_addf(&text, "HostKey %s/%s\n", sshd->dir, key);
 	buf_addf(&text, "AuthorizedKeysFile %s/authorized_keys\n%s\n", sshd->dir, extra ? extra : "");
-	buf_adds(&text, "UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\nLogLevel VERBOSE\n");
+	/* SHLVL: bash reads no ~/.bashrc, whose programs may wait for locks of their own. */
+	buf_adds(&text, "SetEnv SHLVL=2\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\nLogLevel VERBOSE\n");
 	sshd_write(sshd, "sshd_config", buf_text(&text));
 	buf_release(&text);
 }
