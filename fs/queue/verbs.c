@@ -120,6 +120,10 @@ void queue_finish(struct queue *queue, struct queue_finish *list, size_t count)
 struct renewal {
 	uint32_t unit;
 	struct hash128 hash;
+	struct hash128 key;		/* key = content: that of what was done, when `has_key` */
+	bool has_key;
+	bool was_done;			/* the generation that began was done under it before */
+	uint64_t record;
 	uint32_t generation;		/* that begins */
 	struct layout_claim highest;	/* of the generation that ends */
 };
@@ -142,16 +146,38 @@ static int find_over_locked(struct queue *queue, const char *name, enum queue_st
 		return -EBUSY;
 	if (at->generation >= LAYOUT_MAX_NUMBER)
 		return -ERANGE;
-	*ret = (struct renewal) { unit, at->hash, at->generation + 1, { at->hash, at->generation, chance.next - 1 } };
+	*ret = (struct renewal) {
+		.unit = unit, .hash = at->hash, .record = at->record, .generation = at->generation + 1,
+		.highest = { at->hash, at->generation, chance.next - 1 },
+	};
 	return 0;
 }
 
+/* What was done is done under a key that other units share: its record tells which. */
+static int find_key(struct queue *queue, struct renewal *renewal)
+{
+	char node[LAYOUT_MAX_NODE + 1];
+	struct buf text = BUF_INIT;
+	struct record record;
+	int error;
+
+	if (queue->conf.key != QCONF_KEY_CONTENT || !renewal->record)
+		return 0;
+	error = logs_read(queue, renewal->record, &text, &record, node);
+	renewal->has_key = !error && hash128_equal(&record.unit, &renewal->hash);
+	if (renewal->has_key)
+		renewal->key = record.key;
+	buf_release(&text);
+	/* Merged or cut meanwhile: it is as if there were none. */
+	return error == -ENOENT || error == -ENODATA || error == -EINVAL ? 0 : error;
+}
+
 /* LINK redo/UNIT.G. If it is there, however it came, the generation has begun. */
-static int begin_generation(struct queue *queue, const struct renewal *renewal)
+static int begin_generation(struct queue *queue, struct renewal *renewal)
 {
 	struct flight flight = FLIGHT_INIT;
 	struct lease_stand stand;
-	char path[LAYOUT_PATH];
+	char path[LAYOUT_PATH], marker[LAYOUT_PATH];
 	uint32_t one;
 	int error = 0, tries;
 
@@ -165,7 +191,11 @@ static int begin_generation(struct queue *queue, const struct renewal *renewal)
 		flight_link(&flight, stand.path, path);
 		flight_lstat(&flight, path);
 		flight_mkdir(&flight, LAYOUT_REDO);
+		layout_marker(marker, &renewal->key, renewal->generation);
+		if (renewal->has_key)
+			flight_lstat(&flight, marker);
 		flight_run(&flight, queue->store);
+		renewal->was_done = renewal->has_key && !flight_error(&flight, 3);
 		lease_end(queue->lease, &stand, 1);
 		error = flight_error(&flight, 0);
 		if (!flight_error(&flight, 1))
@@ -177,6 +207,19 @@ static int begin_generation(struct queue *queue, const struct renewal *renewal)
 	}
 	flight_release(&flight);
 	return public_error(error);
+}
+
+/* queue.md, "Content keys": a generation that was done before it began would count at once, so it goes on to one that was not. */
+static int begin_undone_generation(struct queue *queue, struct renewal *renewal)
+{
+	int error;
+
+	while ((error = begin_generation(queue, renewal)) == 0 && renewal->was_done) {
+		if (renewal->generation >= LAYOUT_MAX_NUMBER)
+			return -ERANGE;
+		renewal->generation++;
+	}
+	return error;
 }
 
 static int renew(struct queue *queue, const char *name, enum queue_state state)
@@ -195,7 +238,9 @@ static int renew(struct queue *queue, const char *name, enum queue_state state)
 	error = find_over_locked(queue, name, state, &renewal);
 	pthread_mutex_unlock(&queue->lock);
 	if (!error)
-		error = begin_generation(queue, &renewal);
+		error = find_key(queue, &renewal);
+	if (!error)
+		error = begin_undone_generation(queue, &renewal);
 	if (error)
 		return error;
 	record = (struct record) {

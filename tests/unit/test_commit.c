@@ -459,6 +459,33 @@ static void same_contents_are_done_once(void **state)
 	bench_free(bench);
 }
 
+/* The next generation of the one may be done under the key that they share, long before the other is asked for again. */
+static void a_redo_of_shared_contents_is_work(void **state)
+{
+	struct bench *bench = bench_new("key = content\n");
+	struct bench_mount *a, *b;
+
+	(void)state;
+	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
+	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
+	bench_pass(3);
+	a = bench_mount(bench);
+	assert_int_equal(claim(a, "one"), 0);
+	assert_int_equal(done(a, "one"), 0);
+	assert_int_equal(claim(a, "two"), -ENOENT);		/* done by its content */
+	assert_int_equal(queue_redo(a->queue, "one"), 0);
+	assert_int_equal(claim(a, "one"), 0);
+	assert_int_equal(done(a, "one"), 0);
+	bench_pass(0.5);
+	b = bench_mount(bench);
+	assert_int_equal(queue_redo(b->queue, "two"), 0);
+	bench_pass(0.5);
+	assert_int_equal(claim(a, "two"), 0);
+	assert_int_equal(done(a, "two"), 0);
+	assert_true(bench_is(a, QUEUE_DONE, "one"));
+	bench_free(bench);
+}
+
 static void same_contents_committed_together_get_one_ok(void **state)
 {
 	struct bench *bench = bench_new("key = content\n");
@@ -586,6 +613,7 @@ int main(void)
 		cmocka_unit_test(a_changed_input_drops_the_work),
 		cmocka_unit_test(an_input_that_changed_is_work_again),
 		cmocka_unit_test(same_contents_are_done_once),
+		cmocka_unit_test(a_redo_of_shared_contents_is_work),
 		cmocka_unit_test(same_contents_committed_together_get_one_ok),
 		cmocka_unit_test(finished_claims_are_swept),
 		cmocka_unit_test(a_long_dead_nodes_stage_is_swept),
