@@ -176,6 +176,7 @@ struct queue {
 	double take_s, commit_s;
 	uint64_t claims_tried, claims_lost;	/* LINKs sent for claims, and those that somebody else was before */
 	int64_t refresh_ns;			/* how long the last refresh took */
+	int64_t claims_ns;			/* … and listing claims/ alone */
 };
 
 /* queue.c */

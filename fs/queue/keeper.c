@@ -17,7 +17,8 @@
 #define REMEMBER_NS (60 * NS_PER_S)	/* write down what is known this often, if it changed */
 #define REMEMBER_SHARE 50		/* and spend no more than this part of the time on it */
 #define FLUSH_REST_NS (5 * NS_PER_MS)	/* records and removals of one burst travel together */
-#define MARKER_REST 10			/* times as long as listing one of done/00 … ff took */
+#define MARKER_REST 10			/* times as long as listing one of done/00 … ff took, for each so many nodes: */
+#define MARKER_NODES 8			/* all of them together must not keep the host busy with it */
 #define SWEEP_LEASES 10			/* look for nodes long gone this often */
 
 void keeper_wake_locked(struct queue *queue)
@@ -118,7 +119,7 @@ static void check_markers(struct queue *queue)
 	pthread_mutex_lock(&queue->lock);
 	/* It is only a check, since the next claim finds a marker by itself: most of the time it rests. */
 	ended = clock_now();
-	queue->markers_ns = ended + MARKER_REST * (ended - began);
+	queue->markers_ns = ended + MARKER_REST * (1 + queue->node_count / MARKER_NODES) * (ended - began);
 	queue->marker_dir = error && error != -ENOENT ? 256 : queue->marker_dir + 1;
 	queue_changed_locked(queue);
 	pthread_mutex_unlock(&queue->lock);

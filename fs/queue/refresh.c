@@ -48,10 +48,12 @@ static bool take_claim(void *arg, const struct store_name *name)
 static int refresh_claims(struct queue *queue)
 {
 	struct listing listing = { .queue = queue };
+	int64_t began;
 	int error;
 
 	pthread_mutex_lock(&queue->lock);
 	queue_clock(queue, &listing.clock);
+	began = listing.clock.now_ns;
 	index_claims_begin(&queue->index, listing.clock.now_ns);
 	pthread_mutex_unlock(&queue->lock);
 	error = store_list(queue->store, LAYOUT_CLAIMS, take_claim, &listing);
@@ -63,6 +65,7 @@ static int refresh_claims(struct queue *queue)
 	queue_clock(queue, &listing.clock);
 	index_claims_end(&queue->index, &listing.clock);
 	queue->watched_ns = queue->index.listing_ns;
+	queue->claims_ns = clock_now() - began;
 	queue_changed_locked(queue);
 	pthread_mutex_unlock(&queue->lock);
 	return 0;

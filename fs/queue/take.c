@@ -16,6 +16,7 @@
 #define PROBES 16			/* places looked at for each width of room around them */
 #define STRETCH 8			/* more in a row that are not in todo: others are at work here */
 #define FRUITLESS 100			/* flights in a row that claim nothing: then wait a little */
+#define LISTING_REST 20			/* times as long as listing claims/ took, at least, before a take wants it listed anew */
 
 static uint64_t random_below(struct queue *queue, uint64_t below)
 {
@@ -275,6 +276,22 @@ static void wait_for_change_locked(struct queue *queue, int64_t until, const boo
 			break;
 }
 
+/*
+ * How old a view may be to take by. What decides is asked of the server, the view only says what is worth a try; and claims/ is as long as the
+ * fleet is large, so if each of many nodes listed it every second, the host would do little else. What is shown stays as new as ever.
+ */
+static int64_t age_for_takes(struct queue *queue)
+{
+	int64_t age, most;
+
+	pthread_mutex_lock(&queue->lock);
+	age = queue->claims_ns * LISTING_REST;
+	most = queue->conf.lease_ns / 4;
+	pthread_mutex_unlock(&queue->lock);
+	age = age < most ? age : most;
+	return age > queue->options.ttl_ns ? age : queue->options.ttl_ns;
+}
+
 static int store_error(int error)
 {
 	return error == STORE_UNKNOWN || error == STORE_FAILURE ? -EIO : error;
@@ -282,28 +299,33 @@ static int store_error(int error)
 
 int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, const bool *cancel, struct buf *ret_names)
 {
-	int64_t until, began = clock_now(), fresh;
+	int64_t until, began = clock_now(), fresh, age = age_for_takes(queue);
 	bool ending = false, left = false;
 	int taken = 0, error;
 
 	for (;;) {
-		error = queue_refresh(queue, queue->options.ttl_ns);
+		error = queue_refresh(queue, age);
 		if (error)
 			return error;
 		taken = take_now(queue, owner, count, ret_names, &left);
 		pthread_mutex_lock(&queue->lock);
 		until = wait_until_locked(queue, wait, left);
-		fresh = queue->viewed_ns == INT64_MIN ? 0 : queue->viewed_ns + queue->options.ttl_ns;
+		fresh = queue->viewed_ns == INT64_MIN ? 0 : queue->viewed_ns + age;
 		if (!taken && until)
 			wait_for_change_locked(queue, until < fresh ? fresh : until, cancel);
 		ending = queue->stopping || (cancel && __atomic_load_n(cancel, __ATOMIC_ACQUIRE));
 		if (taken)
 			queue->take_s += (double)(clock_now() - began) / NS_PER_S;
 		pthread_mutex_unlock(&queue->lock);
+		if (!taken && !until && age > queue->options.ttl_ns) {
+			age = queue->options.ttl_ns;	/* that none is left is said by a view as new as any that is shown */
+			continue;
+		}
 		if (taken || !until)
 			return store_error(taken);
 		if (ending)
 			return -EINTR;
+		age = age_for_takes(queue);
 	}
 }
 

@@ -19,6 +19,7 @@
 
 #define WINDOW_FIRST 8		/* READDIRs at once, at first */
 #define WINDOW_MOST 32
+#define ANSWER_FULL 100		/* names: OpenSSH's answers; one with fewer is the last, most likely */
 #define RESTARTS_MOST 20	/* a server that breaks every listing isn't asked for ever */
 
 struct listing {
@@ -129,7 +130,9 @@ static void listed(struct request *request, struct answer *answer)
 		listing->broken = true;
 	else if (!error && !answer->eof && !listing->ending)
 		error = deliver(listing, answer);
-	if (!listing->broken && !listing->ending && !error && !answer->eof) {
+	/* After an answer that looks like the last, those still out will tell: most directories are small. */
+	if (!listing->broken && !listing->ending && !error && !answer->eof &&
+	    (answer->name_count >= ANSWER_FULL || listing->outstanding == 0)) {
 		listing->window = listing->window * 2 < WINDOW_MOST ? listing->window * 2 : WINDOW_MOST;
 		error = read_on(listing);
 	}

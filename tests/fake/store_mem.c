@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/list.h"
@@ -52,6 +53,9 @@ struct mem_store {
 	mem_hook *hook;
 	void *hook_arg;
 	uint64_t flights;
+	const char *slow_path;		/* listings of it take slow_us */
+	unsigned int slow_us;
+	uint64_t slowed;
 	uint64_t counts[KINDS];
 };
 
@@ -474,14 +478,19 @@ static int mem_list(struct store *store, const char *path, store_entry *entry, v
 	struct listed *list = NULL;
 	size_t count = 0, i;
 	bool cut, more = true;
+	unsigned int us;
 	int error;
 
 	pthread_mutex_lock(&mem->lock);
 	mem->flights++;
+	us = mem->slow_path && strcmp(path, mem->slow_path) == 0 ? mem->slow_us : 0;
+	mem->slowed += us > 0;
 	cut = mem->cut_at != INT64_MAX && mem->cut_at <= 0;
 	pthread_mutex_unlock(&mem->lock);
 	if (cut)
 		return -ETIMEDOUT;
+	if (us)
+		usleep(us);
 	pthread_mutex_lock(&mem->disk->lock);
 	error = snapshot(mem->disk, path, &list, &count);
 	pthread_mutex_unlock(&mem->disk->lock);
@@ -670,6 +679,28 @@ uint64_t mem_flights(struct store *store)
 	flights = mem->flights;
 	pthread_mutex_unlock(&mem->lock);
 	return flights;
+}
+
+void mem_slow_listings(struct store *store, const char *path, unsigned int us)
+{
+	struct mem_store *mem = container_of(store, struct mem_store, store);
+
+	pthread_mutex_lock(&mem->lock);
+	mem->slow_path = path;
+	mem->slow_us = us;
+	mem->slowed = 0;
+	pthread_mutex_unlock(&mem->lock);
+}
+
+uint64_t mem_slowed(struct store *store)
+{
+	struct mem_store *mem = container_of(store, struct mem_store, store);
+	uint64_t slowed;
+
+	pthread_mutex_lock(&mem->lock);
+	slowed = mem->slowed;
+	pthread_mutex_unlock(&mem->lock);
+	return slowed;
 }
 
 uint64_t mem_count(struct store *store, enum store_kind kind)

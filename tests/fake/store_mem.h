@@ -83,4 +83,8 @@ void mem_set_hook(struct store *store, mem_hook *hook, void *arg);
 uint64_t mem_flights(struct store *store);		/* round trips: flights and listings */
 uint64_t mem_count(struct store *store, enum store_kind kind);
 
+/* From now on a listing of `path` (kept by reference) takes `us` microseconds. How many there were since. */
+void mem_slow_listings(struct store *store, const char *path, unsigned int us);
+uint64_t mem_slowed(struct store *store);
+
 #endif

@@ -254,6 +254,34 @@ static void every_mount_shows_another_order(void **state)
 
 /* ---- taking ---- */
 
+/* A long claims/ is not listed for each take; what is shown, and that none is left, is as new as ever. */
+static void takes_rest_from_a_long_listing(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct buf names = BUF_INIT;
+	struct bench_mount *mount;
+	int64_t began;
+	int i;
+
+	(void)state;
+	bench_inputs(bench, 20);
+	mount = bench_mount(bench);
+	mem_slow_listings(mount->store, LAYOUT_CLAIMS, 20000);
+	assert_int_equal(queue_take(mount->queue, NULL, 1, false, NULL, &names), 1);
+	began = clock_now();
+	for (i = 1; i < 20; i++)
+		assert_int_equal(queue_take(mount->queue, NULL, 1, false, NULL, &names), 1);
+	/* The first, and what 20 times 20 ms allow; besides, stale claims are watched for. */
+	assert_in_range(mem_slowed(mount->store), 1, 3 + (clock_now() - began) / (400 * NS_PER_MS));
+	bench_input(bench, "new");
+	assert_true(bench_is(mount, QUEUE_TODO, "new"));
+	assert_int_equal(queue_take(mount->queue, NULL, 2, false, NULL, &names), 1);
+	bench_input(bench, "newer");
+	assert_int_equal(queue_take(mount->queue, NULL, 1, false, NULL, &names), 1);
+	buf_release(&names);
+	bench_free(bench);
+}
+
 struct waiter {
 	struct bench_mount *mount;
 	_Atomic bool cancel;
@@ -472,6 +500,7 @@ int main(void)
 		cmocka_unit_test(young_inputs_settle_first),
 		cmocka_unit_test(cursors_hold_while_units_come_and_go),
 		cmocka_unit_test(every_mount_shows_another_order),
+		cmocka_unit_test(takes_rest_from_a_long_listing),
 		cmocka_unit_test(a_waiting_take),
 		cmocka_unit_test(mounts_that_race_do_each_unit_once),
 		cmocka_unit_test(mounts_that_race_with_few_links),
