@@ -120,13 +120,21 @@ assert second["name"] == "m2" and second["status"] == 9 and said["status"] == 9,
 		[ "$(cat "cloud/$m/home/in a dir/some dir/sub/file")" = two ]
 	done
 	printf '#!/bin/sh\necho "I am here: $1"\n' >tool
-	printf '#!/bin/sh\nprintf "%%s\\n" "$@" >"$HOME/apt"\n' >bin/apt-get
+	# As the real one: it knows what it needs after an update, and takes for a file what begins with "/" or "./".
+	cat >bin/apt-get <<-'APT'
+		#!/bin/sh
+		for last; do :; done
+		case " $* " in
+		*' update '*) : >"$HOME/lists" ;;
+		*) [ -e "$HOME/lists" ] && case $last in /* | ./*) cp "$last" "$HOME/apt" ;; *) echo "E: Unable to locate package $last" >&2; exit 100 ;; esac ;;
+		esac
+	APT
 	chmod +x bin/apt-get
 	echo package >"a b.deb"
 	claimctl fleet push --install tool "a b.deb"
 	claimctl fleet run -- tool 'x  y' >out
 	lines_are out "m1 I am here: x  y" "m2 I am here: x  y"
-	[ "$(tail -1 cloud/m2/home/apt)" = ".cache/claim-fleet/a b.deb" ]
+	[ "$(cat cloud/m2/home/apt)" = package ]
 	fails_with 1 '*nothing/there*' claimctl fleet push nothing/there
 }
 
