@@ -128,13 +128,16 @@ static bool act_locked(struct top *top, int key)
 /* Why not, for people; NULL: it can be drawn on. */
 static const char *terminal_unfit(void)
 {
+	bool moves;
 	int error;
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return "standard input and output are no terminal";
 	if (setupterm(NULL, STDOUT_FILENO, &error) != OK)
 		return "the kind of terminal in TERM is not known";
-	return tigetstr("cup") && tigetstr("clear") ? NULL : "this terminal (TERM) can't move its cursor";
+	moves = tigetstr("cup") && tigetstr("clear");
+	del_curterm(cur_term);
+	return moves ? NULL : "this terminal (TERM) can't move its cursor";
 }
 
 static int begin_screen(void)

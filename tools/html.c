@@ -144,7 +144,7 @@ void html_seconds(struct buf *to, double seconds)
 	if (seconds < 0.9995)
 		buf_addf(to, "%.0f ms", seconds * 1000);
 	else if (seconds < 59.95)
-		buf_addf(to, seconds < 9.95 ? "%.1f s" : "%.0f s", seconds);
+		buf_addf(to, seconds < 9.95 && seconds != floor(seconds) ? "%.1f s" : "%.0f s", seconds);
 	else if (whole < 3600)
 		buf_addf(to, whole % 60 ? "%" PRId64 " min %" PRId64 " s" : "%" PRId64 " min", whole / 60, whole % 60);
 	else if (whole < 48 * 3600)

@@ -1,6 +1,7 @@
 /*
- * report_lanes: a lane a node. Of few units each is drawn, those side by side below one another; of many, how many ran at a time. So the drawing
- * stays small: at most MAX_LANES lanes of at most MAX_DRAWN units in all, or of BINS steps each.
+ * report_lanes: a lane a node. Of few units each is drawn, those side by side below one another; of many, or of short ones (times of records are
+ * whole seconds), how many ran at a time. So the drawing stays small: at most MAX_LANES lanes of at most MAX_DRAWN units in all, or of BINS steps
+ * each.
  */
 #include "tools/report_page.h"
 
@@ -13,6 +14,7 @@
 
 #define MAX_LANES 64
 #define MAX_DRAWN 1500
+#define MIN_DRAWN_S 1.0
 #define MAX_ROWS 16
 #define BINS 180
 #define TOP 8
@@ -38,6 +40,8 @@ struct lanes {
 	struct lane *list;
 	size_t count;
 	uint32_t *of_node;		/* lane of each node */
+	size_t bins;			/* of these, each so many whole seconds */
+	double bin_width;
 	bool drawn;			/* unit by unit */
 	uint32_t *row_of_job;		/* when drawn */
 	double most;			/* jobs at a time in any node's lane */
@@ -109,20 +113,36 @@ static int choose(struct lanes *lanes)
 
 /* ---- what is in it ---- */
 
-static double bin_of(const struct chart *chart, double time)
+static double bin_of(const struct lanes *lanes, double time)
 {
-	return fmin(fmax((time - chart->begin) / (chart->end - chart->begin), 0), 1) * BINS;
+	return fmin(fmax((time - lanes->chart.begin) / lanes->bin_width, 0), (double)lanes->bins);
 }
 
-static void add_running(struct lane *lane, const struct chart *chart, const struct report_job *job)
+static size_t whole_bin(const struct lanes *lanes, double time)
 {
-	double from = bin_of(chart, job->begin), till = bin_of(chart, job->end);
-	size_t bin;
+	size_t bin = (size_t)bin_of(lanes, time);
 
-	for (bin = (size_t)from; bin < BINS && (double)bin < till; bin++)
-		lane->running[bin] += (float)(fmin(till, (double)(bin + 1)) - fmax(from, (double)bin));
-	bin = (size_t)till < BINS ? (size_t)till : BINS - 1;
+	return bin < lanes->bins ? bin : lanes->bins - 1;
+}
+
+static double bin_x(const struct lanes *lanes, size_t bin)
+{
+	return chart_x(&lanes->chart, lanes->chart.begin + (double)bin * lanes->bin_width);
+}
+
+/* One that ran for less than a second ran somewhere in the second of its end. */
+static void add_running(const struct lanes *lanes, struct lane *lane, const struct report_job *job)
+{
+	double from = bin_of(lanes, job->begin), till = bin_of(lanes, job->end);
+	size_t bin = whole_bin(lanes, job->end);
+
 	lane->failed[bin] += job->failed;
+	if (job->end - job->begin < 1) {
+		lane->running[bin] += (float)((job->end - job->begin) / lanes->bin_width);
+		return;
+	}
+	for (bin = (size_t)from; bin < lanes->bins && (double)bin < till; bin++)
+		lane->running[bin] += (float)(fmin(till, (double)(bin + 1)) - fmax(from, (double)bin));
 }
 
 /* The first row that is free then. Times are whole seconds and walls are not: a job may seem to begin a second before the last one ended. */
@@ -149,23 +169,23 @@ static int fill(struct lanes *lanes)
 	const struct report *report = lanes->report;
 	size_t i, bin;
 
-	lanes->drawn = report->job_count <= MAX_DRAWN;
+	lanes->drawn = report->job_count <= MAX_DRAWN && report->spent.wall >= MIN_DRAWN_S * (double)report->job_count;
+	lanes->bin_width = ceil((lanes->chart.end - lanes->chart.begin) / BINS);
+	lanes->bins = (size_t)fmin(ceil((lanes->chart.end - lanes->chart.begin) / lanes->bin_width), BINS);
 	lanes->row_of_job = calloc(report->job_count + 1, sizeof(*lanes->row_of_job));
 	if (!lanes->row_of_job)
 		return -ENOMEM;
 	for (i = 0; i < report->job_count; i++) {
 		struct lane *lane = &lanes->list[lanes->of_node[report->jobs[i].node]];
 
-		add_running(lane, &lanes->chart, &report->jobs[i]);
+		add_running(lanes, lane, &report->jobs[i]);
 		if (lanes->drawn)
 			lanes->row_of_job[i] = take_row(lane, &report->jobs[i]);
 	}
-	for (i = 0; i < report->loss_count; i++) {
-		bin = (size_t)bin_of(&lanes->chart, report->losses[i].time);
-		lanes->list[lanes->of_node[report->losses[i].node]].lost[bin < BINS ? bin : BINS - 1]++;
-	}
+	for (i = 0; i < report->loss_count; i++)
+		lanes->list[lanes->of_node[report->losses[i].node]].lost[whole_bin(lanes, report->losses[i].time)]++;
 	for (i = 0; i < lanes->count; i++)
-		for (bin = 0; bin < BINS && lanes->list[i].node != UINT32_MAX; bin++)
+		for (bin = 0; bin < lanes->bins && lanes->list[i].node != UINT32_MAX; bin++)
 			lanes->most = fmax(lanes->most, (double)lanes->list[i].running[bin]);
 	return 0;
 }
@@ -193,35 +213,34 @@ static void draw_job(const struct lanes *lanes, size_t i, struct buf *to)
 
 static void draw_steps(const struct lanes *lanes, const struct lane *lane, struct buf *to)
 {
-	double width = (lanes->chart.right - lanes->chart.left) / BINS, now = 0, most = lanes->most;
+	double now = 0, most = lanes->most;
 	size_t bin;
 
-	for (bin = 0; bin < BINS && lane->node == UINT32_MAX; bin++)
+	for (bin = 0; bin < lanes->bins && lane->node == UINT32_MAX; bin++)
 		most = fmax(bin > 0 ? most : 0, (double)lane->running[bin]);
 
 	buf_addf(to, "<path class=\"d\" d=\"M%d %.1f", LEFT, lane->y + BODY);
-	for (bin = 0; bin < BINS; bin++) {
+	for (bin = 0; bin < lanes->bins; bin++) {
 		double height = most > 0 ? (double)lane->running[bin] / most * BODY : 0;
 
 		if (fabs(height - now) >= 0.1 || bin == 0) {
-			buf_addf(to, "H%.1fV%.1f", LEFT + width * (double)bin, lane->y + BODY - height);
+			buf_addf(to, "H%.1fV%.1f", bin_x(lanes, bin), lane->y + BODY - height);
 			now = height;
 		}
 	}
 	buf_addf(to, "H%.1fV%.1fz\"/><path class=\"f\" d=\"", (double)RIGHT, lane->y + BODY);
-	for (bin = 0; bin < BINS; bin++)
+	for (bin = 0; bin < lanes->bins; bin++)
 		if (lane->failed[bin])
-			buf_addf(to, "M%.1f %.1fh%.1fv-4h-%.1fz", LEFT + width * (double)bin, lane->y + BODY, width, width);
+			buf_addf(to, "M%.1f %.1fH%.1fv-4H%.1fz", bin_x(lanes, bin), lane->y + BODY, bin_x(lanes, bin + 1), bin_x(lanes, bin));
 	buf_adds(to, "\"/>\n");
 }
 
 static void draw_losses(const struct lanes *lanes, const struct lane *lane, struct buf *to)
 {
-	double width = (lanes->chart.right - lanes->chart.left) / BINS;
 	size_t bin;
 
-	for (bin = 0; bin < BINS; bin++) {
-		double x = LEFT + width * ((double)bin + 0.5), y = lane->y + BODY / 2.0;
+	for (bin = 0; bin < lanes->bins; bin++) {
+		double x = (bin_x(lanes, bin) + bin_x(lanes, bin + 1)) / 2, y = lane->y + BODY / 2.0;
 
 		if (lane->lost[bin])
 			buf_addf(to, "<g><title>%u claims lost</title><path class=\"x\" d=\"M%.1f %.1fl8 8m0 -8l-8 8\"/></g>\n", lane->lost[bin],

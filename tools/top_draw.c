@@ -165,7 +165,7 @@ static void put_queue(const struct top *top, const struct top_queue *queue, bool
 		if (bar > 4)
 			put_progress_bar(top, facts, bar);
 		printw(" %5.1f%% %8.0f/%-8.0f ", facts->total > 0 ? floor(facts->done / facts->total * 1000) / 10 : 0.0, facts->done, facts->total);
-		printw("%10s %8s", rate(facts->rate_minute, text), duration(facts->eta, more));
+		printw("%10s %8s", rate(facts->rate_minute, text), facts->total > 0 ? duration(facts->eta, more) : "-");
 	}
 	attroff(A_BOLD);
 }
