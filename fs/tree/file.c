@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "tree/ahead.h"
+#include "tree/damage.h"
 #include "tree/errors.h"
 #include "tree/file_state.h"
 #include "tree/task.h"
@@ -337,8 +338,10 @@ static void open_send(struct opening *opening)
 		opening_fail(opening, error);
 		return;
 	}
-	if (opening->flags & O_TRUNC)
+	if (opening->flags & O_TRUNC) {
 		flags |= SFTP_OPEN_TRUNC;
+		damage_mend(task->tree->damage, task->path.data);
+	}
 	flight_begin(&opening->flight, open_landed);
 	leg = flight_leg(&opening->flight);
 	flight_sent(leg, sftp_open(task->tree->sftp, SFTP_DATA, task->path.data, flags, NULL, open_done, leg));

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "tree/damage.h"
 #include "tree/errors.h"
 #include "tree/file.h"
 #include "tree/file_state.h"
@@ -315,12 +316,23 @@ fail:
 	return NULL;
 }
 
+static void begin_anew(struct tree *tree, struct node *node)
+{
+	struct buf path = BUF_INIT;
+
+	if (!node_path(tree, node, NULL, &path))
+		damage_mend(tree->damage, path.data);
+	buf_release(&path);
+}
+
 bool file_setattr(struct tree *tree, struct node *node, struct handle *handle, const struct stat *st, unsigned int valid, struct reply *reply)
 {
 	struct real *real = real_of(tree, node);
 	struct open_file *of = real ? real_any_open(real, handle ? open_file_of(handle) : NULL, valid & TREE_SET_SIZE) : NULL;
 	struct setattr *setattr;
 
+	if (valid & TREE_SET_SIZE && st->st_size == 0)
+		begin_anew(tree, node);
 	if (!of)
 		return set_elsewhere(real, st, valid);
 	setattr = setattr_new(of, st, valid, reply);

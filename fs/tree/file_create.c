@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "tree/damage.h"
 #include "tree/errors.h"
 #include "tree/file.h"
 #include "tree/file_state.h"
@@ -75,6 +76,8 @@ static void answer(struct creating *creating)
 	entry.node = node;
 	node_looked_up(tree, node);
 	node_unref(tree, node);
+	if (creating->exclusive)
+		damage_mend(task->tree->damage, task->path.data);
 	flight_clear(&creating->flight);
 	free(creating);
 	task_end(task);
@@ -212,6 +215,8 @@ static void create_send(struct creating *creating)
 	const char *path = creating->task->path.data;
 	struct flight_leg *leg;
 
+	if (creating->flags & O_TRUNC)
+		damage_mend(creating->task->tree->damage, path);
 	creating->tries++;
 	flight_begin(&creating->flight, create_landed);
 	leg = flight_leg(&creating->flight);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tree/change.h"
+#include "tree/damage.h"
 #include "tree/file_state.h"
 
 struct explanation {
@@ -18,7 +19,12 @@ struct explanation {
 /* The error is kept for every handle that writes to this file, and all these writes are over. */
 static void tell(struct real *real, struct list *failed, int error)
 {
+	struct buf path = BUF_INIT;
 	struct list *link;
+
+	if (!node_path(real->tree, real->node, NULL, &path))
+		damage_note(real->tree->damage, path.data, error);
+	buf_release(&path);
 
 	pthread_mutex_lock(&real->lock);
 	real->error = error;

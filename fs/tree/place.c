@@ -324,7 +324,7 @@ static int look_at(struct place *place, struct look *look)
 	struct live *live;
 	int error, ignored;
 
-	error = store_sftp_new(place->queues->tree->sftp, place->path, &store);
+	error = store_sftp_new(place->queues->tree->sftp, place->queues->tree->damage, place->path, &store);
 	if (error)
 		return error;
 	set_look(place, store);

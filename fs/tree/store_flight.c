@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tree/damage.h"
 #include "tree/errors.h"
 
 #define SMALL_READ 65536	/* up to here a read needs no size first, and the control connection carries it */
@@ -409,10 +410,15 @@ static void fsync_opened(struct slot *slot)
 	step_answer(slot, 0);
 }
 
-/* OpenSSH opens a directory for reading too, and fsyncs what it opened. */
+/* OpenSSH opens a directory for reading too, and fsyncs what it opened. What a write to it has failed is none that could be made safe. */
 static void start_fsync(struct slot *slot, const char *path, const char *path2)
 {
 	(void)path2;
+	slot->error = damage_at(slot->flight->store->damage, path);
+	if (slot->error) {
+		slot_end(slot);
+		return;
+	}
 	step_begin(slot, fsync_opened);
 	step_expect(slot);
 	step_sent(slot, sftp_open(sftp_of(slot), SFTP_DATA, path, SFTP_OPEN_READ, NULL, on_open, slot));

@@ -21,6 +21,7 @@
 struct store_sftp {
 	struct store store;
 	struct sftp *sftp;
+	struct damage *damage;	/* of the mount, or NULL */
 	char *root;
 	bool cancelled;		/* read with __atomic_load_n */
 	pthread_mutex_t lock;	/* guards what follows, and all flights, slots and listings */

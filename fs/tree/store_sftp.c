@@ -337,7 +337,7 @@ static const struct store_ops store_sftp_ops = {
 	.cancelled = cancelled,
 };
 
-int store_sftp_new(struct sftp *sftp, const char *root, struct store **ret_store)
+int store_sftp_new(struct sftp *sftp, struct damage *damage, const char *root, struct store **ret_store)
 {
 	struct store_sftp *store = calloc(1, sizeof(*store));
 
@@ -350,6 +350,7 @@ int store_sftp_new(struct sftp *sftp, const char *root, struct store **ret_store
 	}
 	store->store.ops = &store_sftp_ops;
 	store->sftp = sftp;
+	store->damage = damage;
 	store->refs = 1;
 	list_init(&store->waits);
 	pthread_mutex_init(&store->lock, NULL);

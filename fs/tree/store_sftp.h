@@ -7,9 +7,10 @@
 
 #include "queue/store.h"
 #include "sftp/client.h"
+#include "tree/damage.h"
 
-/* `root` is the queue's absolute path on the server. 0 or -ENOMEM. */
-int store_sftp_new(struct sftp *sftp, const char *root, struct store **ret_store);
+/* `root` is the queue's absolute path on the server; `damage` (kept by the caller, or NULL) is what must not be published. 0 or -ENOMEM. */
+int store_sftp_new(struct sftp *sftp, struct damage *damage, const char *root, struct store **ret_store);
 
 /* The mount ends: store_cancelled() is true from now on, and every call returns at once (-ENOTCONN, STORE_UNKNOWN for what may yet happen). */
 void store_sftp_cancel(struct store *store);

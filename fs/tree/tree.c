@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tree/ahead.h"
+#include "tree/damage.h"
 #include "tree/file.h"
 #include "tree/idmap.h"
 #include "tree/warm.h"
@@ -36,6 +37,8 @@ int tree_new(struct sftp *sftp, const char *root_path, const struct tree_options
 	if (!tree->root_path || !tree->root)
 		goto fail;
 	error = work_new(&tree->work);
+	if (!error)
+		error = damage_new(&tree->damage);
 	if (!error)
 		error = files_new(tree, &tree->files);
 	if (!error && !options->no_readahead)
@@ -76,6 +79,7 @@ void tree_free(struct tree *tree)
 	ahead_free(tree->ahead);
 	warm_free(tree->warm);
 	files_free(tree->files);
+	damage_free(tree->damage);
 	pthread_mutex_destroy(&tree->lock);
 	free(tree->root_path);
 	free(tree);

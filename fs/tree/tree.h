@@ -25,6 +25,7 @@ struct queues;		/* tree/queues.h: the queues this mount has opened */
 struct files;		/* tree/file.h: what all open files share */
 struct ahead;		/* tree/ahead.h: files opened before they are asked for */
 struct warm;		/* tree/warm.h: directories looked at before they are asked for */
+struct damage;		/* tree/damage.h: what is staged with a hole in it */
 
 enum idmap_mode { IDMAP_NONE, IDMAP_USER, IDMAP_FILE };
 
@@ -69,6 +70,7 @@ struct tree {
 	struct files *files;
 	struct ahead *ahead;
 	struct warm *warm;
+	struct damage *damage;
 	struct figures figures;
 	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
 	struct map names;		/* parent's address and name → node; by lock */

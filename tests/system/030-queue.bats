@@ -652,6 +652,39 @@ PYTHON
 	wait_until 10 has_entries "$other/done" 8
 }
 
+@test "what a shell wrote to a full disk is not done, though the shell does not say so; what it writes anew is" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root for a small tmpfs"
+	mkdir -p disk
+	mount -t tmpfs -o size=4m tmpfs disk || skip "no tmpfs here"
+	echo "$work/disk" >>.mounts
+	make_queue "$work/disk/q"
+	make_inputs "$work/disk/q/inputs" 2
+	mount_claimfs "$work/disk" "$work/mnt"
+	wait_until 10 has_entries mnt/q/todo 2
+	mv mnt/q/todo/0001 mnt/q/claims/0001
+	dd if=/dev/zero of=disk/ballast bs=64k 2>/dev/null || true
+	# bash's printf looks at write(), and nobody at close().
+	bash -c 'printf "all of it\n" >mnt/q/stage/0001'
+	rm disk/ballast
+	run mv mnt/q/claims/0001 mnt/q/done/0001
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"No space left on device"* ]]
+	[ -z "$(find disk/q/.claimfs/done -type f)" ]
+	# Below a directory as well.
+	mv mnt/q/todo/0002 mnt/q/claims/0002
+	mkdir mnt/q/stage/0002
+	dd if=/dev/zero of=disk/ballast bs=64k 2>/dev/null || true
+	bash -c 'printf "all of it\n" >mnt/q/stage/0002/part' || true
+	rm disk/ballast
+	not mv mnt/q/claims/0002 mnt/q/done/0002
+	bash -c 'printf "all of it\n" >mnt/q/stage/0001; printf "all of it\n" >mnt/q/stage/0002/part'
+	mv mnt/q/claims/0001 mnt/q/done/0001
+	mv mnt/q/claims/0002 mnt/q/done/0002
+	[ "$(cat disk/q/outputs/0001)" = "all of it" ]
+	[ "$(cat disk/q/outputs/0002/part)" = "all of it" ]
+}
+
 @test "a claim that is kept longer than the lease stays" {
 	on_queue 1 --lease 3s
 	second_mount

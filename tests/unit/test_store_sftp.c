@@ -29,7 +29,7 @@ static void connect_plain(bool plain)
 	assert_int_equal(mkdir(path, 0755), 0);
 	peer_plain(rig.peer, plain);
 	rig_connect(&rig, 2, 10000, 0);
-	assert_int_equal(store_sftp_new(rig.sftp, "/q", &store), 0);
+	assert_int_equal(store_sftp_new(rig.sftp, NULL, "/q", &store), 0);
 }
 
 static int setup(void **state)
