@@ -13,6 +13,7 @@ kill_mount() {
 	fusermount3 -uz "$work/$node"
 	wait_until 10 eval "! mountpoint -q '$work/$node'"
 	mount_node "$node"
+	replace_workers "$node"
 }
 
 stop_mount() {
