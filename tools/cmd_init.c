@@ -2,13 +2,17 @@
  * claimctl init: makes a queue of a directory, on a mount or a plain disk. queue.conf comes last: until then there is no queue.
  */
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -18,6 +22,8 @@
 #include "tools/store_dirs.h"
 
 #define INIT_MAX_LOOKED_AT 200000	/* inputs, for two with one output */
+#define SHOWN_LIMIT_NS (3 * NS_PER_S)
+#define SHOWN_PAUSE_NS (50 * NS_PER_MS)
 
 enum { KEY_MKDIR = 256, KEY_INPUT, KEY_OUTPUT, KEY_KEY, KEY_LEASE, KEY_ATTEMPTS, KEY_SETTLE, KEY_DURABLE };
 
@@ -31,7 +37,7 @@ static struct init init_options;
 static const struct args_option table[] = {
 	{ KEY_INPUT, "input", "DIR", "directory of the inputs, relative to QUEUE, may begin with ../ (inputs)" },
 	{ KEY_OUTPUT, "output", "PATTERN", "where outputs go, relative to QUEUE: {} {.} {/} {//} {/.} (outputs/{})" },
-	{ KEY_KEY, "key", "KEY", "what makes a unit done: name, stat or content (name)" },
+	{ KEY_KEY, "key", "name|stat|content", "what makes a unit done (name)" },
 	{ KEY_LEASE, "lease", "TIME", "a claim is free when its node was silent this long (60s)" },
 	{ KEY_ATTEMPTS, "attempts", "N", "lost attempts before a unit is set aside (3)" },
 	{ KEY_SETTLE, "settle", "TIME", "inputs younger than this are not units yet (2s)" },
@@ -279,6 +285,24 @@ static int init_dir(const struct init *init, const char *dir)
 	return error;
 }
 
+/*
+ * A mount knows nothing of a new queue until what it believed of the directory is a second old. Whoever says init wants to use the queue
+ * in the next line, so that is waited for; on a mount of something else it never comes, which is no error.
+ */
+static void wait_until_shown(const char *dir)
+{
+	const struct timespec pause = clock_timespec(SHOWN_PAUSE_NS);
+	const int64_t ends = clock_now() + SHOWN_LIMIT_NS;
+	struct buf path = BUF_INIT;
+	struct statfs fs;
+
+	buf_addf(&path, "%s/progress", dir);
+	if (buf_error(&path) == 0 && statfs(dir, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC)
+		while (access(buf_text(&path), F_OK) < 0 && clock_now() < ends)
+			nanosleep(&pause, NULL);
+	buf_release(&path);
+}
+
 static int init_run(char **operands, void *target)
 {
 	const struct init *init = target;
@@ -299,6 +323,8 @@ static int init_run(char **operands, void *target)
 		return COMMAND_FAILED;
 	}
 	error = init_dir(init, dir);
+	if (!error)
+		wait_until_shown(dir);
 	free(dir);
 	return error ? COMMAND_FAILED : 0;
 }

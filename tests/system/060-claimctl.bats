@@ -52,6 +52,16 @@ do_units() {
 	mv mnt/q/todo/a mnt/q/claims/a
 }
 
+@test "init: of a directory that was made through the mount, which shows the queue when it returns" {
+	mkdir disk
+	mount_claimfs "$work/disk" mnt
+	mkdir -p mnt/q/inputs
+	echo x >mnt/q/inputs/a
+	ls mnt/q
+	claimctl init mnt/q --settle 0
+	[ "$(ls mnt/q/todo)" = a ]
+}
+
 @test "init: --mkdir makes what is missing, and without it that is an error" {
 	fails_with 1 "*q*" claimctl init q
 	[ ! -e q ]
