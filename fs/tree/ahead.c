@@ -9,13 +9,12 @@
 
 #include "base/clock.h"
 #include "tree/ahead_order.h"
+#include "tree/ahead_strangers.h"
 #include "tree/file_state.h"
 #include "tree/flight.h"
 #include "tree/listing.h"
 
-#define STRANGER_DUE 2		/* files opened of a directory that was not listed make it worth listing; if that did not help, twice as many */
-#define STRANGER_MOST 4096
-#define STRANGER_ENTRIES 4096	/* no more of it than that */
+#define STRANGER_ENTRIES 4096	/* of a directory that is listed for a program that does not: no more of it than that */
 #define FAR (2 * AHEAD_MOST)	/* guesses are made among so many of the next names */
 
 struct ahead_dir {
@@ -25,12 +24,6 @@ struct ahead_dir {
 	struct ahead_order order;
 	unsigned int guesses;
 	uint64_t bytes;			/* of guesses */
-};
-
-struct stranger {			/* a directory that nobody has listed, or not lately */
-	struct node *node;		/* held; NULL: free */
-	unsigned int opened;		/* files of it, since … */
-	unsigned int due;		/* … so many make it worth listing */
 };
 
 struct guess {
@@ -60,8 +53,7 @@ struct ahead {
 	pthread_mutex_t lock;		/* guards everything here, guesses included */
 	struct list dirs;
 	struct list guesses;
-	struct stranger strangers[AHEAD_DIRS];
-	unsigned int next_stranger;
+	struct strangers strangers;
 	int64_t way_ns;			/* there and back, about; 0: not known */
 	bool stopped;
 };
@@ -188,9 +180,8 @@ static void dir_free(struct ahead *ahead, struct ahead_dir *dir)
 
 void ahead_stop(struct ahead *ahead)
 {
-	struct stranger strangers[AHEAD_DIRS];
+	struct strangers strangers;
 	struct list gone, dirs, *link, *next;
-	int i;
 
 	if (!ahead)
 		return;
@@ -201,12 +192,10 @@ void ahead_stop(struct ahead *ahead)
 	list_for_each_safe(link, next, &ahead->guesses)
 		drop_locked(list_entry(link, struct guess, link), &gone);
 	list_splice(&dirs, &ahead->dirs);
-	memcpy(strangers, ahead->strangers, sizeof(strangers));
-	memset(ahead->strangers, 0, sizeof(ahead->strangers));
+	strangers_clear(&ahead->strangers, &strangers);
 	pthread_mutex_unlock(&ahead->lock);
 	free_all(&gone);
-	for (i = 0; i < AHEAD_DIRS; i++)
-		node_unref(ahead->tree, strangers[i].node);
+	strangers_release(&strangers, ahead->tree);
 	while ((link = list_pop(&dirs)))
 		dir_free(ahead, list_entry(link, struct ahead_dir, link));
 }
@@ -283,41 +272,6 @@ void ahead_listed(struct ahead *ahead, struct node *node, struct listing *listin
 	}
 	pthread_mutex_unlock(&ahead->lock);
 	dir_free(ahead, old);
-}
-
-/* ---- directories that nobody lists: a program that knows the names ---- */
-
-static struct stranger *find_stranger_locked(struct ahead *ahead, struct node *node, struct node **ret_old)
-{
-	struct stranger *stranger;
-	unsigned int i;
-
-	for (i = 0; i < AHEAD_DIRS; i++)
-		if (ahead->strangers[i].node == node)
-			return &ahead->strangers[i];
-	stranger = &ahead->strangers[ahead->next_stranger];
-	ahead->next_stranger = (ahead->next_stranger + 1) % AHEAD_DIRS;
-	*ret_old = stranger->node;
-	node_ref(ahead->tree, node);
-	*stranger = (struct stranger){ .node = node, .due = STRANGER_DUE };
-	return stranger;
-}
-
-/* A file was opened whose name is in no listing here. True: it is time to list the directory. `ret_old` is to be let go. */
-static bool note_stranger_locked(struct ahead *ahead, struct node *node, struct node **ret_old)
-{
-	struct stranger *stranger;
-
-	*ret_old = NULL;
-	if (ahead->stopped || longest_life(ahead) <= 0)
-		return false;
-	stranger = find_stranger_locked(ahead, node, ret_old);
-	if (++stranger->opened < stranger->due)
-		return false;
-	stranger->opened = 0;
-	if (stranger->due < STRANGER_MOST)
-		stranger->due *= STRANGER_DUE;
-	return true;
 }
 
 /* ---- guessing ---- */
@@ -593,7 +547,7 @@ static bool opened_locked(struct ahead *ahead, struct node *parent, const char *
 	*ret_count = 0;
 	*ret_old = NULL;
 	if (!dir || !ahead_order_opened(&dir->order, name, clock_now()))
-		return note_stranger_locked(ahead, parent, ret_old);
+		return !ahead->stopped && longest_life(ahead) > 0 && strangers_opened(&ahead->strangers, ahead->tree, parent, ret_old);
 	list_remove(&dir->link);
 	list_prepend(&ahead->dirs, &dir->link);
 	*ret_count = guess_more_locked(ahead, dir, ret_fresh);
