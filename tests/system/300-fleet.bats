@@ -297,3 +297,57 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	claimctl fleet down --yes
 	[ -z "$(find cloud -name port)" ]
 }
+
+# The displays of a section of the tutorial, as they are typed; what is one person's alone is replaced by the test's.
+tutorial() {	# SECTION
+	awk -v section="$1" '
+		/^\.Ss / { here = $2 == section "." }
+		/^\.Bd/ && here { shown = 1; next }
+		/^\.Ed/ { shown = 0 }
+		shown' "$BATS_TEST_DIRNAME/../../man/claimfs-tutorial.7" |
+		sed -e 's/^\\&//' -e 's/\\e/\\/g' -e "s|ann@storage:/data|storage:$work/disk|; s|/tmp/features.txt|features.txt|; s|fleet down|fleet down --yes|; s|fleet watch|& --interval 0.5|" \
+			-e "s|claimctl init|& --settle 0 --lease 6s|"
+}
+
+follow() {	# SECTION
+	tutorial "$1" >"section $1"
+	[ -s "section $1" ]
+	bash -eux "section $1" </dev/null 3>&-
+}
+
+@test "fleet: the tutorial, as it is typed" {
+	prepare
+	mkdir -p disk pictures/sub
+	{ sed 's/^Host disk/Host storage/' sshd/ssh_config; cat ssh_config; } >both && mv both ssh_config
+	printf '#!/bin/sh\ncase $1 in -F) echo "# Host $2 found"; echo "$2 ssh-ed25519 AAAA" ;; *) exec /usr/bin/ssh-keygen "$@" ;; esac\n' >bin/ssh-keygen
+	for name in one two sub/three bad; do echo "$name" >"pictures/$name.jpg"; done
+	: >claimfs_0.1.0_amd64.deb
+	printf '#!/bin/sh\ncase $1 in download) : >imagemagick_8_amd64.deb ;; esac\n' >bin/apt-get
+	printf '#!/bin/sh\ntest "$*" = "-i keys/id_ed25519.pub ann@storage" -a -s keys/id_ed25519.pub\n' >bin/ssh-copy-id
+	cat >bin/convert <<-CONVERT
+		#!/bin/sh
+		case \$1 in */bad.jpg) [ -e "$work/mended" ] || { echo "no image" >&2; exit 3; } ;; esac
+		[ "\$2 \$3 \$4 \$5 \$6 \$7" = "-resize 256x256 -colors 16 -format %c" ] && cp "\$1" "\${8#histogram:info:}"
+	CONVERT
+	chmod +x bin/*
+	# The laptop's mount is not where the disk itself lies here.
+	mkdir laptop && cp -r pictures laptop/ && cp claimfs_0.1.0_amd64.deb laptop/ && cd laptop
+	echo "$work/laptop/disk" >>"$work/.mounts"
+	follow 1
+	tutorial 2 | sed -n '/^#!/,/histogram/p' >extract
+	tutorial 2 | sed '/^#!/,/histogram/d' >"section 2"
+	bash -eux "section 2" </dev/null 3>&- || true		# it may have been the bad image's turn
+	[ -s features.txt ]
+	follow 3
+	tutorial 4 | sed '/^claimctl status/,$d' >"section 4"
+	[ "$(wc -l <"section 4")" -eq 3 ]
+	bash -ux "section 4" </dev/null 3>&-
+	: >"$work/mended"
+	follow 5
+	wait_until 30 has_entries disk/run1/features 4
+	wait_until 20 has_entries disk/run1/done 4
+	follow 6
+	not mounted disk
+	[ "$(cat "$work/disk/run1/features/sub/three.txt")" = sub/three ]
+	[ -z "$(find "$work/cloud" -name port)" ]
+}
