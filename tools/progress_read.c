@@ -86,17 +86,23 @@ static void read_units(const cJSON *root, struct progress_facts *facts)
 	facts->eta = number_of(root, "eta");
 }
 
-static void read_spent(const cJSON *root, struct progress_facts *facts)
+/* `split` says it best; an older mount has no more than the times of jobs. */
+static void read_parts(const cJSON *root, struct progress_facts *facts)
 {
-	const cJSON *spent = cJSON_GetObjectItemCaseSensitive(root, "time_spent");
+	static const char *const names[] = { "computing", "reading", "writing", "starting", "claiming", "idle", "other" };
+	const cJSON *split = cJSON_GetObjectItemCaseSensitive(root, "split"), *spent = cJSON_GetObjectItemCaseSensitive(root, "time_spent");
+	const cJSON *advice = cJSON_GetObjectItemCaseSensitive(root, "advice");
+	double computing = count_of(spent, "user") + count_of(spent, "sys");
+	size_t i, count = 0;
 
-	facts->wall = number_of(spent, "wall");
-	facts->user = number_of(spent, "user");
-	facts->sys = number_of(spent, "sys");
-	facts->take = number_of(spent, "take");
-	facts->commit = number_of(spent, "commit");
-	facts->in_bytes = count_of(spent, "in");
-	facts->out_bytes = count_of(spent, "out");
+	facts->advice = cJSON_IsString(advice) ? advice->valuestring : NULL;
+	for (i = 0; split && i < sizeof(names) / sizeof(names[0]); i++)
+		if (count_of(split, names[i]) > 0)
+			facts->parts[count++] = (struct progress_part){ names[i], count_of(split, names[i]) };
+	if (split || !spent)
+		return;
+	facts->parts[0] = (struct progress_part){ "computing", computing };
+	facts->parts[1] = (struct progress_part){ "waiting", count_of(spent, "wall") > computing ? count_of(spent, "wall") - computing : 0 };
 }
 
 int progress_parse(const char *text, size_t len, struct progress_facts *ret_facts)
@@ -112,7 +118,7 @@ int progress_parse(const char *text, size_t len, struct progress_facts *ret_fact
 	}
 	facts.queue = text_of(root, "queue");
 	read_units(root, &facts);
-	read_spent(root, &facts);
+	read_parts(root, &facts);
 	warning = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(root, "warnings"), 0);
 	facts.warning = cJSON_IsString(warning) ? warning->valuestring : NULL;
 	error = read_nodes(root, number_of(root, "time"), &facts);

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+#define PROGRESS_PARTS 8
+
 struct progress_row {
 	const char *name;
 	const char *state;		/* live, stale, gone */
@@ -20,8 +22,8 @@ struct progress_facts {
 	double rate_minute, rate_overall, eta;	/* units a second, seconds; < 0: not known */
 	struct progress_row *nodes;	/* live ones first, then stale, then gone */
 	size_t node_count;
-	double wall, user, sys, take, commit;	/* seconds; < 0: not known */
-	double in_bytes, out_bytes;
+	struct progress_part { const char *name; double seconds; } parts[PROGRESS_PARTS];	/* where the slots' time went; NULL ends them */
+	const char *advice;		/* what holds it up and what to do, or NULL */
 	const char *warning;		/* the first, or NULL */
 };
 

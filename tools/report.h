@@ -40,10 +40,12 @@ struct report_unit {			/* what is true of a unit now, as far as the logs know */
 	size_t job;			/* index + 1 of the one that failed it; 0: it did not */
 };
 
-struct report_spent {			/* seconds, over all jobs that say it */
+struct report_spent {			/* seconds of slots, over all jobs that say it: values of records in claimfs-queue(7) */
 	double wall, user, sys;
-	double failed;			/* wall of those that failed */
-	double take, commit, in_bytes, out_bytes;
+	double spawn, read_wait, write_wait;	/* of wall */
+	double claim, idle;			/* between jobs */
+	double failed;				/* wall of those that failed */
+	double in_bytes;
 };
 
 struct story;

@@ -359,10 +359,12 @@ static void add_row(const struct part *part, double sum, struct buf *to)
 void report_split(const struct report *report, struct buf *to)
 {
 	const struct report_spent *spent = &report->spent;
+	double waited = spent->spawn + spent->read_wait + spent->write_wait;
 	const struct part parts[] = {
-		{ "computing", "d", spent->user }, { "in the system", "s", spent->sys },
-		{ "waiting for disk, network, other jobs", "w", fmax(spent->wall - spent->user - spent->sys, 0) },
-		{ "waiting for claims", "l", spent->take }, { "publishing, commit", "d2", spent->commit },
+		{ "computing", "d", spent->user }, { "in the system", "s", spent->sys }, { "reading", "d2", spent->read_wait },
+		{ "writing", "l", spent->write_wait }, { "starting processes", "p", spent->spawn }, { "claiming", "f", spent->claim },
+		{ waited > 0 ? "waiting for something else" : "waiting", "w", fmax(spent->wall - spent->user - spent->sys - waited, 0) },
+		{ "no job: nothing to claim", "i", spent->idle },
 	};
 	const size_t count = sizeof(parts) / sizeof(parts[0]);
 	double sum = 0, left = 0;
@@ -375,7 +377,7 @@ void report_split(const struct report *report, struct buf *to)
 		buf_adds(to, "<p>No record says how long a job ran: claim-worker writes that.</p></section>\n");
 		return;
 	}
-	buf_adds(to, "<p>Summed over all jobs. One that uses several cores computes longer than it runs.</p>\n");
+	buf_adds(to, "<p>Of the slots of all workers. A job on several cores computes longer than it runs.</p>\n");
 	buf_addf(to, "<svg viewBox=\"0 0 %d 24\" role=\"img\" aria-label=\"split of time\">", CHART_WIDTH / 2);
 	for (i = 0; i < count; i++)
 		left = add_block(&parts[i], sum, left, to);

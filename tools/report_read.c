@@ -114,10 +114,12 @@ static void spend(struct report_spent *spent, const struct record *record, doubl
 	spent->wall += known(wall);
 	spent->user += known(number_of(record, "user", MAX_SECONDS));
 	spent->sys += known(number_of(record, "sys", MAX_SECONDS));
-	spent->take += known(number_of(record, "take", MAX_SECONDS));
-	spent->commit += known(number_of(record, "commit", MAX_SECONDS));
+	spent->spawn += known(number_of(record, "spawn", MAX_SECONDS));
+	spent->read_wait += known(number_of(record, "rwait", MAX_SECONDS));
+	spent->write_wait += known(number_of(record, "wwait", MAX_SECONDS));
+	spent->claim += known(number_of(record, "claim", MAX_SECONDS));
+	spent->idle += known(number_of(record, "idle", MAX_SECONDS));
 	spent->in_bytes += known(number_of(record, "in", MAX_BYTES));
-	spent->out_bytes += known(number_of(record, "out", MAX_BYTES));
 	if (failed)
 		spent->failed += known(wall);
 }

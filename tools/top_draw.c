@@ -189,23 +189,34 @@ static int draw_queues(const struct top *top, int y)
 
 /* ---- the selected one ---- */
 
-static void draw_time(const struct top *top, const struct progress_facts *facts, int y)
+static int draw_time(const struct top *top, const struct progress_facts *facts, int y)
 {
-	double waiting = fmax(facts->wall - fmax(facts->user, 0) - fmax(facts->sys, 0), 0);
-	double take = fmax(facts->take, 0), commit = fmax(facts->commit, 0), sum = fmax(facts->user, 0) + fmax(facts->sys, 0) + waiting + take + commit;
-	const struct part parts[] = {
-		{ fmax(facts->user, 0) / sum, PAIR_DONE, '#' }, { fmax(facts->sys, 0) / sum, PAIR_SYSTEM, '+' },
-		{ (take + commit) / sum, PAIR_CLAIMED, '>' },
-	};
+	static const int pairs[] = { PAIR_DONE, PAIR_SYSTEM, PAIR_CLAIMED, PAIR_FAILED };
+	static const char signs[] = "#+>x";
+	struct part parts[PROGRESS_PARTS];
+	struct buf text = BUF_INIT;
+	double sum = 0;
+	size_t i, count;
 
+	for (count = 0; count < PROGRESS_PARTS && facts->parts[count].name; count++)
+		sum += facts->parts[count].seconds;
 	if (!(sum > 0))
-		return;
-	put_row(y, "time: computing %.0f%%  system %.0f%%  waiting %.0f%%  claims, commits %.0f%%", parts[0].share * 100, parts[1].share * 100,
-		waiting / sum * 100, parts[2].share * 100);
-	if (COLS > 78) {
-		move(y, 66);
-		put_bar(top, parts, sizeof(parts) / sizeof(parts[0]), COLS - 67);
+		return y + 1;
+	buf_adds(&text, "time:");
+	for (i = 0; i < count; i++) {
+		parts[i] = (struct part){ facts->parts[i].seconds / sum, pairs[i % 4], signs[i % 4] };
+		if (parts[i].share >= 0.005)
+			buf_addf(&text, " %s %.0f%% ", facts->parts[i].name, parts[i].share * 100);
 	}
+	put_row(y, "%s", buf_text(&text));
+	if (COLS > (int)text.len + 8) {
+		move(y, (int)text.len + 1);
+		put_bar(top, parts, count, COLS - (int)text.len - 2);
+	}
+	buf_release(&text);
+	if (facts->advice && LINES > 12)
+		put_row(++y, "%s", facts->advice);
+	return y + 1;
 }
 
 static int draw_selected(const struct top *top, const struct top_queue *queue, int y)
@@ -224,7 +235,7 @@ static int draw_selected(const struct top *top, const struct top_queue *queue, i
 		attroff(COLOR_PAIR(PAIR_FAILED));
 	}
 	y++;
-	draw_time(top, facts, y++);
+	y = draw_time(top, facts, y);
 	if (queue->error || clock_now() - queue->read_ns > OLD_NS) {
 		attron(COLOR_PAIR(PAIR_FAILED));
 		put_row(y++, "! these figures are %s old: %s", duration((double)((clock_now() - queue->read_ns) / NS_PER_S), text),
@@ -238,7 +249,7 @@ static int draw_selected(const struct top *top, const struct top_queue *queue, i
 
 size_t top_rows(const struct top *top)
 {
-	int rows = LINES - 8 - (int)(top->queue_count < 4 ? top->queue_count : 4);
+	int rows = LINES - 9 - (int)(top->queue_count < 4 ? top->queue_count : 4);
 
 	if (top->failures)
 		rows /= 2;

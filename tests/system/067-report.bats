@@ -98,12 +98,14 @@ assert lost[sys.argv[1]] == 1 and lost[sys.argv[2]] == 0, lost' "$node" "$other"
 	mkdir -p q/inputs
 	claimctl init q --settle 0
 	mkdir -p q/.claimfs/log
-	line="1 done $(printf x | md5sum | cut -c1-32) 0 $(date +%s) 1 - x wall=2.5"
+	line="1 done $(printf x | md5sum | cut -c1-32) 0 $(date +%s) 1 - x wall=2.5 user=1 rwait=1.2 claim=0.5"
 	printf '%s\n\n%s\n' "$line" "$line" >q/.claimfs/log/a.00000001
 	printf '%s from=a.00000001:0:%d\n' "$line" "$((${#line} + 1))" >q/.claimfs/log/b.00000002
 	[ "$(claimctl log q | awk '{ print $2, $3, $4 }')" = "a.00000001 done x" ]
 	claimctl report q -o page.html
-	page page.html 'assert "1 done" in text("lanes") and "b.00000002" not in text("nodes"), text("lanes")'
+	page page.html 'assert "1 done" in text("lanes") and "b.00000002" not in text("nodes"), text("lanes")
+split = text("split")
+assert "computing 1 s" in split and "reading 1.2 s" in split and "claiming 500 ms" in split and "something else 300 ms" in split, split'
 }
 
 @test "report: a hundred thousand units on eighty nodes make a small page, and times out of this world no dot of it" {
