@@ -256,6 +256,15 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	[ "$(find cloud -name port | wc -l)" -eq 2 ]
 	claimctl fleet down --yes
 	[ -z "$(find cloud -name port)" ]
+	# On a machine: until the cloud gives notice.
+	mkdir machine
+	FAKE_MACHINE=$work/machine in_background aws.out sh "$BATS_TEST_DIRNAME/../../tools/providers/aws" preempted
+	asking=$started_pid
+	wait_until 10 test -e machine/asked
+	not gone "$asking"
+	: >machine/notice
+	wait_until 20 gone "$asking"
+	wait "$asking"
 	fails_with 1 '*Unknown options: --unheard-of*' claimctl fleet up -n 1 --provider aws -- --unheard-of x
 }
 

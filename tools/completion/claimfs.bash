@@ -169,7 +169,7 @@ _claimctl() {
 	_claimfs_common && return
 	case $command,${#operands[@]} in
 	memo,*) ;;
-	*,0 | status,*) _claimfs_files -d ;;
+	*,0 | status,* | top,*) _claimfs_files -d ;;
 	retry,*) _claimfs_files -f "${operands[0]}/failed/" ;;
 	redo,*) _claimfs_files -f "${operands[0]}/done/" ;;
 	release,*) _claimfs_files -f "${operands[0]}/claims/" ;;
