@@ -13,7 +13,7 @@
 #   make torture         clients, kills and cuts, and a checker of their histories: on this host, and (as root) in network namespaces
 #                        (SEED=N HOSTS=mounts|netns and more: tests/torture/run)     make model  the protocol searched with spin
 #   make soak            a million random operations, two thousand broken connections, every byte compared with a model
-#   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too
+#   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too     make bench-worker  the worker's only
 #   make bench-queue     what a unit costs, a million of them and 64 mounts, beside locks over sshfs and Redis   QUICK=1 in small
 #   make install         DESTDIR= PREFIX=/usr/local   make uninstall likewise
 #   make deb             a Debian package in the build directory     make dist         a tar of the sources that builds, there too
@@ -59,7 +59,7 @@ DEPS_BUILD := gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssh2-1-dev lib
 # To run the tests as well: what a user would run on a mount.
 DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqlite3 xxhash procps python3 dpkg-dev zsh tmux
 # For make bench and make fuzz.
-DEPS_BENCH := sshfs iproute2 redis-server redis-tools attr
+DEPS_BENCH := sshfs iproute2 parallel redis-server redis-tools attr
 DEPS_FUZZ := clang
 DEPS_DEB := dpkg-dev lintian
 # For make check-report: it is large.
@@ -289,7 +289,7 @@ model:
 
 # ---- demo, figures ----
 
-.PHONY: demo bench
+.PHONY: demo bench bench-worker
 demo: deps-build
 	$(Q)$(SUBMAKE) -j$$(nproc) all
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/demo
@@ -297,6 +297,10 @@ demo: deps-build
 bench: deps-bench
 	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults $(BUILD)/tests/bench/bare
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' BENCH_JSON='$(BENCH_JSON)' tests/bench/run
+
+bench-worker: deps-bench
+	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' BENCH_JSON='$(BENCH_JSON)' tests/bench/worker
 
 # A client without a filesystem, to compare mounts with.
 $(BUILD)/tests/bench/bare: $(BUILD)/tests/bench/bare.o $(filter $(ARCHIVES),$(call archive,sftp) $(call archive,base))

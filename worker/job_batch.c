@@ -132,6 +132,11 @@ static struct run_result share_of(const struct run_result *whole, unsigned int c
 	share.wall_ns /= count;
 	share.user_ns /= count;
 	share.sys_ns /= count;
+	share.spawn_ns /= count;
+	share.read_wait_ns /= count;
+	share.write_wait_ns /= count;
+	share.claim_ns /= count;
+	share.idle_ns /= count;
 	if (share.read_bytes > 0)
 		share.read_bytes /= count;
 	if (share.written_bytes > 0)

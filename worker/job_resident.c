@@ -26,6 +26,7 @@
 #include "worker/pool.h"
 #include "worker/report.h"
 #include "worker/slot.h"
+#include "worker/where.h"
 
 #define RESIDENT_MAX_ANSWER 65536
 #define RESIDENT_MUTE_NS (2 * NS_PER_S)
@@ -294,7 +295,8 @@ static void resident_answered(struct slot *slot)
 	supply_job_took(slot->pool, unit->wall_ns);
 	slot_log_unit(slot, unit, begins(line, "ok") ? "done" : "failed");
 	if (begins(line, "ok")) {
-		report_wall(unit, line[2] == ' ' ? line + 3 : NULL);
+		slot->result.user_ns = where_cpu_ns(slot->pid) - slot->cpu_ns;
+		report_wall(unit, &slot->result, line[2] == ' ' ? line + 3 : NULL);
 		settle_unit(slot->pool, unit, UNIT_DONE);
 	} else if (begins(line, "fail")) {
 		say_failed(slot, unit, line[4] == ' ' ? line + 5 : "no reason given");

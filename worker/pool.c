@@ -27,6 +27,7 @@
 #define POOL_ASIDE_THREADS 16
 #define POOL_GIVE_UP_NS (4 * NS_PER_S)		/* from ending the jobs to leaving whatever is unanswered */
 #define POOL_START_AGAIN_NS NS_PER_S
+#define POOL_SAMPLE_NS (50 * NS_PER_MS)		/* between two looks at where jobs stand, in the mean */
 #define POOL_EXIT_FAILED 1
 #define POOL_EXIT_USAGE 2
 
@@ -259,12 +260,31 @@ static void start_jobs(struct pool *pool)
 	}
 }
 
+/* Not in step with anything that jobs do twenty times a second. */
+static int64_t next_sample(void)
+{
+	return clock_now() + POOL_SAMPLE_NS / 2 + (int64_t)(clock_random() % POOL_SAMPLE_NS);
+}
+
+static void sample_fired(struct loop_timer *timer)
+{
+	struct pool *pool = container_of(timer, struct pool, sample);
+	unsigned int i;
+
+	for (i = 0; i < pool->slot_count; i++)
+		slot_sample(&pool->slots[i], POOL_SAMPLE_NS);
+	if (pool->busy > 0)
+		loop_timer_set(pool->loop, timer, next_sample());
+}
+
 static void pool_pump(struct pool *pool)
 {
 	if (pool->phase == POOL_WORKING) {
 		start_jobs(pool);
 		supply_pump(pool);
 	}
+	if (pool->busy > 0 && !loop_timer_is_set(&pool->sample))
+		loop_timer_set(pool->loop, &pool->sample, next_sample());
 	session_flush(&pool->supply.session);
 	session_flush(&pool->settle.session);
 }
@@ -390,6 +410,7 @@ int pool_new(const struct worker_options *options, const struct place *place, ch
 	loop_timer_init(&pool->timer, timer_fired);
 	loop_timer_init(&pool->start_again, start_again_fired);
 	loop_timer_init(&pool->max_time, time_is_up);
+	loop_timer_init(&pool->sample, sample_fired);
 	pool->kind = job_kind_of(options);
 	batch_size_init(&pool->batch, (unsigned int)(options->batch > 0 ? options->batch : 0), options->batch_time_ns);
 	error = loop_new(&pool->loop);

@@ -62,6 +62,7 @@ struct pool {
 	struct loop_fd signals;
 	struct loop_timer timer;	/* DRAINING: the grace; ENDING: when to give up */
 	struct loop_timer max_time;
+	struct loop_timer sample;	/* runs while jobs run */
 	struct drain drain;
 	struct loop_timer start_again;	/* set: no job is started before it fires */
 	int exit_signal;		/* that ended us; 0: none */

@@ -77,6 +77,22 @@ static void add_bytes(struct buf *to, const char *name, int64_t bytes)
 		buf_addf(to, " %s=%" PRId64, name, bytes);
 }
 
+/* Nothing is said of what took no time. */
+static void add_time(struct buf *to, const char *name, int64_t ns)
+{
+	if (ns >= 100 * NS_PER_US)
+		buf_addf(to, " %s=%.4f", name, (double)ns / NS_PER_S);
+}
+
+static void add_times(struct buf *to, const struct run_result *result)
+{
+	add_time(to, "spawn", result->spawn_ns);
+	add_time(to, "rwait", result->read_wait_ns);
+	add_time(to, "wwait", result->write_wait_ns);
+	add_time(to, "claim", result->claim_ns);
+	add_time(to, "idle", result->idle_ns);
+}
+
 static void add_stderr(struct buf *to, const char *text, size_t len)
 {
 	if (len == 0)
@@ -100,6 +116,7 @@ void report_values(struct unit *unit, const struct run_result *result, const str
 	add_bytes(to, "in", unit->in_bytes);
 	add_bytes(to, "read", result->read_bytes);
 	add_bytes(to, "written", result->written_bytes);
+	add_times(to, result);
 	if (tail) {
 		tail_text(tail, &words);
 		add_why(unit, result, timed_out, &words);
@@ -143,12 +160,14 @@ static bool values_good(const char *values)
 	return true;
 }
 
-void report_wall(struct unit *unit, const char *values)
+void report_wall(struct unit *unit, const struct run_result *times, const char *values)
 {
 	struct buf *to = &unit->values;
 
 	buf_reset(to);
 	buf_addf(to, "status=0 wall=%.3f", (double)unit->wall_ns / NS_PER_S);
+	add_time(to, "user", times->user_ns);
+	add_times(to, times);
 	add_bytes(to, "in", unit->in_bytes);
 	if (values && values_good(values))
 		buf_addf(to, " %s", values);

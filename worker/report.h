@@ -15,13 +15,14 @@
 struct pool;
 
 /*
- * Fills unit->values with the record's k=v values: status or signal, wall, user, sys (seconds), maxrss, in, read, written (bytes), and
+ * Fills unit->values with the record's k=v values: status or signal, wall, user, sys (seconds), maxrss, in, read, written (bytes), spawn, rwait, wwait,
+ * claim, idle (seconds; claimfs-queue(7)), and
  * with `tail` stderr; and, with `tail`, unit->why with the reason for people. `timed_out`: the worker ended it.
  */
 void report_values(struct unit *unit, const struct run_result *result, const struct tail *tail, bool timed_out);
 
-/* Values of a unit that a resident command was through with: the time, and its own `k=v …`, left out when they are not well formed. */
-void report_wall(struct unit *unit, const char *values);
+/* Values of a unit that a resident command was through with: the times (`user` is all of its processor time), and its own `k=v …`, left out when they are not well formed. */
+void report_wall(struct unit *unit, const struct run_result *times, const char *values);
 /* Values and reason of a unit that a resident command has failed. */
 void report_said(struct unit *unit, const char *reason, const struct tail *tail);
 

@@ -30,6 +30,12 @@ struct run_result {
 	int64_t max_rss;	/* bytes */
 	int64_t read_bytes;	/* by the process and all it waited for, from files and pipes; -1: not known */
 	int64_t written_bytes;
+	/* What run_reap() leaves alone: the slot's. */
+	int64_t spawn_ns;	/* from the wish to start it to its exec; part of wall_ns */
+	int64_t read_wait_ns;	/* of wall_ns, in calls that read files */
+	int64_t write_wait_ns;
+	int64_t claim_ns;	/* before it, the slot had nothing: a claim was on its way */
+	int64_t idle_ns;	/* likewise, and nothing could be claimed */
 };
 
 /*

@@ -31,6 +31,7 @@
 #include "worker/options.h"
 #include "worker/pool.h"
 #include "worker/report.h"
+#include "worker/where.h"
 
 #define SLOT_KILL_AFTER_NS (2 * NS_PER_S)	/* from asking to SIGKILL */
 #define SLOT_READ_BYTES 4096
@@ -205,6 +206,7 @@ int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_f
 	}
 	slot->started_ns = clock_now();
 	pid = error ? error : run_start(&spec);
+	slot->times.spawn_ns = clock_now() - slot->started_ns;
 	close(spec.err_fd);
 	io_close(&our_fd);
 	if (pid < 0) {
@@ -232,8 +234,45 @@ static void ask_to_end(struct slot *slot)
 	set_timer(slot, SLOT_KILL_AFTER_NS);
 }
 
+/* A claim that took this long waited for units, not for the network. */
+#define SLOT_STARVED_NS NS_PER_S
+
+/* What stood empty before this job is told with it. */
+static void begin_times(struct slot *slot)
+{
+	int64_t gap = slot->started_ns - slot->free_ns, fetch = slot_first(slot)->fetch_ns;
+
+	slot->times.read_wait_ns = slot->times.write_wait_ns = 0;
+	slot->times.claim_ns = fetch <= SLOT_STARVED_NS && gap > 0 ? gap : 0;
+	slot->times.idle_ns = fetch > SLOT_STARVED_NS && gap > 0 ? gap : 0;
+}
+
+static void end_times(struct slot *slot)
+{
+	struct run_result *to = &slot->result;
+
+	to->spawn_ns = slot->times.spawn_ns;
+	to->read_wait_ns = slot->times.read_wait_ns;
+	to->write_wait_ns = slot->times.write_wait_ns;
+	to->claim_ns = slot->times.claim_ns;
+	to->idle_ns = slot->times.idle_ns;
+	slot->times.spawn_ns = 0;
+	slot->free_ns = clock_now();
+}
+
+void slot_sample(struct slot *slot, int64_t since_ns)
+{
+	enum where where = slot->state == SLOT_RUNNING ? where_is(slot->pid) : WHERE_ELSE;
+
+	if (where == WHERE_READING)
+		slot->times.read_wait_ns += since_ns;
+	else if (where == WHERE_WRITING)
+		slot->times.write_wait_ns += since_ns;
+}
+
 static void become_busy(struct slot *slot)
 {
+	begin_times(slot);
 	slot->state = SLOT_RUNNING;
 	slot->pool->busy++;
 	if (slot->log)
@@ -247,6 +286,7 @@ static void on_give_start(struct slot *slot)
 {
 	stray_job_name(getpid(), ++slot->pool->serial, slot->job);
 	slot->error = slot->pool->kind->start(slot);
+	slot->cpu_ns = 0;
 	if (!slot->error)
 		become_busy(slot);
 }
@@ -255,6 +295,7 @@ static void on_give_ask(struct slot *slot)
 {
 	slot->error = 0;
 	slot->started_ns = clock_now();
+	slot->cpu_ns = where_cpu_ns(slot->pid);
 	tail_reset(&slot->tail);
 	become_busy(slot);
 	slot->pool->kind->ask(slot);
@@ -266,6 +307,7 @@ static void on_answer(struct slot *slot)
 	slot->state = SLOT_WAITING;
 	slot->pool->busy--;
 	read_what_is_there(slot);
+	end_times(slot);
 	slot->pool->kind->answered(slot);
 	flush_log(slot);
 }
@@ -282,6 +324,7 @@ static void on_exit_ended(struct slot *slot)
 	pool->processes--;
 	slot->state = SLOT_IDLE;
 	slot->pid = 0;
+	end_times(slot);
 	pool->kind->ended(slot);
 	flush_log(slot);
 }
@@ -408,6 +451,7 @@ int slot_init(struct slot *slot, struct pool *pool, unsigned int index)
 	memset(slot, 0, sizeof(*slot));
 	slot->pool = pool;
 	slot->index = index;
+	slot->free_ns = clock_now();
 	list_init(&slot->units);
 	loop_fd_init(&slot->err_watch, error_ready);
 	loop_fd_init(&slot->out_watch, output_ready);

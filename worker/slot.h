@@ -53,6 +53,9 @@ struct slot {
 	char job[STRAY_JOB_MAX];
 	int64_t started_ns;		/* of the process; for a resident, of the unit */
 	struct run_result result;
+	int64_t free_ns;		/* since when it had nothing to do */
+	int64_t cpu_ns;			/* of the process when it was given its unit: for those that stay */
+	struct run_result times;	/* only what run_reap() leaves alone, of what runs */
 	struct loop_fd err_watch;	/* the read end of its standard error */
 	struct loop_fd out_watch;	/* of its standard output, with --logs */
 	struct outlog *log;		/* with --logs */
@@ -74,6 +77,9 @@ int slot_give(struct slot *slot, struct list *units);
 void slot_event(struct slot *slot, enum slot_event event);
 
 /* ---- for the kinds of jobs ---- */
+
+/* A look at where its job stands, `since_ns` after the one before. */
+void slot_sample(struct slot *slot, int64_t since_ns);
 
 /* Starts a process; its standard error is read and shown from now on. 0 or -errno. */
 int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_fd, int out_fd);

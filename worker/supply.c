@@ -144,6 +144,7 @@ static void become_ready(struct pool *pool, struct unit *unit)
 {
 	int64_t took = clock_now() - unit->taken_ns;
 
+	unit->fetch_ns = took;
 	peak(&pool->supply.fetch_ns, took < SUPPLY_MAX_SAMPLE_NS ? took : SUPPLY_MAX_SAMPLE_NS);
 	list_append(&pool->supply.ready, &unit->link);
 	pool->supply.ready_count++;

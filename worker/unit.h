@@ -37,6 +37,7 @@ struct unit {
 	int64_t read_ahead;		/* 0: nothing is read ahead */
 	int64_t out_bytes;		/* -1: nothing staged */
 	int64_t taken_ns;		/* clock_now() when its take was sent */
+	int64_t fetch_ns;		/* from its take to its being ready */
 	int64_t wall_ns;
 	unsigned int failures;		/* of its job, so far */
 	unsigned int deaths;		/* of the resident commands that had it */

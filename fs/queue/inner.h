@@ -18,6 +18,7 @@
 #include "queue/flight.h"
 #include "queue/index.h"
 #include "queue/lease.h"
+#include "queue/progress.h"
 #include "queue/queue.h"
 #include "queue/record.h"
 
@@ -69,6 +70,7 @@ struct node_facts {			/* what is known of a node, for progress and tickets */
 	char name[LAYOUT_MAX_NODE + 1];
 	uint64_t done, failed, lost;
 	int64_t last_record;		/* the server's seconds */
+	struct progress_spent spent;	/* by its jobs */
 };
 
 struct log_state {			/* another node's log, or this mount's own ones */
@@ -171,7 +173,7 @@ struct queue {
 	/* progress */
 	struct { int64_t second; uint32_t done; } rate[RATE_SLOTS];
 	int64_t first_done, last_done;
-	double wall_s, user_s, sys_s, in_bytes, out_bytes;
+	struct progress_spent spent;
 	bool has_spent;
 	double take_s, commit_s;
 	uint64_t claims_tried, claims_lost;	/* LINKs sent for claims, and those that somebody else was before */

@@ -85,17 +85,30 @@ static double number_value(const char *values, const char *name)
 	return strtod(text, NULL) > 0 ? strtod(text, NULL) : 0;
 }
 
+static void add_spent(struct progress_spent *to, const char *values)
+{
+	to->units++;
+	to->wall_s += number_value(values, "wall");
+	to->user_s += number_value(values, "user");
+	to->sys_s += number_value(values, "sys");
+	to->spawn_s += number_value(values, "spawn");
+	to->read_wait_s += number_value(values, "rwait");
+	to->write_wait_s += number_value(values, "wwait");
+	to->claim_s += number_value(values, "claim");
+	to->idle_s += number_value(values, "idle");
+	to->in_bytes += number_value(values, "in");
+	to->out_bytes += number_value(values, "out");
+}
+
 /* Where the time went: sums for progress. */
-static void spend(struct queue *queue, const struct record *record)
+static void spend(struct queue *queue, uint32_t node, const struct record *record)
 {
 	if (!record->values || !record->values[0])
 		return;
 	queue->has_spent = true;
-	queue->wall_s += number_value(record->values, "wall");
-	queue->user_s += number_value(record->values, "user");
-	queue->sys_s += number_value(record->values, "sys");
-	queue->in_bytes += number_value(record->values, "in");
-	queue->out_bytes += number_value(record->values, "out");
+	add_spent(&queue->spent, record->values);
+	if (node)
+		add_spent(&queue->nodes[node - 1].spent, record->values);
 }
 
 static void count_done(struct queue *queue, int64_t time)
@@ -195,7 +208,7 @@ static int apply_mark(struct queue *queue, const struct record *record, const st
 			at->changed = (uint32_t)record->time;
 	}
 	if (counts) {
-		spend(queue, record);
+		spend(queue, node, record);
 		if (done)
 			count_done(queue, record->time);
 		if (node && done)

@@ -12,9 +12,11 @@
 #include <string.h>
 
 #include "base/pct.h"
+#include "queue/limits.h"
 
 #define BAR_COLUMNS 68
 #define NODE_COLUMNS 28
+#define ADVICE_COLUMNS 79
 #define MAX_GONE 10		/* lines of nodes that are gone; preemptible nodes come and go by the thousand */
 #define MAX_ETA_S (1000LL * 365 * 86400)
 
@@ -272,21 +274,71 @@ static void add_nodes(const struct progress *progress, struct buf *to)
 		add_node(progress, &rest, to);
 }
 
+static void add_part(struct buf *to, const char *name, double seconds, double total)
+{
+	if (total > 0 && seconds / total >= 0.005)
+		buf_addf(to, " %s %.0f%%", name, 100 * seconds / total);
+}
+
+/* The shares, at most 80 columns: only what there is of them. */
+static void add_split(const struct progress_spent *spent, struct buf *to)
+{
+	struct limits_split split;
+	double total;
+
+	limits_split(spent, &split);
+	total = split.computing_s + split.reading_s + split.writing_s + split.starting_s + split.claiming_s + split.idle_s + split.other_s;
+	add_part(to, "computing", split.computing_s, total);
+	add_part(to, "reading", split.reading_s, total);
+	add_part(to, "writing", split.writing_s, total);
+	add_part(to, "starting", split.starting_s, total);
+	add_part(to, "claiming", split.claiming_s, total);
+	add_part(to, "idle", split.idle_s, total);
+	add_part(to, "other", split.other_s, total);
+}
+
+/* Broken at a space when it is wider than the screen. */
+static void add_advice(const char *advice, struct buf *to)
+{
+	const char *cut = advice + strlen(advice);
+
+	if (cut - advice > ADVICE_COLUMNS) {
+		for (cut = advice + ADVICE_COLUMNS; *cut != ' '; cut--)
+			;
+		buf_add(to, advice, (size_t)(cut - advice));
+		buf_addch(to, '\n');
+		advice = cut + 1;
+	}
+	buf_adds(to, advice);
+	buf_addch(to, '\n');
+}
+
+/* Of the nodes that work: where each one's time goes. */
+static void add_node_splits(const struct progress *progress, struct buf *to)
+{
+	const struct progress_node *node, *end = progress->nodes + progress->node_count;
+
+	for (node = progress->nodes; node < end; node++) {
+		enum limit limit = limits_of(&node->spent);
+
+		if (node->state != PROGRESS_LIVE || limit == LIMIT_UNKNOWN)
+			continue;
+		add_name_padded(to, node->name, NODE_COLUMNS);
+		buf_addf(to, " limited by %s, %.0f s of jobs\n", limits_name(limit), node->spent.wall_s);
+	}
+}
+
 static void add_spent(const struct progress *progress, struct buf *to)
 {
 	const struct progress_spent *spent = &progress->spent;
-	double other = spent->wall_s - spent->user_s - spent->sys_s;
 
 	if (!progress->has_spent || spent->wall_s + spent->in_bytes + spent->out_bytes <= 0)
 		return;
-	buf_addf(to, "\njobs ran %.0f s: computing %.0f s, in the system %.0f s, waiting %.0f s\n", spent->wall_s, spent->user_s,
-		 spent->sys_s, other > 0 ? other : 0.0);
-	buf_addf(to, "read %.0f MB, wrote %.0f MB", spent->in_bytes / 1e6, spent->out_bytes / 1e6);
-	if (spent->take_s >= 0)
-		buf_addf(to, "; waited for claims %.1f s", spent->take_s);
-	if (spent->commit_s >= 0)
-		buf_addf(to, "; for commits %.1f s", spent->commit_s);
+	buf_addf(to, "\njobs ran %.0f s, read %.0f MB, wrote %.0f MB; slots:\n", spent->wall_s, spent->in_bytes / 1e6, spent->out_bytes / 1e6);
+	add_split(spent, to);
 	buf_addch(to, '\n');
+	add_advice(limits_advice(limits_of(spent)), to);
+	add_node_splits(progress, to);
 }
 
 int progress_text(const struct progress *progress, struct buf *to)
@@ -368,6 +420,24 @@ static void json_units(const struct progress *progress, cJSON *root, bool *ok)
 	json_known(root, "eta", (double)progress->eta_s, ok);
 }
 
+static void json_split(const struct progress_spent *spent, cJSON *parent, bool *ok)
+{
+	cJSON *object = json_object(parent, "split", ok);
+	struct limits_split split;
+
+	if (!object)
+		return;
+	limits_split(spent, &split);
+	json_number(object, "computing", split.computing_s, ok);
+	json_number(object, "reading", split.reading_s, ok);
+	json_number(object, "writing", split.writing_s, ok);
+	json_number(object, "starting", split.starting_s, ok);
+	json_number(object, "claiming", split.claiming_s, ok);
+	json_number(object, "idle", split.idle_s, ok);
+	json_number(object, "other", split.other_s, ok);
+	json_put(parent, "limit", cJSON_CreateString(limits_name(limits_of(spent))), ok);
+}
+
 static void json_node(const struct progress_node *node, cJSON *nodes, bool *ok)
 {
 	cJSON *object = cJSON_CreateObject();
@@ -386,6 +456,7 @@ static void json_node(const struct progress_node *node, cJSON *nodes, bool *ok)
 	json_number(object, "failed", (double)node->failed, ok);
 	json_number(object, "lost", (double)node->lost, ok);
 	json_known(object, "last_seen", (double)node->last_seen, ok);
+	json_split(&node->spent, object, ok);
 }
 
 static void json_spent(const struct progress *progress, cJSON *root, bool *ok)
@@ -435,6 +506,8 @@ static bool json_fill(const struct progress *progress, cJSON *root)
 	for (i = 0; nodes && i < progress->node_count; i++)
 		json_node(&progress->nodes[i], nodes, &ok);
 	json_spent(progress, root, &ok);
+	json_split(&progress->spent, root, &ok);
+	json_put(root, "advice", cJSON_CreateString(limits_advice(limits_of(&progress->spent))), &ok);
 	json_this_mount(progress, root, &ok);
 	warnings = cJSON_AddArrayToObject(root, "warnings");
 	for (warning = progress->warnings; warnings && warning && *warning; warning++) {

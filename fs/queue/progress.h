@@ -8,10 +8,13 @@
  *     "rate": { "last_minute":n, "overall":n },                          units a second
  *     "eta": n|null,                                                     seconds
  *     "nodes": [ { "name":s, "host":s, "state":"live|stale|gone", "heartbeat_age":n|null, "held":n, "done":n, "failed":n,
- *                  "lost":n, "last_seen":n|null } ],
+ *                  "lost":n, "last_seen":n|null, "split":SPLIT, "limit":s } ],
  *     "time_spent": { "wall":n, "user":n, "sys":n, "in":n, "out":n, "take":n|null, "commit":n|null } | null,
+ *     "split":SPLIT, "limit":s, "advice":s,                              of all nodes
  *     "this_mount": { "claims_tried":n, "claims_lost":n, "refresh":n },  lost: to another mount; seconds the last refresh took
  *     "warnings": [ s ] }
+ *   SPLIT: { "computing":n, "reading":n, "writing":n, "starting":n, "claiming":n, "idle":n, "other":n }   seconds of slots (limits.h)
+ *   limit: the part that holds the work up: unknown computing reading latency writing starting claiming idle other; advice: a sentence
  * Names are percent-encoded as in ctl, and bytes that are not UTF-8 as well, so that the text is always well-formed.
  */
 #ifndef CLAIMFS_QUEUE_PROGRESS_H
@@ -27,6 +30,22 @@
 
 enum progress_state { PROGRESS_LIVE, PROGRESS_STALE, PROGRESS_GONE };
 
+struct progress_spent {			/* where the time goes: sums over done and failed units, seconds of slots */
+	double wall_s;			/* of jobs */
+	double user_s;
+	double sys_s;
+	double spawn_s;			/* of wall_s: starting processes */
+	double read_wait_s;		/* of wall_s: jobs waited for reads of files */
+	double write_wait_s;
+	double claim_s;			/* between jobs: a slot waited for a claim */
+	double idle_s;			/* between jobs: there was nothing to claim */
+	double take_s;			/* waiting for claims; PROGRESS_UNKNOWN: not measured */
+	double commit_s;
+	double in_bytes;
+	double out_bytes;
+	double units;
+};
+
 struct progress_node {
 	const char *name;		/* NODE */
 	const char *host;		/* NULL: not known */
@@ -37,16 +56,7 @@ struct progress_node {
 	uint64_t done;
 	uint64_t failed;
 	uint64_t lost;			/* attempts */
-};
-
-struct progress_spent {			/* where the time goes: sums over done and failed units */
-	double wall_s;			/* of jobs */
-	double user_s;
-	double sys_s;
-	double take_s;			/* waiting for claims; PROGRESS_UNKNOWN: not measured */
-	double commit_s;
-	double in_bytes;
-	double out_bytes;
+	struct progress_spent spent;	/* by it; take_s and commit_s are not known */
 };
 
 struct progress {

@@ -170,7 +170,7 @@ static int forget(struct queue *queue)
 	queue->nodes = NULL;
 	queue->log_count = queue->node_count = 0;
 	queue->first_done = queue->last_done = 0;
-	queue->wall_s = queue->user_s = queue->sys_s = queue->in_bytes = queue->out_bytes = 0;
+	memset(&queue->spent, 0, sizeof(queue->spent));
 	queue->has_spent = false;
 	index_release(&queue->index);
 	return index_init(&queue->index, &queue->conf, queue->options.seed);

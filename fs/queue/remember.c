@@ -21,13 +21,14 @@ struct kept_log {
 	uint64_t consumed;
 	uint64_t done, failed, lost;
 	int64_t last_record;
+	struct progress_spent spent;
 	uint32_t id;		/* as in unit->record */
 	uint32_t gone;		/* it was merged into another: no longer to be looked for */
 };
 
 struct kept_sums {
 	int64_t first_done, last_done;
-	double wall_s, user_s, sys_s, in_bytes, out_bytes;
+	struct progress_spent spent;
 	uint64_t has_spent;
 };
 
@@ -96,6 +97,7 @@ static int save_log(struct queue *queue, uint32_t log)
 	kept.failed = node->failed;
 	kept.lost = node->lost;
 	kept.last_record = node->last_record;
+	kept.spent = node->spent;
 	snprintf(key, sizeof(key), "l%s", name);
 	pthread_mutex_unlock(&queue->lock);
 	return queue->options.keep->ops->put(queue->options.keep, key, &kept, sizeof(kept));
@@ -113,8 +115,8 @@ static int save_logs(struct queue *queue)
 	pthread_mutex_lock(&queue->lock);
 	count = queue->log_count;
 	sums = (struct kept_sums) {
-		.first_done = queue->first_done, .last_done = queue->last_done, .wall_s = queue->wall_s, .user_s = queue->user_s,
-		.sys_s = queue->sys_s, .in_bytes = queue->in_bytes, .out_bytes = queue->out_bytes, .has_spent = queue->has_spent,
+		.first_done = queue->first_done, .last_done = queue->last_done, .spent = queue->spent,
+		.has_spent = queue->has_spent,
 	};
 	pthread_mutex_unlock(&queue->lock);
 	error = keep->ops->put(keep, "t", &sums, sizeof(sums));
@@ -316,6 +318,7 @@ static int load_log(void *arg, const void *key, size_t key_len, const void *valu
 	node->failed = kept.failed;
 	node->lost = kept.lost;
 	node->last_record = kept.last_record;
+	node->spent = kept.spent;
 	return 0;
 }
 
@@ -344,11 +347,7 @@ static int load_sums(void *arg, const void *key, size_t key_len, const void *val
 	memcpy(&sums, value, sizeof(sums));
 	queue->first_done = sums.first_done;
 	queue->last_done = sums.last_done;
-	queue->wall_s = sums.wall_s;
-	queue->user_s = sums.user_s;
-	queue->sys_s = sums.sys_s;
-	queue->in_bytes = sums.in_bytes;
-	queue->out_bytes = sums.out_bytes;
+	queue->spent = sums.spent;
 	queue->has_spent = sums.has_spent != 0;
 	return 0;
 }

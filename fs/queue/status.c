@@ -108,6 +108,7 @@ static void fill_node_locked(struct status *status, size_t i)
 	node->done = facts->done;
 	node->failed = facts->failed;
 	node->lost = facts->lost;
+	node->spent = facts->spent;
 	node->last_seen = facts->last_record ? facts->last_record : PROGRESS_UNKNOWN;
 	node->heartbeat_age_s = PROGRESS_UNKNOWN;
 	node->state = node->held ? PROGRESS_STALE : PROGRESS_GONE;
@@ -183,10 +184,8 @@ static int fill_locked(struct status *status)
 	progress->claims_lost = queue->claims_lost;
 	progress->refresh_s = (double)queue->refresh_ns / NS_PER_S;
 	progress->has_spent = queue->has_spent;
-	progress->spent = (struct progress_spent) {
-		.wall_s = queue->wall_s, .user_s = queue->user_s, .sys_s = queue->sys_s, .in_bytes = queue->in_bytes,
-		.out_bytes = queue->out_bytes, .take_s = PROGRESS_UNKNOWN, .commit_s = PROGRESS_UNKNOWN,
-	};
+	progress->spent = queue->spent;
+	progress->spent.take_s = progress->spent.commit_s = PROGRESS_UNKNOWN;
 	fill_rates_locked(status);
 	progress->eta_s = progress_eta(progress);
 	return fill_nodes_locked(status);

@@ -52,12 +52,16 @@ static void test_text(void **state)
 	}
 	progress.nodes = nodes;
 	progress.node_count = 30;
+	progress.has_spent = true;
+	progress.spent = nodes[2].spent = (struct progress_spent){ .wall_s = 100, .user_s = 10, .read_wait_s = 80, .units = 3, .in_bytes = 9e9 };
 	assert_int_equal(progress_text(&progress, &text), 0);
 	assert_narrow(text.data);
 	assert_non_null(strstr(text.data, "25 of 100 done\n"));
 	assert_non_null(strstr(text.data, " 25.0 %\n"));
 	assert_non_null(strstr(text.data, "todo 60  claimed 10  done 25  failed 5\n"));
 	assert_non_null(strstr(text.data, "ETA 35 s\n"));
+	assert_non_null(strstr(text.data, "\n computing 10% reading 80% other 10%\nlimited by reading inputs: "));
+	assert_non_null(strstr(text.data, " limited by reading, 100 s of jobs\n"));
 	assert_null(strchr(text.data, '\x1b'));
 	assert_non_null(strstr(text.data, "(more that are gone)"));
 	assert_non_null(strstr(text.data, "node-15.1"));
@@ -154,6 +158,9 @@ static void test_json(void **state)
 	assert_int_equal(cJSON_GetObjectItemCaseSensitive(item, "claims_lost")->valueint, 0);
 	item = cJSON_GetObjectItemCaseSensitive(root, "time_spent");
 	assert_true(number(item, "wall") == 10 && cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item, "take")));
+	assert_true(number(cJSON_GetObjectItemCaseSensitive(root, "split"), "other") == 10);
+	assert_string_equal(cJSON_GetObjectItemCaseSensitive(root, "limit")->valuestring, "other");
+	assert_non_null(strstr(cJSON_GetObjectItemCaseSensitive(root, "advice")->valuestring, "more slots"));
 	item = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(root, "warnings"), 0);
 	assert_string_equal(item->valuestring, "the disk is \"full\"%0A");
 	cJSON_Delete(root);

@@ -1,0 +1,88 @@
+/*
+ * limits: see limits.h. The largest part is what limits; a few rules tell parts with different remedies apart.
+ */
+#include "queue/limits.h"
+
+#include <stddef.h>
+
+#define LATENCY_BYTES 1e6	/* of input a unit: below this, waiting for reads is waiting for round trips */
+#define STARTING_SHARE 0.05	/* of the time: what bigger batches aim at */
+#define SHORT_JOB_S 0.02	/* a process that lives so long mostly begins and ends, whatever it does */
+
+static const struct {
+	const char *name, *advice;
+} table[LIMITS] = {
+	[LIMIT_UNKNOWN] = { "unknown", "nothing was measured yet" },
+	[LIMIT_COMPUTING] = { "computing", "limited by the processors: add machines; more slots help only where cores are idle" },
+	[LIMIT_READING] = { "reading", "limited by reading inputs: use a nearer disk or a faster link; fewer slots lose nothing" },
+	[LIMIT_LATENCY] = { "latency", "limited by round trips for small files: raise --ahead, use more slots or a nearer disk" },
+	[LIMIT_WRITING] = { "writing", "limited by writing outputs: write less (compress), use a nearer disk; fewer slots lose nothing" },
+	[LIMIT_STARTING] = { "starting", "limited by starting processes: use --batch auto or --resident" },
+	[LIMIT_CLAIMING] = { "claiming", "limited by claiming units: raise --ahead, or make units bigger" },
+	[LIMIT_IDLE] = { "idle", "limited by nothing to do: fewer slots or machines are enough" },
+	[LIMIT_OTHER] = { "other", "jobs wait for neither processor nor disk: use more slots" },
+};
+
+static double at_least_zero(double value)
+{
+	return value > 0 ? value : 0;
+}
+
+void limits_split(const struct progress_spent *spent, struct limits_split *ret_split)
+{
+	double waited = spent->read_wait_s + spent->write_wait_s + spent->spawn_s;
+
+	*ret_split = (struct limits_split) {
+		.computing_s = spent->user_s + spent->sys_s, .reading_s = spent->read_wait_s, .writing_s = spent->write_wait_s,
+		.starting_s = spent->spawn_s, .claiming_s = spent->claim_s, .idle_s = spent->idle_s,
+		.other_s = at_least_zero(spent->wall_s - spent->user_s - spent->sys_s - waited),
+	};
+}
+
+/* Processes so short that beginning and ending is most of what they do. What they compute is the loader's work, not theirs. */
+static bool is_starting(const struct progress_spent *spent, const struct limits_split *split, double total)
+{
+	if (spent->units <= 0 || spent->wall_s / spent->units > SHORT_JOB_S || split->starting_s < STARTING_SHARE * total)
+		return false;
+	return split->starting_s + split->computing_s + split->other_s > total / 2;
+}
+
+enum limit limits_of(const struct progress_spent *spent)
+{
+	struct limits_split split;
+	double total, most;
+	enum limit limit = LIMIT_COMPUTING;
+	size_t i;
+
+	limits_split(spent, &split);
+	const struct { enum limit limit; double seconds; } parts[] = {
+		{ LIMIT_COMPUTING, split.computing_s }, { LIMIT_READING, split.reading_s }, { LIMIT_WRITING, split.writing_s },
+		{ LIMIT_STARTING, split.starting_s }, { LIMIT_CLAIMING, split.claiming_s }, { LIMIT_IDLE, split.idle_s },
+		{ LIMIT_OTHER, split.other_s },
+	};
+
+	for (total = most = 0, i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		total += parts[i].seconds;
+		if (parts[i].seconds > most) {
+			most = parts[i].seconds;
+			limit = parts[i].limit;
+		}
+	}
+	if (!(total > 0))
+		return LIMIT_UNKNOWN;
+	if (limit != LIMIT_IDLE && limit != LIMIT_CLAIMING && is_starting(spent, &split, total))
+		return LIMIT_STARTING;
+	if (limit == LIMIT_READING && spent->units > 0 && spent->in_bytes / spent->units < LATENCY_BYTES)
+		return LIMIT_LATENCY;
+	return limit;
+}
+
+const char *limits_name(enum limit limit)
+{
+	return table[(unsigned int)limit < LIMITS ? limit : LIMIT_UNKNOWN].name;
+}
+
+const char *limits_advice(enum limit limit)
+{
+	return table[(unsigned int)limit < LIMITS ? limit : LIMIT_UNKNOWN].advice;
+}

@@ -1,0 +1,76 @@
+/* limits: for made-up loads, of which everybody knows what limits them, the sentence says that. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "queue/limits.h"
+
+/* Sums over 1000 units each. */
+static const struct {
+	struct progress_spent spent;
+	enum limit limit;
+	const char *says;
+} loads[] = {
+	{ { .wall_s = 2000, .user_s = 1900, .sys_s = 20, .read_wait_s = 30, .spawn_s = 1, .claim_s = 5, .in_bytes = 5e9 },
+	  LIMIT_COMPUTING, "add machines" },
+	{ { .wall_s = 1000, .user_s = 100, .sys_s = 50, .read_wait_s = 800, .spawn_s = 1, .in_bytes = 100e9 }, LIMIT_READING, "nearer disk" },
+	{ { .wall_s = 1000, .user_s = 100, .sys_s = 50, .write_wait_s = 800, .spawn_s = 1, .out_bytes = 100e9 }, LIMIT_WRITING, "outputs" },
+	{ { .wall_s = 60, .user_s = 2, .sys_s = 2, .read_wait_s = 50, .spawn_s = 1, .in_bytes = 2e7 }, LIMIT_LATENCY, "--ahead" },
+	/* What `true` is measured to be: the loader computes, most of the rest is beginning and ending. */
+	{ { .wall_s = 1.5, .user_s = 0.5, .sys_s = 0.5, .spawn_s = 0.4, .claim_s = 0.2 }, LIMIT_STARTING, "--batch auto" },
+	{ { .wall_s = 10, .user_s = 8, .sys_s = 1, .spawn_s = 0.5, .claim_s = 40 }, LIMIT_CLAIMING, "claiming" },
+	{ { .wall_s = 100, .user_s = 90, .sys_s = 5, .claim_s = 3, .idle_s = 500 }, LIMIT_IDLE, "fewer slots" },
+	{ { .wall_s = 1000, .user_s = 10, .sys_s = 5, .spawn_s = 1 }, LIMIT_OTHER, "more slots" },
+	/* Many threads compute more than a second in a second. */
+	{ { .wall_s = 1000, .user_s = 7500, .read_wait_s = 100, .spawn_s = 1 }, LIMIT_COMPUTING, "add machines" },
+};
+
+static void the_sentence_is_right(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+		struct progress_spent spent = loads[i].spent;
+
+		spent.units = 1000;
+		assert_string_equal(limits_name(limits_of(&spent)), limits_name(loads[i].limit));
+		assert_non_null(strstr(limits_advice(limits_of(&spent)), loads[i].says));
+	}
+}
+
+static void nothing_measured_is_nothing_said(void **state)
+{
+	const struct progress_spent spent = { 0 };
+
+	(void)state;
+	assert_int_equal(limits_of(&spent), LIMIT_UNKNOWN);
+}
+
+static void the_parts_are_the_whole(void **state)
+{
+	const struct progress_spent spent = { .wall_s = 100, .user_s = 20, .sys_s = 5, .spawn_s = 1, .read_wait_s = 30, .write_wait_s = 4,
+					      .claim_s = 7, .idle_s = 3 };
+	struct limits_split split;
+	double sum;
+
+	(void)state;
+	limits_split(&spent, &split);
+	sum = split.computing_s + split.reading_s + split.writing_s + split.starting_s + split.claiming_s + split.idle_s + split.other_s;
+	assert_true(sum > 109.99 && sum < 110.01);
+	assert_true(split.other_s > 39.99 && split.other_s < 40.01);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_sentence_is_right), cmocka_unit_test(nothing_measured_is_nothing_said),
+		cmocka_unit_test(the_parts_are_the_whole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

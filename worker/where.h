@@ -1,0 +1,22 @@
+/*
+ * where: what a job stands in at this moment: a read, or a write, of a file that has not come back. Looked at many times a second while jobs run,
+ * this says how long they wait for the disk, without being in their way (claimfs-queue(7): rwait, wwait).
+ */
+#ifndef CLAIMFS_WORKER_WHERE_H
+#define CLAIMFS_WORKER_WHERE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum where { WHERE_ELSE, WHERE_READING, WHERE_WRITING };
+
+/* Of the newest descendant of the process `pid`, which is the one that works. WHERE_ELSE also when /proc does not say. */
+enum where where_is(pid_t pid);
+
+/* From the text of /proc/PID/syscall; *ret_fd is the descriptor that it is about, -1: none. For the tests. */
+enum where where_parse(const char *syscall, int *ret_fd);
+
+/* Processor time of the process so far, its threads included, nanoseconds; 0: not known. */
+int64_t where_cpu_ns(pid_t pid);
+
+#endif
