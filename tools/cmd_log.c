@@ -143,8 +143,10 @@ static void print_line(const struct story_event *event)
 	if (record->what == RECORD_LOST && is_taken_over(record)) {
 		buf_addf(&line, "  taken over by %s", event->node);
 		beat = number_value(record, "beat");
-		format_time(beat, time);
-		buf_addf(&line, beat > 0 ? ", silent since %s" : "", time);
+		if (beat > 0) {
+			format_time(beat, time);
+			buf_addf(&line, ", silent since %s", time);
+		}
 	}
 	add_value(&line, record->values, "by", "  it was done by ", "");
 	if (number_value(record, "wall") >= 0) {
