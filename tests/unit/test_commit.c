@@ -294,6 +294,48 @@ static void a_lapse_that_nobody_used_is_verified(void **state)
 	bench_free(bench);
 }
 
+/* Each thing that must be absent, alone: after a lapse it ends the claim, and nothing is published. */
+static void each_look_of_verifying_counts(void **state)
+{
+	struct hash128 unit = layout_unit("x", false, 0, 0);
+	char paths[4][LAYOUT_PATH];
+	size_t i;
+
+	(void)state;
+	layout_claim(paths[0], &(struct layout_claim) { unit, 0, 2 });
+	layout_marker(paths[1], &unit, 0);
+	layout_failed(paths[2], &unit, 0);
+	layout_redo(paths[3], &unit, 1);
+	for (i = 0; i < 4; i++) {
+		struct bench_mount *a;
+		struct bench *bench = with_x(&a, "");
+
+		bench_stage(bench, a, "x", "late");
+		mem_cut(a->store, 0);
+		bench_jump(BENCH_LEASE + 1);
+		assert_int_equal(mem_disk_puts(bench->disk, paths[i], "claimfs 1\nnode other.00000001\nkind live\n"), 0);
+		mem_uncut(a->store);
+		assert_int_equal(done(a, "x"), -ESTALE);
+		assert_false(mem_disk_exists(bench->disk, "outputs/x"));
+		bench_free(bench);
+	}
+}
+
+static void a_claim_with_another_owner_inside_is_not_verified(void **state)
+{
+	struct bench_mount *a;
+	struct bench *bench = with_x(&a, "");
+
+	(void)state;
+	mem_cut(a->store, 0);
+	bench_jump(BENCH_LEASE + 1);
+	assert_int_equal(mem_disk_remove(bench->disk, bench_claim_path("x", 0, 1)), 0);
+	assert_int_equal(mem_disk_puts(bench->disk, bench_claim_path("x", 0, 1), "claimfs 1\nnode other.00000001\nkind live\n"), 0);
+	mem_uncut(a->store);
+	assert_int_equal(done(a, "x"), -ESTALE);
+	bench_free(bench);
+}
+
 static void a_heartbeat_file_that_is_gone_loses_its_claims(void **state)
 {
 	struct bench_mount *a;
@@ -605,6 +647,8 @@ int main(void)
 		cmocka_unit_test(a_missing_claim_is_lost_and_never_linked),
 		cmocka_unit_test(a_stolen_claim_is_estale),
 		cmocka_unit_test(a_lapse_that_nobody_used_is_verified),
+		cmocka_unit_test(each_look_of_verifying_counts),
+		cmocka_unit_test(a_claim_with_another_owner_inside_is_not_verified),
 		cmocka_unit_test(a_heartbeat_file_that_is_gone_loses_its_claims),
 		cmocka_unit_test(a_swept_stage_is_no_empty_output),
 		cmocka_unit_test(failing_says_why),
