@@ -1,5 +1,6 @@
 /*
- * content: with key = content a unit's KEY is the hash of its bytes, computed after the claim. If KEY.G is done already, the unit gets the output
+ * content: with key = content a unit's KEY is the hash of its bytes, computed after the claim, once for a name, size and mtime (which UNIT is
+ * of): the index remembers it, and so does every record of the unit, for all. If KEY.G is done already, the unit gets the output
  * of the unit that did it, and is logged as done.
  */
 #include "queue/inner.h"
@@ -44,7 +45,7 @@ static int64_t read_flight(struct queue *queue, const char *path, uint64_t offse
 	return error ? error : got;
 }
 
-int content_key(struct queue *queue, struct held *held)
+static int compute(struct queue *queue, struct held *held)
 {
 	struct hash_stream *stream = hash_stream_new();
 	struct buf pieces[PIECES] = { BUF_INIT }, path = BUF_INIT;
@@ -73,6 +74,25 @@ int content_key(struct queue *queue, struct held *held)
 		buf_release(&pieces[i]);
 	buf_release(&path);
 	return error;
+}
+
+int content_key(struct queue *queue, struct held *held)
+{
+	int error;
+
+	pthread_mutex_lock(&queue->lock);
+	held->has_key = units_key(&queue->index.units, held->unit, &held->key);
+	pthread_mutex_unlock(&queue->lock);
+	if (held->has_key)
+		return 0;
+	error = compute(queue, held);
+	if (error)
+		return error;
+	pthread_mutex_lock(&queue->lock);
+	/* Memory short: it is computed again. */
+	units_set_key(&queue->index.units, held->unit, &held->key);
+	pthread_mutex_unlock(&queue->lock);
+	return 0;
 }
 
 /* The unit that is done under KEY.G, if its input and so its output are still those of its record: its output's path. */

@@ -235,12 +235,25 @@ static uint32_t loser_of(struct queue *queue, const struct record *record, uint3
 	return nodes_get_locked(queue, name);
 }
 
+/* What somebody has computed of this name, size and mtime nobody needs to again. */
+static int take_key(struct queue *queue, const struct record *record)
+{
+	uint32_t unit;
+
+	if (queue->conf.key != QCONF_KEY_CONTENT || hash128_equal(&record->key, &record->unit))
+		return 0;
+	unit = units_get(&queue->index.units, &record->unit);
+	return unit == UNITS_NONE ? -ENOMEM : units_set_key(&queue->index.units, unit, &record->key);
+}
+
 int logs_apply_locked(struct queue *queue, const struct record *record, const struct log_place *place, const struct index_clock *clock)
 {
 	uint32_t unit, node = place->node;
 
 	if (node && record->time > queue->nodes[node - 1].last_record)
 		queue->nodes[node - 1].last_record = record->time;
+	if (take_key(queue, record) < 0)
+		return -ENOMEM;
 	if (record->what == RECORD_DONE || record->what == RECORD_FAILED)
 		return apply_mark(queue, record, place, clock);
 	if (record->what == RECORD_LOST) {

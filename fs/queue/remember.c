@@ -216,6 +216,34 @@ static int save_keys(struct queue *queue)
 	return error;
 }
 
+/* key = content: what the hash of each unit's bytes is. */
+static int save_hashes(struct queue *queue)
+{
+	struct buf all = BUF_INIT;
+	struct hash128 key;
+	uint32_t i, count;
+	size_t from, len;
+	char name[KEY_BYTES];
+	int error;
+
+	pthread_mutex_lock(&queue->lock);
+	count = queue->index.units.count;
+	for (i = 0; i < count; i++)
+		if (units_key(&queue->index.units, i, &key)) {
+			buf_add(&all, &units_at(&queue->index.units, i)->hash, sizeof(key));
+			buf_add(&all, &key, sizeof(key));
+		}
+	pthread_mutex_unlock(&queue->lock);
+	error = buf_error(&all);
+	for (from = 0; !error && from < all.len; from += len) {
+		len = all.len - from < CHUNK * 2 * sizeof(key) ? all.len - from : CHUNK * 2 * sizeof(key);
+		snprintf(name, sizeof(name), "h%08zx", from / (CHUNK * 2 * sizeof(key)));
+		error = put_alone(queue->options.keep, name, all.data + from, len);
+	}
+	buf_release(&all);
+	return error;
+}
+
 static uint32_t dir_count(struct queue *queue)
 {
 	uint32_t count;
@@ -245,6 +273,8 @@ int remember_save(struct queue *queue)
 	}
 	if (!error)
 		error = save_keys(queue);
+	if (!error)
+		error = save_hashes(queue);
 	settings(queue, &whole);
 	if (!error)
 		error = buf_error(&whole);
@@ -440,6 +470,25 @@ static int load_keys(void *arg, const void *key, size_t key_len, const void *val
 	return 0;
 }
 
+static int load_hashes(void *arg, const void *key, size_t key_len, const void *value, size_t value_len)
+{
+	struct queue *queue = ((struct load *)arg)->queue;
+	const char *at = value, *end = at + value_len;
+	struct hash128 pair[2];
+	uint32_t unit;
+
+	(void)key, (void)key_len;
+	if (value_len % sizeof(pair))
+		return -EUCLEAN;
+	for (; at < end; at += sizeof(pair)) {
+		memcpy(pair, at, sizeof(pair));
+		unit = units_get(&queue->index.units, &pair[0]);
+		if (unit == UNITS_NONE || units_set_key(&queue->index.units, unit, &pair[1]) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* Is it good: whole, of these settings, and are all logs there that it was learned from? */
 static int load_head(struct load *load)
 {
@@ -472,6 +521,8 @@ static int load_body(struct load *load)
 		error = keep->ops->walk(keep, "u", load_units, load);
 	if (!error)
 		error = keep->ops->walk(keep, "k", load_keys, load);
+	if (!error)
+		error = keep->ops->walk(keep, "h", load_hashes, load);
 	/* Every marker that is known of has its record: no listing of done/ is needed. */
 	if (!error)
 		queue->marker_dir = 256;

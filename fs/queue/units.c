@@ -23,8 +23,11 @@ void units_release(struct units *units)
 {
 	uint32_t i;
 
-	for (i = 0; i < units->chunk_count; i++)
+	for (i = 0; i < units->chunk_count; i++) {
 		free(units->chunks[i]);
+		free(units->keys[i]);
+	}
+	free(units->keys);
 	for (i = 0; i < units->block_count; i++)
 		free(units->blocks[i]);
 	free(units->chunks);
@@ -92,6 +95,7 @@ static int grow_by_hash(struct units *units)
 
 static int grow_chunks(struct units *units)
 {
+	struct hash128 **keys;
 	struct unit **chunks;
 
 	if (units->count < units->chunk_count * CHUNK)
@@ -102,6 +106,11 @@ static int grow_chunks(struct units *units)
 	if (!chunks)
 		return -ENOMEM;
 	units->chunks = chunks;
+	keys = realloc(units->keys, (units->chunk_count + 1) * sizeof(*keys));
+	if (!keys)
+		return -ENOMEM;
+	units->keys = keys;
+	keys[units->chunk_count] = NULL;
 	chunks[units->chunk_count] = calloc(CHUNK, sizeof(**chunks));
 	if (!chunks[units->chunk_count])
 		return -ENOMEM;
@@ -126,6 +135,29 @@ uint32_t units_get(struct units *units, const struct hash128 *hash)
 	unit->state = QUEUE_STATES;
 	put_hash(units->by_hash, units->by_hash_cap, (struct unit_slot) { index + 1, hash_tag(hash) });
 	return index;
+}
+
+int units_set_key(struct units *units, uint32_t index, const struct hash128 *key)
+{
+	struct hash128 **keys = &units->keys[index / CHUNK];
+
+	if (!*keys)
+		*keys = calloc(CHUNK, sizeof(**keys));
+	if (!*keys)
+		return -ENOMEM;
+	(*keys)[index % CHUNK] = *key;
+	return 0;
+}
+
+bool units_key(const struct units *units, uint32_t index, struct hash128 *ret_key)
+{
+	static const struct hash128 none;
+	const struct hash128 *keys = units->keys[index / CHUNK];
+
+	if (!keys || hash128_equal(&keys[index % CHUNK], &none))
+		return false;
+	*ret_key = keys[index % CHUNK];
+	return true;
 }
 
 uint32_t units_keep_name(struct units *units, const char *name)

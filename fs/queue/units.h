@@ -47,6 +47,7 @@ struct unit_slot {
 
 struct units {
 	struct unit **chunks;
+	struct hash128 **keys;		/* of the units of each chunk, all 0: not known. NULL: of none of them */
 	uint32_t count;
 	uint32_t chunk_count;
 	char **blocks;		/* of names */
@@ -69,6 +70,10 @@ uint32_t units_find(const struct units *units, const struct hash128 *hash);
 
 /* The same, made (a ghost) when it is not there. UNITS_NONE: out of memory. */
 uint32_t units_get(struct units *units, const struct hash128 *hash);
+
+/* key = content: the hash of its bytes, once somebody has computed it; UNIT says of which size and mtime. */
+int units_set_key(struct units *units, uint32_t index, const struct hash128 *key);	/* 0 or -ENOMEM */
+bool units_key(const struct units *units, uint32_t index, struct hash128 *ret_key);
 
 /* A name into the arena: its reference, or UNITS_NONE: out of memory. References are never 0. */
 uint32_t units_keep_name(struct units *units, const char *name);

@@ -385,6 +385,34 @@ static void a_link_that_comes_late_is_healed(void **state)
 	bench_free(bench);
 }
 
+static bool is_lost(void *arg)
+{
+	int64_t mtime = -1;
+
+	return mem_disk_mtime(((struct bench *)arg)->disk, bench_claim_path("x", 0, 1), &mtime) == 0 && mtime == 0;
+}
+
+/* After a lapse others may have counted it: it is no release then. */
+static void a_link_that_comes_after_a_lapse_is_lost(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
+	struct bench_mount *a;
+
+	(void)state;
+	bench_input(bench, "x");
+	a = bench_mount(bench);
+	mem_fault(a->store, &fault);
+	assert_int_equal(claim(a, "x"), -EIO);
+	mem_cut(a->store, 0);
+	bench_pass(BENCH_LEASE + 1);
+	mem_uncut(a->store);
+	assert_int_equal(mem_do_late(a->store), 1);
+	bench_pass(BENCH_LEASE);
+	assert_true(bench_until(is_lost, bench));
+	bench_free(bench);
+}
+
 static void a_late_link_that_was_claimed_again_is_not_healed_away(void **state)
 {
 	struct bench *bench = bench_new("");
@@ -724,6 +752,7 @@ int main(void)
 		cmocka_unit_test(many_candidates_cost_one_flight),
 		cmocka_unit_test(a_link_without_an_answer_that_happened_is_found_and_kept),
 		cmocka_unit_test(a_link_that_comes_late_is_healed),
+		cmocka_unit_test(a_link_that_comes_after_a_lapse_is_lost),
 		cmocka_unit_test(a_late_link_that_was_claimed_again_is_not_healed_away),
 		cmocka_unit_test(slow_answers_are_verified),
 		cmocka_unit_test(a_released_claim_is_free_at_once_and_does_not_count),

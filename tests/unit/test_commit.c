@@ -474,84 +474,6 @@ static void an_input_that_changed_is_work_again(void **state)
 	bench_free(bench);
 }
 
-static void same_contents_are_done_once(void **state)
-{
-	struct bench *bench = bench_new("key = content\n");
-	struct bench_mount *a, *b;
-	struct buf names = BUF_INIT;
-
-	(void)state;
-	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
-	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
-	mem_disk_puts(bench->disk, "inputs/three", "other bytes");
-	bench_pass(3);
-	a = bench_mount(bench);
-	assert_int_equal(claim(a, "one"), 0);
-	bench_stage(bench, a, "one", "result");
-	assert_int_equal(done(a, "one"), 0);
-	bench_pass(0.5);
-	b = bench_mount(bench);
-	assert_int_equal(queue_take(b->queue, NULL, 5, false, NULL, &names), 1);
-	assert_string_equal(names.data, "three");
-	assert_true(bench_is(b, QUEUE_DONE, "two"));
-	assert_true(bench_holds(bench, "outputs/two", "result"));
-	bench_pass(0.5);
-	assert_true(bench_is(a, QUEUE_DONE, "two"));
-	buf_release(&names);
-	bench_free(bench);
-}
-
-/* The next generation of the one may be done under the key that they share, long before the other is asked for again. */
-static void a_redo_of_shared_contents_is_work(void **state)
-{
-	struct bench *bench = bench_new("key = content\n");
-	struct bench_mount *a, *b;
-
-	(void)state;
-	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
-	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
-	bench_pass(3);
-	a = bench_mount(bench);
-	assert_int_equal(claim(a, "one"), 0);
-	assert_int_equal(done(a, "one"), 0);
-	assert_int_equal(claim(a, "two"), -ENOENT);		/* done by its content */
-	assert_int_equal(queue_redo(a->queue, "one"), 0);
-	assert_int_equal(claim(a, "one"), 0);
-	assert_int_equal(done(a, "one"), 0);
-	bench_pass(0.5);
-	b = bench_mount(bench);
-	assert_int_equal(queue_redo(b->queue, "two"), 0);
-	bench_pass(0.5);
-	assert_int_equal(claim(a, "two"), 0);
-	assert_int_equal(done(a, "two"), 0);
-	assert_true(bench_is(a, QUEUE_DONE, "one"));
-	bench_free(bench);
-}
-
-static void same_contents_committed_together_get_one_ok(void **state)
-{
-	struct bench *bench = bench_new("key = content\n");
-	struct bench_mount *a;
-	struct buf names = BUF_INIT;
-	struct queue_finish list[2];
-
-	(void)state;
-	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
-	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
-	bench_pass(3);
-	a = bench_mount(bench);
-	assert_int_equal(queue_take(a->queue, NULL, 5, false, NULL, &names), 2);
-	list[0] = (struct queue_finish) { .verb = QUEUE_VERB_DONE, .name = "one" };
-	list[1] = (struct queue_finish) { .verb = QUEUE_VERB_DONE, .name = "two" };
-	queue_finish(a->queue, list, 2);
-	assert_true((list[0].error == 0) != (list[1].error == 0));
-	assert_true(list[0].error == -EEXIST || list[1].error == -EEXIST);
-	assert_true(bench_is(a, QUEUE_DONE, "one"));
-	assert_true(bench_is(a, QUEUE_DONE, "two"));
-	buf_release(&names);
-	bench_free(bench);
-}
-
 /* ---- sweeping and batches ---- */
 
 static void finished_claims_are_swept(void **state)
@@ -656,9 +578,6 @@ int main(void)
 		cmocka_unit_test(marking_done_without_work),
 		cmocka_unit_test(a_changed_input_drops_the_work),
 		cmocka_unit_test(an_input_that_changed_is_work_again),
-		cmocka_unit_test(same_contents_are_done_once),
-		cmocka_unit_test(a_redo_of_shared_contents_is_work),
-		cmocka_unit_test(same_contents_committed_together_get_one_ok),
 		cmocka_unit_test(finished_claims_are_swept),
 		cmocka_unit_test(a_long_dead_nodes_stage_is_swept),
 		cmocka_unit_test(a_batch_commits_in_one_flight),

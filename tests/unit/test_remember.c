@@ -236,6 +236,29 @@ static void content_keys_are_taken_up(void **state)
 	bench_free(bench);
 }
 
+/* Of units that are not done: no record tells it. */
+static void hashes_of_contents_are_taken_up(void **state)
+{
+	struct mem_fault unread = { .fault = MEM_FAIL, .kind = STORE_READ, .part = "inputs/", .error = -EACCES, .count = 1000000 };
+	struct bench *bench = bench_new("key = content\n");
+	struct bench_mount *mount;
+
+	(void)state;
+	bench_input(bench, "x");
+	bench_input(bench, "y");
+	open_keep(bench);
+	mount = bench_mount(bench);
+	finish(mount, QUEUE_VERB_RELEASE, "x");
+	end_mount(bench);
+	open_keep(bench);
+	mount = bench_mount(bench);
+	mem_fault(mount->store, &unread);
+	assert_int_equal(queue_claim(mount->queue, "x"), 0);
+	assert_int_equal(queue_claim(mount->queue, "y"), -EACCES);
+	end_mount(bench);
+	bench_free(bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +269,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_unfinished_memory_is_not_believed, make_cache, remove_cache),
 		cmocka_unit_test_setup_teardown(junk_in_it_is_forgotten, make_cache, remove_cache),
 		cmocka_unit_test_setup_teardown(content_keys_are_taken_up, make_cache, remove_cache),
+		cmocka_unit_test_setup_teardown(hashes_of_contents_are_taken_up, make_cache, remove_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
