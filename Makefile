@@ -12,6 +12,7 @@
 #   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
 #   make torture         clients, kills and cuts, and a checker of their histories: on this host, and (as root) in network namespaces
 #                        (SEED=N HOSTS=mounts|netns and more: tests/torture/run)     make model  the protocol searched with spin
+#   make torture-gluster the same on GlusterFS, each node with a client mount of its own; needs root
 #   make soak            a million random operations, two thousand broken connections, every byte compared with a model
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too     make bench-worker  the worker's only
 #   make bench-queue     what a unit costs, a million of them and 64 mounts, beside locks over sshfs and Redis   QUICK=1 in small
@@ -273,7 +274,7 @@ $(addprefix fuzz-run-,$(FUZZERS)): fuzz-run-%: $(BUILD)/fuzz_%
 
 # ---- proof ----
 
-.PHONY: soak torture model
+.PHONY: soak torture torture-gluster model
 soak: deps-check
 	$(Q)$(SUBMAKE) -j$$(nproc) all tests
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/soak/run
@@ -283,6 +284,11 @@ torture: deps-check
 	$(Q)for hosts in $${HOSTS:-mounts $$(test "$$(id -u)" = 0 && command -v ip >/dev/null && echo netns)}; do \
 		CLAIMFS_BUILD='$(abspath $(BUILD))' HOSTS=$$hosts tests/torture/run || exit 1; \
 	done
+
+torture-gluster: deps-check
+	$(call install_missing,glusterfs-server)
+	$(Q)$(SUBMAKE) -j$$(nproc) all $(TORTURE)
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/torture/gluster
 
 model:
 	$(Q)tests/model/run

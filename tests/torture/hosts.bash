@@ -4,6 +4,8 @@
 #   netns    each node in a network namespace of its own, joined by a veth pair to that of the storage host, where a real sshd listens; in the
 #            node's namespace a fault pipe (tests/fault/pipe.c) stands before it. Needs root and `ip netns`.
 #
+# DISKS=DIR: the disk is a distributed one that each node has mounted on its own, at DIR/NODE; WITNESS_AT is then where its events can be seen.
+#
 # A node gets a wall clock that is wrong by up to five hours, and so do its clients.
 
 declare -A mount_pid=() clock_offset=() pipe_pid=()
@@ -15,8 +17,9 @@ sshd_port=2222 pipe_port=2223
 
 # A small filesystem of its own, so that it can be filled; without the right to mount one it is a directory that is never full.
 make_disk() {
-	mkdir -p "$work/disk"
-	if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o "size=${disk_mb}m,nr_inodes=400k" none "$work/disk" 2>/dev/null; then
+	if [ -n "${DISKS:-}" ]; then
+		ln -s "$DISKS/n0" "$work/disk"
+	elif mkdir -p "$work/disk" && [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o "size=${disk_mb}m,nr_inodes=400k" none "$work/disk" 2>/dev/null; then
 		filler=$work/disk/filler
 	fi
 	mkdir -p "$work/disk/q/inputs"
@@ -26,7 +29,9 @@ make_disk() {
 
 # Writes down what happens on the disk (tests/torture/witness.c).
 start_witness() {
-	"$build/tests/torture/witness" "$work/disk/q" "$work/history.disk" >"$work/witness.out" 2>&1 &
+	# A distributed disk's directories are made through a node of it, never where the witness stands.
+	[ -z "${WITNESS_AT:-}" ] || (cd "$work/disk/q/.claimfs" && mkdir -p nodes claims failed redo && printf 'done/%02x\n' {0..255} | xargs mkdir -p)
+	"$build/tests/torture/witness" "${WITNESS_AT:-$work/disk}/q" "$work/history.disk" >"$work/witness.out" 2>&1 &
 	witness_pid=$!
 	wait_until 10 grep -q '^ready' "$work/witness.out" || fail "no witness: $(cat "$work/witness.out")"
 }
@@ -111,7 +116,8 @@ pipe_ask() {	# NODE COMMAND…
 mounted() { [ -e "$work/$1/q/progress" ]; }
 
 mount_node() {
-	local node=$1 source=$work/disk
+	local node=$1 source=${DISKS:+$DISKS/$1}
+	source=${source:-$work/disk}
 	local -a options=(-f -o "host_name=$node")
 	mkdir -p "$work/$node"
 	: "${clock_offset[$node]:=$((RANDOM % 36000 - 18000))}"
