@@ -116,7 +116,7 @@ unmount() {
 	local pid
 	pid=$(daemon_of "$1")
 	fusermount3 -u "$1" || return 1
-	[ -z "$pid" ] || wait_until 20 gone "$pid"
+	[ -z "$pid" ] || wait_until "${UNMOUNT_LIMIT:-20}" gone "$pid"
 }
 
 unmount_now() {	# whatever state it is in
