@@ -262,7 +262,7 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz: deps-fuzz
 	$(Q)$(SUBMAKE) CC=clang BUILD=$(BUILD)/fuzz SANITIZE=address,undefined,fuzzer-no-link $(addprefix fuzz-run-,$(FUZZERS))
 
-$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FAKES) $(filter-out $(call archive,fuse),$(FS_ARCHIVES))
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(filter-out $(call archive,fuse),$(FS_ARCHIVES))
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
 
