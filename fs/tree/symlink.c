@@ -6,6 +6,7 @@
  * may lead anywhere, because that name may be a link itself. What it passes through on its way down is judged when that is read.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "tree/real.h"
@@ -61,6 +62,8 @@ int symlink_text(const struct tree_options *options, const char *root_path, unsi
 		buf_adds(ret_text, text);
 	if (buf_error(ret_text))
 		return -ENOMEM;
+	if (ret_text->len >= PATH_MAX)		/* more than the kernel takes */
+		return -ENAMETOOLONG;
 	return !options->contain_symlinks || stays_inside(buf_text(ret_text), depth) ? 0 : -EPERM;
 }
 

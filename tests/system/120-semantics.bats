@@ -213,6 +213,27 @@ for length in 4096, 32767: assert code(os.symlink, 'x' * length, mnt + '/long') 
 assert sorted(os.listdir(disk)) == ['1', '1000', '4095']"
 }
 
+@test "symbolic links that go round in circles" {
+	one_mount
+	ln -s b disk/a
+	ln -s a disk/b
+	mkdir disk/dir
+	ln -s ../dir disk/dir/again
+	echo content >disk/dir/file
+	py "
+for name in 'a', 'b', 'a/x': assert code(os.stat, mnt + '/' + name) == 'ELOOP', name
+assert code(open, mnt + '/a', 'w') == 'ELOOP'
+assert open(mnt + '/dir' + '/again' * 30 + '/file').read() == 'content\\n'
+assert code(os.stat, mnt + '/dir' + '/again' * 50) == 'ELOOP'
+assert sum(len(files) for _, _, files in os.walk(mnt)) == 3"
+	unmount "$work/mnt"
+	one_mount -o follow_symlinks
+	py "
+assert code(os.stat, mnt + '/a') in ('ELOOP', 'ENOENT')
+assert sorted(os.listdir(mnt)) == ['a', 'b', 'dir']
+assert os.stat(mnt + '/dir/again').st_mode == os.stat(mnt + '/dir').st_mode"
+}
+
 @test "cp within the mount moves no data over the network" {
 	one_mount
 	head -c 48M /dev/urandom >disk/source

@@ -238,6 +238,62 @@ static void test_reads_at_once(void **state)
 	free(data);
 }
 
+/* Reads on in steps until the file ends: how many bytes, each as it should be. */
+static size_t read_on(struct handle *handle, size_t at, const uint8_t *data)
+{
+	struct files_answer *heard;
+	size_t len;
+
+	do {
+		heard = files_begin_read(handle, at, 131072);
+		assert_int_equal(files_wait(heard), 0);
+		len = heard->len;
+		assert_true(len <= 131072);
+		assert_memory_equal(heard->data, data + at, len);
+		files_done_with(heard);
+		at += len;
+	} while (len);
+	return at;
+}
+
+/* As another node would, in place: the open file is the same one. */
+static void make_long(const char *name, const uint8_t *data, size_t size)
+{
+	char path[512];
+	int fd;
+
+	rig_path(&files.rig, name, path, sizeof(path));
+	fd = open(path, O_WRONLY | O_TRUNC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, size), size);
+	close(fd);
+}
+
+/* Another node makes the file shorter, then longer, while it is read and bytes of it are fetched ahead. */
+static void test_size_changes_under_a_read(void **state)
+{
+	size_t size = 4 * MIB, less = 2 * MIB + 5, at;
+	uint8_t *data = malloc(size);
+	struct handle *handle;
+
+	(void)state;
+	files_pattern(data, size, 3);
+	rig_put(&files.rig, "a", data, 3 * MIB);
+	handle = files_open("a", O_RDONLY);
+	for (at = 0; at < MIB; at += 131072)
+		files_expect_read(handle, at, 131072, data + at, 131072);
+	make_long("a", data, less);
+	at = read_on(handle, at, data);
+	assert_in_range(at, less, 3 * MIB);	/* what was fetched before may be shown still */
+	make_long("a", data, size);
+	files_forget(files_look_up("a"));	/* the kernel asks when its attributes are too old */
+	assert_int_equal(read_on(handle, at, data), size);
+	make_long("a", data, 0);
+	files_expect_read(handle, size, 4096, NULL, 0);
+	files_release(handle);
+	free(data);
+}
+
 static void test_read_errors(void **state)
 {
 	struct files_answer *heard;
@@ -490,7 +546,7 @@ int main(void)
 		FILES_TEST(test_open_errors), FILES_TEST(test_small_file_comes_with_its_opening), FILES_TEST(test_keep_cache),
 		FILES_TEST(test_fresh_files_are_not_kept), FILES_TEST(test_read_everything),
 		FILES_TEST_WITH(test_read_everything, files_set_up_one_connection), FILES_TEST(test_reads_at_once),
-		FILES_TEST(test_read_errors), FILES_TEST(test_release_with_reads_under_way), FILES_TEST(test_truncate_keeps_its_place),
+		FILES_TEST(test_size_changes_under_a_read), FILES_TEST(test_read_errors), FILES_TEST(test_release_with_reads_under_way), FILES_TEST(test_truncate_keeps_its_place),
 		FILES_TEST(test_truncate_without_a_writer), FILES_TEST(test_open_truncating), FILES_TEST(test_times_after_writes),
 		FILES_TEST(test_fallocate), FILES_TEST(test_unlinked), FILES_TEST(test_renamed_and_reopened), FILES_TEST(test_append),
 		FILES_TEST(test_append_answer_lost), FILES_TEST(test_copy),

@@ -167,6 +167,31 @@ static void test_symlink_text(void **state)
 	expect_text(true, false, 0, "/srv/database", "/srv/database");
 }
 
+/* A server may tell more than the kernel takes, and a link made relative be longer than it was. */
+static void test_long_symlink_text(void **state)
+{
+	struct tree_options options = { .transform_symlinks = true };
+	struct buf out = BUF_INIT;
+	char text[32768];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	text[4095] = '\0';
+	assert_int_equal(symlink_text(&options, "/srv/data", 0, text, &out), 0);
+	assert_int_equal(out.len, 4095);
+	text[4095] = 'x';
+	text[32767] = '\0';
+	buf_reset(&out);
+	assert_int_equal(symlink_text(&options, "/srv/data", 0, text, &out), -ENAMETOOLONG);
+	text[4095] = '\0';
+	memcpy(text, "/srv/data/", 10);
+	buf_reset(&out);
+	assert_int_equal(symlink_text(&options, "/srv/data", 2, text, &out), 0);
+	buf_reset(&out);
+	assert_int_equal(symlink_text(&options, "/srv/data", 9, text, &out), -ENAMETOOLONG);
+	buf_release(&out);
+}
+
 static int read_link(const char *name)
 {
 	struct node *node = NULL;
@@ -207,7 +232,7 @@ int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, heard_setup, heard_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_listing), T(test_listing_fails), T(test_big_listing), T(test_closed_while_listed), T(test_symlink_text),
+		T(test_listing), T(test_listing_fails), T(test_big_listing), T(test_closed_while_listed), T(test_symlink_text), T(test_long_symlink_text),
 		T(test_readlink),
 	};
 
