@@ -15,24 +15,28 @@ at_least() {	# A B
 	awk "BEGIN { exit !($1 >= $2) }"
 }
 
+has_ctl() {	# PID: it has begun to ask for units
+	find "/proc/$1/fd" -lname '*/ctl' 2>/dev/null | grep -q .
+}
+
 @test "limits: a job that waits for a far disk's bytes is seen to wait for reads" {
 	make_queue "$work/disk/q" --settle 0
 	make_inputs "$work/disk/q/inputs" 1
 	start_sshd >/dev/null
-	start_pipe --delay 100ms >/dev/null
+	start_pipe --delay 50ms >/dev/null
 	mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/pipe_config"
 	wait_until 20 has_entries "$work/mnt/q/todo" 1
 	timeout 60 claim-worker -j 1 "$work/mnt/q" -- sh -c 'cat "$CLAIM_IN" >/dev/null'
 	cat "$work"/disk/q/.claimfs/log/*	# seen when it fails
 	at_least "$(value rwait)" 0.05
 	at_least "$(value spawn)" 0.0001
-	at_least "$(value claim) + $(value idle)" 0.1	# a claim is a round trip at least, and takes more than a second where all is slow
+	at_least "$(value claim) + $(value idle)" 0.05	# a claim is a round trip at least, and takes more than a second where all is slow
 	wait_until 10 grep -q 'slots:' "$work/mnt/q/progress"
 	grep -q 'limited by' "$work/mnt/q/progress"
 	python3 - "$work/mnt/q/progress.json" <<'PYTHON'
 import json, sys
 facts = json.load(open(sys.argv[1]))
-assert facts["split"]["reading"] >= 0.05 and facts["split"]["claiming"] + facts["split"]["idle"] >= 0.1, facts
+assert facts["split"]["reading"] >= 0.05 and facts["split"]["claiming"] + facts["split"]["idle"] >= 0.05, facts
 assert facts["limit"] in ("latency", "claiming", "idle") and facts["advice"], facts
 assert facts["nodes"][0]["split"] == facts["split"], facts
 PYTHON
@@ -45,11 +49,12 @@ PYTHON
 	mount_claimfs "$work/disk" "$work/mnt"
 	wait_until 10 has_entries "$work/mnt/q/todo" 1
 	mv "$work/mnt/q/todo/0001" "$work/mnt/q/claims/0001"
-	timeout 60 claim-worker -j 1 "$work/mnt/q" -- true &
-	pid=$!
-	sleep 1.5	# more than a second without anything to claim is what is tested
+	in_background "$work/worker.out" claim-worker -j 1 "$work/mnt/q" -- true
+	pid=$started_pid
+	wait_until 20 has_ctl "$pid"
+	sleep 2		# more than a second without anything to claim is what is tested
 	rm "$work/mnt/q/claims/0001"
-	wait "$pid"
+	wait_until 20 gone "$pid"
 	at_least "$(value idle)" 1
 	[ "$(value claim)" = 0 ]
 }
