@@ -14,6 +14,7 @@ void damage_free(struct damage *damage);
 
 void damage_note(struct damage *damage, const char *path, int error);	/* error: -errno; memory short: all of stage/ is damaged */
 void damage_mend(struct damage *damage, const char *path);	/* it was made, or cut to nothing */
+void damage_move(struct damage *damage, const char *path, const char *new_path);	/* renamed, a directory too */
 int damage_at(struct damage *damage, const char *path);		/* 0 or the error; `damage` may be NULL */
 
 #endif

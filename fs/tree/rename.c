@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tree/damage.h"
 #include "tree/file.h"
 #include "tree/real.h"
 #include "tree/task.h"
@@ -91,6 +92,7 @@ static void renamed(struct change *change, int error)
 		task_fail(task, error);
 		return;
 	}
+	damage_move(task->tree->damage, change->path.data, change->path2.data);
 	node_moved(task->tree, task->dir, task->name, task->new_dir, task->new_name);
 	task_end(task);
 	reply->ops->error(reply, 0);

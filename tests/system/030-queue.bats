@@ -677,12 +677,13 @@ PYTHON
 	dd if=/dev/zero of=disk/ballast bs=64k 2>/dev/null || true
 	bash -c 'printf "all of it\n" >mnt/q/stage/0002/part' || true
 	rm disk/ballast
+	mv mnt/q/stage/0002/part mnt/q/stage/0002/moved
 	not mv mnt/q/claims/0002 mnt/q/done/0002
-	bash -c 'printf "all of it\n" >mnt/q/stage/0001; printf "all of it\n" >mnt/q/stage/0002/part'
+	bash -c 'printf "all of it\n" >mnt/q/stage/0001; printf "all of it\n" >mnt/q/stage/0002/moved'
 	mv mnt/q/claims/0001 mnt/q/done/0001
 	mv mnt/q/claims/0002 mnt/q/done/0002
 	[ "$(cat disk/q/outputs/0001)" = "all of it" ]
-	[ "$(cat disk/q/outputs/0002/part)" = "all of it" ]
+	[ "$(cat disk/q/outputs/0002/moved)" = "all of it" ]
 }
 
 @test "a claim that is kept longer than the lease stays" {
