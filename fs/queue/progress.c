@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/pct.h"
+#include "base/utf8.h"
 #include "queue/limits.h"
 
 #define BAR_COLUMNS 68
@@ -42,46 +43,18 @@ int64_t progress_eta(const struct progress *progress)
 
 /* ---- names ---- */
 
-/* The length of the well-formed UTF-8 sequence at `text`; 0: none begins there. */
-static size_t utf8_sequence(const unsigned char *text, size_t len)
-{
-	size_t need, i;
-	unsigned char low = 0x80, high = 0xbf;
-
-	if (text[0] < 0x80)
-		return 1;
-	if (text[0] < 0xc2 || text[0] > 0xf4)
-		return 0;
-	need = text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-	if (text[0] == 0xe0)
-		low = 0xa0;	/* shorter forms exist */
-	else if (text[0] == 0xed)
-		high = 0x9f;	/* surrogates */
-	else if (text[0] == 0xf0)
-		low = 0x90;
-	else if (text[0] == 0xf4)
-		high = 0x8f;
-	if (len < need || text[1] < low || text[1] > high)
-		return 0;
-	for (i = 2; i < need; i++)
-		if (text[i] < 0x80 || text[i] > 0xbf)
-			return 0;
-	return need;
-}
-
 /* As pct_encode, and bytes that are not UTF-8 as %XX too. */
 static void add_name(struct buf *to, const char *name)
 {
-	const unsigned char *bytes = (const unsigned char *)name;
 	size_t len = strlen(name), i, step;
 
 	for (i = 0; i < len; i += step) {
-		step = utf8_sequence(bytes + i, len - i);
+		step = utf8_sequence(name + i, len - i);
 		if (step > 0) {
 			pct_encode(to, name + i, step);
 			continue;
 		}
-		buf_addf(to, "%%%02X", bytes[i]);
+		buf_addf(to, "%%%02X", (unsigned char)name[i]);
 		step = 1;
 	}
 }

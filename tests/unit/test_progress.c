@@ -186,6 +186,10 @@ static const struct {
 	{ "nodes.last_seen", cJSON_Number, true }, { "time_spent", cJSON_Object, true }, { "time_spent.wall", cJSON_Number, true },
 	{ "time_spent.user", cJSON_Number, true }, { "time_spent.sys", cJSON_Number, true }, { "time_spent.in", cJSON_Number, true },
 	{ "time_spent.out", cJSON_Number, true }, { "time_spent.take", cJSON_Number, true }, { "time_spent.commit", cJSON_Number, true },
+	{ "split", cJSON_Object, false }, { "split.computing", cJSON_Number, false }, { "split.reading", cJSON_Number, false },
+	{ "split.writing", cJSON_Number, false }, { "split.starting", cJSON_Number, false }, { "split.claiming", cJSON_Number, false },
+	{ "split.idle", cJSON_Number, false }, { "split.other", cJSON_Number, false }, { "limit", cJSON_String, false },
+	{ "advice", cJSON_String, false }, { "nodes.split.computing", cJSON_Number, false }, { "nodes.limit", cJSON_String, false },
 	{ "this_mount.claims_tried", cJSON_Number, false }, { "this_mount.claims_lost", cJSON_Number, false },
 	{ "this_mount.refresh", cJSON_Number, false }, { "warnings", cJSON_Array, false },
 };
