@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/limits.h"
 #include "tools/html.h"
 
 #define BINS 120
@@ -356,6 +357,19 @@ static void add_row(const struct part *part, double sum, struct buf *to)
 	buf_addf(to, "</td><td class=\"n\">%.1f %%</td></tr>\n", part->seconds / sum * 100);
 }
 
+/* The sentence that `progress` says: one rule for both. */
+static const char *advice(const struct report *report)
+{
+	const struct report_spent *from = &report->spent;
+	const struct progress_spent spent = {
+		.wall_s = from->wall, .user_s = from->user, .sys_s = from->sys, .spawn_s = from->spawn, .read_wait_s = from->read_wait,
+		.write_wait_s = from->write_wait, .claim_s = from->claim, .idle_s = from->idle, .in_bytes = from->in_bytes,
+		.units = (double)report->job_count,
+	};
+
+	return limits_advice(limits_of(&spent));
+}
+
 void report_split(const struct report *report, struct buf *to)
 {
 	const struct report_spent *spent = &report->spent;
@@ -384,5 +398,7 @@ void report_split(const struct report *report, struct buf *to)
 	buf_adds(to, "</svg>\n<table>");
 	for (i = 0; i < count; i++)
 		add_row(&parts[i], sum, to);
-	buf_adds(to, "</table></section>\n");
+	buf_adds(to, "</table><p class=\"advice\">");
+	html_text(to, advice(report), strlen(advice(report)));
+	buf_adds(to, "</p></section>\n");
 }

@@ -39,6 +39,6 @@ const char report_style[] =
 	".n{text-align:right;white-space:nowrap}td.t{white-space:nowrap;color:var(--dim)}\n"
 	"pre{margin:4px 0 8px;padding:8px 12px;background:var(--page);border:1px solid var(--line);border-radius:8px;white-space:pre-wrap;"
 	"overflow-wrap:anywhere;font:12.5px/1.45 ui-monospace,'DejaVu Sans Mono',monospace;max-height:16em;overflow:auto}\n"
-	".short{max-width:520px}tr.said td{border-bottom:1px solid var(--line);padding-top:0}tr.of td{border-bottom:0}\n"
+	".advice{margin:12px 0 0}.short{max-width:520px}tr.said td{border-bottom:1px solid var(--line);padding-top:0}tr.of td{border-bottom:0}\n"
 	"summary{cursor:pointer;color:var(--dim);font-size:13px}\n"
 	"@media print{body{background:#fff}section,.tile{break-inside:avoid}}\n";

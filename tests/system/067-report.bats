@@ -105,7 +105,7 @@ assert lost[sys.argv[1]] == 1 and lost[sys.argv[2]] == 0, lost' "$node" "$other"
 	claimctl report q -o page.html
 	page page.html 'assert "1 done" in text("lanes") and "b.00000002" not in text("nodes"), text("lanes")
 split = text("split")
-assert "computing 1 s" in split and "reading 1.2 s" in split and "claiming 500 ms" in split and "something else 300 ms" in split, split'
+assert "computing 1 s" in split and "reading 1.2 s" in split and "claiming 500 ms" in split and "something else 300 ms" in split and "limited by round trips" in split, split'
 }
 
 @test "report: a hundred thousand units on eighty nodes make a small page, and times out of this world no dot of it" {
