@@ -62,6 +62,7 @@ DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqli
 # For make bench and make fuzz.
 DEPS_BENCH := sshfs iproute2 parallel redis-server redis-tools attr
 DEPS_FUZZ := clang
+DEPS_MODEL := spin
 DEPS_DEB := dpkg-dev lintian
 # For make check-report: it is large.
 DEPS_REPORT := chromium python3
@@ -88,6 +89,7 @@ deps-check: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK))
 deps-bench: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_BENCH) openssh-server)
 deps-report: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_REPORT))
 deps-fuzz: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_FUZZ))
+deps-model: ; $(call install_missing,gcc libc6-dev make $(DEPS_MODEL))
 deps-deb: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_DEB))
 
 # ---- what is built of what ----
@@ -290,7 +292,7 @@ torture-gluster: deps-check
 	$(Q)$(SUBMAKE) -j$$(nproc) all $(TORTURE)
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/torture/gluster
 
-model:
+model: deps-model
 	$(Q)tests/model/run
 
 # ---- demo, figures ----

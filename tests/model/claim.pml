@@ -3,24 +3,31 @@
  * attempts, redo, sweep, with connections that break at any request, answers that are lost, requests that an old server process
  * carries out late or never, mounts that lapse (do not reach the server for a lease) and mounts that die.
  *
- * One unit with one key. Names on the disk:
- *   claim(g,n)  0 absent, 1 … NM the owner inside, FREE, LOST        claims/UNIT.G.N
- *   marker[g]   0 absent, else the owner inside                      done/KK/KEY.G
- *   failed[g], redo[g]                                               failed/UNIT.G, redo/UNIT.G
+ * NU units. With CONTENT they share one key, as with key = content: a unit is done by its own record, not by the marker.
+ * Names on the disk:
+ *   C(u,g,n)  0 absent, 1 … NM the owner inside, 8 + owner free, 16 + owner lost    claims/UNIT.G.N
+ *   marker[g] 0 absent, else what the claim was when it was linked                   done/KK/KEY.G
+ *   F(u,g), R(u,g)                                                                   failed/UNIT.G, redo/UNIT.G
+ *   D(u,g)    the record that UNIT.G is done (CONTENT only)                          log/NODE
  *
  * Time is abstract: fresh[m] says that m's heartbeat is younger than a lease by the server's clock, valid[m] that m itself thinks
  * so. A lapse clears valid first, fresh after (a node measures its lease from the *sending* of the last acknowledged beat); ver[m] changes
  * with each beat, as the heartbeat file's mtime does.
  *
- * Bounds, by -D: NM mounts, NN claim numbers, GG generations, BREAKS, LAPSES, CRASHES, REDOS, ATT attempts.
- * Rules that can be switched off, each of which must then be seen to matter: NO_STALE_LOOK, NO_HEAL, NO_VERIFY, REMOVE_EARLY.
+ * Bounds, by -D: NM mounts, NU units, NN claim numbers, GG generations, BREAKS, LAPSES, CRASHES, GIVES, REDOS, ATT attempts.
+ * Rules that can be switched off, each of which must then be seen to matter: NO_STALE_LOOK, NO_HEAL, NO_VERIFY, REMOVE_EARLY (free and
+ * lost claims are removed while the generation runs), REDO_REMOVES (a redo removes what was there, in place of a new generation),
+ * NO_REDO_LOOK (a redo under a shared key does not look whether KEY.G was done before).
  *
  * Checked: promise 1 (assert at every `ok`), promise 2 (an end state in which a live mount waits for ever for a unit that is neither
- * done nor failed is an invalid end state), promise 4 (assert when a mount begins to believe in its claim), and that what counts as
- * done in a generation was committed in it.
+ * done nor failed is an invalid end state), promise 4 (assert when a mount begins to believe in its claim), and that no commit from
+ * before a redo counts after it (assert at the commit and when a redo is acknowledged).
  */
 #ifndef NM
 #define NM 2
+#endif
+#ifndef NU
+#define NU 1
 #endif
 #ifndef NN
 #define NN 4
@@ -40,18 +47,27 @@
 #ifndef GIVES
 #define GIVES 1
 #endif
+#ifndef REDOS
+#define REDOS (GG - 1)
+#endif
 #ifndef ATT
 #define ATT 2
 #endif
 
 #define FREE 8
-#define LOST 9
+#define LOST 16
 
-#define C(g, n) claims[(g) * (NN + 2) + (n)]
-byte claims[GG * (NN + 2)];	/* numbers 1 … NN; 0 and NN+1 stay absent */
+#define C(u, g, n) claims[((u) * GG + (g)) * (NN + 2) + (n)]
+byte claims[NU * GG * (NN + 2)];	/* numbers 1 … NN; 0 and NN+1 stay absent */
 byte marker[GG];
-bit failed[GG];
-bit redo[GG + 1];
+#define F(u, g) failed[(u) * GG + (g)]
+bit failed[NU * GG];
+#define R(u, g) redo[(u) * (GG + 1) + (g)]
+bit redo[NU * (GG + 1)];
+#ifdef CONTENT
+#define D(u, g) record[(u) * GG + (g)]
+bit record[NU * GG];
+#endif
 
 bit fresh[NM + 1];
 bit valid[NM + 1];
@@ -62,8 +78,22 @@ bit dead[NM + 1];
 byte ver[NM + 1];
 byte hold[NM + 1];		/* the number of the claim m believes in; 0 none */
 byte holdg[NM + 1];
+#if NU > 1
+byte holdu[NM + 1];
+#define HOLDU(m) holdu[m]
+#else
+#define HOLDU(m) 0
+#endif
 byte oks[GG];			/* commits answered `ok` */
 bit told[(NM + 1) * GG];	/* m has answered `ok` for KEY.g */
+
+/* Ghosts: no mount sees them. */
+bit early[NU * GG];		/* KEY.g was done when u's redo to g began */
+#ifdef REDO_REMOVES
+byte rounds;			/* redos so far */
+byte work[NM + 1];		/* the round m's claim was made in */
+byte late_work[2];
+#endif
 
 byte breaks = BREAKS;
 byte lapses = LAPSES;
@@ -71,88 +101,114 @@ byte crashes = CRASHES;
 byte gives = GIVES;		/* how often a holder gives back of its own will */
 bit limit;			/* the model ran out of claim numbers */
 
-mtype = { NOTHING, LINKC, FREEC, LOSTC, MARK, FAIL, REDO, BEAT };
+mtype = { NOTHING, LINKC, FREEC, LOSTC, MARK, FAIL, REDO, DONE, BEAT };
 mtype = { OK, FAILURE, NOENT, UNKNOWN };
 
 /* What an old server process still holds: carried out at any time, or never. */
 #define NLATE 2
 mtype late_op[NLATE];
-byte late_m[NLATE], late_g[NLATE], late_n[NLATE];
+byte late_m[NLATE], late_u[NLATE], late_g[NLATE], late_n[NLATE];
 
-#define GEN (redo[GG - 1] -> GG - 1 : 0)
-#define HELD(o) ((o) != 0 && (o) != FREE)
-#if NN == 3
-#define TOP(g) (C(g,3) -> 3 : (C(g,2) -> 2 : (C(g,1) -> 1 : 0)))
-#define JUDGE(g) (HELD(C(g,3)) -> 3 : (HELD(C(g,2)) -> 2 : (HELD(C(g,1)) -> 1 : 0)))
-#define COUNT(g) (HELD(C(g,1)) + HELD(C(g,2)) + HELD(C(g,3)))
-#elif NN == 4
-#define TOP(g) (C(g,4) -> 4 : (C(g,3) -> 3 : (C(g,2) -> 2 : (C(g,1) -> 1 : 0))))
-#define JUDGE(g) (HELD(C(g,4)) -> 4 : (HELD(C(g,3)) -> 3 : (HELD(C(g,2)) -> 2 : (HELD(C(g,1)) -> 1 : 0))))
-#define COUNT(g) (HELD(C(g,1)) + HELD(C(g,2)) + HELD(C(g,3)) + HELD(C(g,4)))
+#if GG > 2
+#define GEN(u) (R(u, 2) -> 2 : (R(u, 1) -> 1 : 0))
+#elif GG > 1
+#define GEN(u) (R(u, 1) -> 1 : 0)
 #else
-#define TOP(g) (C(g,5) -> 5 : (C(g,4) -> 4 : (C(g,3) -> 3 : (C(g,2) -> 2 : (C(g,1) -> 1 : 0)))))
-#define JUDGE(g) (HELD(C(g,5)) -> 5 : (HELD(C(g,4)) -> 4 : (HELD(C(g,3)) -> 3 : (HELD(C(g,2)) -> 2 : (HELD(C(g,1)) -> 1 : 0)))))
-#define COUNT(g) (HELD(C(g,1)) + HELD(C(g,2)) + HELD(C(g,3)) + HELD(C(g,4)) + HELD(C(g,5)))
+#define GEN(u) 0
 #endif
-#define OWNER(g) C(g, JUDGE(g))
-#define ENDED(g) (marker[g] != 0 || failed[g] || redo[(g) + 1])
-/* fresh[0] is never set: owner 0 (no claim that is not free) and LOST count as stale. */
-#define STALE(g) (OWNER(g) == 0 || OWNER(g) == LOST || !fresh[OWNER(g) % 8])
+#define HELD(o) ((o) != 0 && (o) / 8 != 1)
+#if NN == 3
+#define TOP(u, g) (C(u,g,3) -> 3 : (C(u,g,2) -> 2 : (C(u,g,1) -> 1 : 0)))
+#define JUDGE(u, g) (HELD(C(u,g,3)) -> 3 : (HELD(C(u,g,2)) -> 2 : (HELD(C(u,g,1)) -> 1 : 0)))
+#define COUNT(u, g) (HELD(C(u,g,1)) + HELD(C(u,g,2)) + HELD(C(u,g,3)))
+#else
+#define TOP(u, g) (C(u,g,4) -> 4 : (C(u,g,3) -> 3 : (C(u,g,2) -> 2 : (C(u,g,1) -> 1 : 0))))
+#define JUDGE(u, g) (HELD(C(u,g,4)) -> 4 : (HELD(C(u,g,3)) -> 3 : (HELD(C(u,g,2)) -> 2 : (HELD(C(u,g,1)) -> 1 : 0))))
+#define COUNT(u, g) (HELD(C(u,g,1)) + HELD(C(u,g,2)) + HELD(C(u,g,3)) + HELD(C(u,g,4)))
+#endif
+#define OWNER(u, g) C(u, g, JUDGE(u, g))
+#ifdef CONTENT
+#define IS_DONE(u, g) D(u, g)
+#else
+#define IS_DONE(u, g) (marker[g] != 0)
+#endif
+#define ENDED(u, g) (IS_DONE(u, g) || F(u, g) || R(u, (g) + 1))
+#if NU > 1
+#define ALL_ENDED (ENDED(0, GEN(0)) && ENDED(1, GEN(1)))
+#else
+#define ALL_ENDED ENDED(0, GEN(0))
+#endif
+/* fresh[0] is never set: owner 0 (no claim that is not free) and lost ones count as stale. */
+#define STALE(u, g) (OWNER(u, g) / 8 == 2 || !fresh[OWNER(u, g) % 8])
 /* Its own claim that it does not hold, as the highest one: a link that came late. */
-#define ORPHAN(g, m) (OWNER(g) == m && !(hold[m] == JUDGE(g) && holdg[m] == g))
+#define ORPHAN(u, g, m) (OWNER(u, g) == m && !(hold[m] == JUDGE(u, g) && holdg[m] == g && HOLDU(m) == u))
 
-#define BELIEVES(m, g) (hold[m] != 0 && holdg[m] == g && valid[m] && !suspect[m])
+#define BELIEVES(m, u, g) (hold[m] != 0 && HOLDU(m) == u && holdg[m] == g && valid[m] && !suspect[m])
 
 /* The server carries one request out. */
-inline serve(op, m, g, n, res)
+inline serve(op, m, u, g, n, res)
 {
 	if
 	:: op == LINKC ->
 		if
-		:: C(g, n) == 0 -> C(g, n) = m; res = OK
+		:: C(u, g, n) == 0 -> C(u, g, n) = m; res = OK
 		:: else -> res = FAILURE
 		fi
-	:: op == FREEC -> C(g, n) = FREE; res = OK
-	:: op == LOSTC -> C(g, n) = LOST; res = OK
+	:: op == FREEC -> C(u, g, n) = FREE + m; res = OK
+	:: op == LOSTC -> C(u, g, n) = LOST + m; res = OK
 	:: op == MARK ->
 		if
 		:: marker[g] != 0 -> res = FAILURE
-		:: marker[g] == 0 && C(g, n) == 0 -> res = NOENT
-		:: else -> marker[g] = C(g, n); res = OK
+		:: marker[g] == 0 && C(u, g, n) == 0 -> res = NOENT
+		:: else -> marker[g] = C(u, g, n); res = OK
 		fi
 	:: op == FAIL ->
 		if
-		:: failed[g] -> res = FAILURE
-		:: else -> failed[g] = 1; res = OK
+		:: F(u, g) -> res = FAILURE
+		:: else -> F(u, g) = 1; res = OK
 		fi
 	:: op == REDO ->
 		if
-		:: redo[g] -> res = FAILURE
-		:: else -> redo[g] = 1; res = OK
+		:: R(u, g) -> res = FAILURE
+		:: else -> R(u, g) = 1; early[(u) * GG + (g)] = (marker[g] != 0); res = OK
 		fi
+#ifdef CONTENT
+	:: op == DONE -> D(u, g) = 1; res = OK
+#endif
 	:: op == BEAT -> fresh[m] = 1; ver[m] = (ver[m] + 1) % 4; res = OK
 	fi
 }
 
 /* m asks; the connection may break before, or after it was carried out, or leave it to an old server process; m may die. */
-inline ask(op, m, g, n, res)
+#ifdef REDO_REMOVES
+#define KEEP_WORK(i, m) late_work[i] = work[m];
+/* What counts as done after a redo was claimed after it. */
+#define CHECK_WORK(op, g, w) assert(!(op == MARK && marker[g] == 0 && w != rounds));
+#else
+#define KEEP_WORK(i, m)
+#define CHECK_WORK(op, g, w)
+#endif
+#define LATER(i, op, m, u, g, n) late_op[i] = op; late_m[i] = m; late_u[i] = u; late_g[i] = g; late_n[i] = n; KEEP_WORK(i, m)
+
+/* m asks; the connection may break before, or after it was carried out, or leave it to an old server process; m may die. */
+inline ask(op, m, u, g, n, res)
 {
 	atomic {
 		if
-		:: serve(op, m, g, n, res)
-		:: breaks > 0 -> breaks--; serve(op, m, g, n, res); res = UNKNOWN
+		:: CHECK_WORK(op, g, work[m]) serve(op, m, u, g, n, res)
+		:: breaks > 0 -> breaks--; CHECK_WORK(op, g, work[m]) serve(op, m, u, g, n, res); res = UNKNOWN
 		:: breaks > 0 -> breaks--; res = UNKNOWN;
 			if
-			:: late_op[0] == NOTHING -> late_op[0] = op; late_m[0] = m; late_g[0] = g; late_n[0] = n
-			:: late_op[0] != NOTHING && late_op[1] == NOTHING -> late_op[1] = op; late_m[1] = m; late_g[1] = g; late_n[1] = n
+			:: late_op[0] == NOTHING -> LATER(0, op, m, u, g, n)
+			:: late_op[0] != NOTHING && late_op[1] == NOTHING -> LATER(1, op, m, u, g, n)
 			:: else
 			fi
 		:: crashes > 0 -> crashes--;
 			hold[m] = 0; valid[m] = 0; dead[m] = 1;
 			if
-			:: serve(op, m, g, n, res)
+			:: CHECK_WORK(op, g, work[m]) serve(op, m, u, g, n, res)
 			:: true
-			:: late_op[0] == NOTHING -> late_op[0] = op; late_m[0] = m; late_g[0] = g; late_n[0] = n
+			:: late_op[0] == NOTHING -> LATER(0, op, m, u, g, n)
 			fi;
 			goto dies
 		fi
@@ -163,7 +219,7 @@ inline ask(op, m, g, n, res)
 inline beat(m, res)
 {
 	do
-	:: ask(BEAT, m, 0, 0, res);
+	:: ask(BEAT, m, 0, 0, 0, res);
 		if
 		/* An answer that took longer than a lease proves nothing: its own lease runs from the sending. */
 		:: atomic { res == OK && fresh[m] -> valid[m] = 1; relapsed[m] = 0; break }
@@ -172,19 +228,19 @@ inline beat(m, res)
 	od
 }
 
-/* good: m's claim (g,n) still is its own. */
-inline verify(m, g, n, res, good)
+/* good: m's claim (u,g,n) still is its own. */
+inline verify(m, u, g, n, res, good)
 {
 	do
 	:: beat(m, res);
 		good = 1;
 #ifndef NO_VERIFY
 		if
-		:: C(g, n) != m -> good = 0; break
+		:: C(u, g, n) != m -> good = 0; break
 		:: else
 		fi;
 		if
-		:: C(g, n + 1) != 0 -> good = 0; break
+		:: C(u, g, n + 1) != 0 -> good = 0; break
 		:: else
 		fi;
 		if
@@ -192,7 +248,7 @@ inline verify(m, g, n, res, good)
 		:: else
 		fi;
 		if
-		:: failed[g] || redo[g + 1] -> good = 0; break
+		:: F(u, g) || R(u, g + 1) -> good = 0; break
 		:: else
 		fi;
 #endif
@@ -204,10 +260,10 @@ inline verify(m, g, n, res, good)
 }
 
 /* Withdraw, release, lose: repeated until acknowledged. */
-inline give_back(op, m, g, n, res)
+inline give_back(op, m, u, g, n, res)
 {
 	do
-	:: ask(op, m, g, n, res);
+	:: ask(op, m, u, g, n, res);
 		if
 		:: res == OK -> break
 		:: else
@@ -215,12 +271,12 @@ inline give_back(op, m, g, n, res)
 	od
 }
 
-inline check_one_owner(m, g)
+inline check_one_owner(m, u, g)
 {
 	byte other = 1;
 	do
 	:: other <= NM ->
-		assert(other == m || !BELIEVES(other, g));
+		assert(other == m || !BELIEVES(other, u, g));
 		other++
 	:: else -> break
 	od;
@@ -231,40 +287,66 @@ inline answer_ok(m, g)
 {
 	oks[g]++;
 	told[m * GG + g] = 1;
+#ifndef REDO_REMOVES		/* there a name has more than one life */
 	assert(oks[g] == 1)
+#endif
+}
+
+#define HEALABLE(u, m) (!ENDED(u, GEN(u)) && ORPHAN(u, GEN(u), m))
+#define TAKEABLE(u, m) (!ENDED(u, GEN(u)) && !ORPHAN(u, GEN(u), m) && STALE(u, GEN(u)))
+#if NU > 1
+#define CHOOSE(to) u = to; g = GEN(u)
+#define HOLD(m, u) holdu[m] = u;
+#else
+#define CHOOSE(to) g = GEN(to)
+#define HOLD(m, u)
+#endif
+
+/* What this mount sees of unit g as it decides to claim it. */
+inline look(u)
+{
+	n = TOP(u, g) + 1;
+	if
+	:: n > NN -> limit = 1; goto end_idle
+	:: else
+	fi;
+	sowner = OWNER(u, g);
+	if
+	:: sowner != 0 && sowner < FREE -> stale = JUDGE(u, g); sver = ver[sowner]
+	:: else -> sowner = 0
+	fi;
+	toomany = (COUNT(u, g) >= ATT)
 }
 
 proctype Mount(byte m)
 {
+#if NU > 1
+	byte u;
+#else
+#define u 0
+#endif
 	byte g, n, stale, sver, sowner;
 	mtype res;
 	bit good, unsure, toomany;
 
 again:
-	atomic { g = 0; n = 0; stale = 0; sver = 0; sowner = 0; good = 0; unsure = 0; toomany = 0; res = OK }
+	atomic { CHOOSE(0); g = 0; n = 0; stale = 0; sver = 0; sowner = 0; good = 0; unsure = 0; toomany = 0; res = OK }
 wait:
 	/* To wait here for ever is to have lost the unit: an invalid end state. */
 	if
-	:: atomic { ENDED(GEN) || limit -> goto end_idle }
+	:: atomic { ALL_ENDED || limit -> goto end_idle }
 #ifndef NO_HEAL
-	:: atomic { !ENDED(GEN) && ORPHAN(GEN, m) -> g = GEN; n = JUDGE(g) };
-		give_back(FREEC, m, g, n, res);
-		goto again
+	:: atomic { HEALABLE(0, m) -> CHOOSE(0); n = JUDGE(u, g) };
+		goto heal
 #endif
-	:: atomic {
-		!ENDED(GEN) && !ORPHAN(GEN, m) && STALE(GEN) ->
-		g = GEN; n = TOP(g) + 1;
-		if
-		:: n > NN -> limit = 1; goto end_idle
-		:: else
-		fi;
-		sowner = OWNER(g);
-		if
-		:: sowner != 0 && sowner != LOST -> stale = JUDGE(g); sver = ver[sowner]
-		:: else
-		fi;
-		toomany = (COUNT(g) >= ATT)
-	   }
+	:: atomic { TAKEABLE(0, m) -> CHOOSE(0); look(u) }
+#if NU > 1
+#ifndef NO_HEAL
+	:: atomic { HEALABLE(1, m) -> CHOOSE(1); n = JUDGE(u, g) };
+		goto heal
+#endif
+	:: atomic { TAKEABLE(1, m) -> CHOOSE(1); look(u) }
+#endif
 	fi;
 
 	/* Claim: its own heartbeat first, then the link and the looks. */
@@ -272,28 +354,33 @@ wait:
 	:: !valid[m] || suspect[m] -> beat(m, res); suspect[m] = relapsed[m]
 	:: else
 	fi;
-	ask(LINKC, m, g, n, res);
+#ifdef REDO_REMOVES
+	work[m] = rounds;
+#endif
+	ask(LINKC, m, u, g, n, res);
 	if
 	:: res == FAILURE -> goto again
 	:: res == UNKNOWN ->
 		if
-		:: C(g, n) == m -> unsure = 1
+		:: C(u, g, n) == m -> unsure = 1
 		:: else -> goto again
 		fi
 	:: res == OK
 	fi;
+#ifndef CONTENT
 	if
 	:: marker[g] != 0 -> goto again
 	:: else
 	fi;
+#endif
 	if
-	:: failed[g] || redo[g + 1] -> goto again
+	:: F(u, g) || R(u, g + 1) -> goto again
 	:: else
 	fi;
 #ifndef NO_STALE_LOOK
 	if
-	:: stale != 0 && (C(g, stale) != sowner || ver[sowner % 8] != sver) ->
-		give_back(FREEC, m, g, n, res);
+	:: stale != 0 && (C(u, g, stale) != sowner || ver[sowner % 8] != sver) ->
+		give_back(FREEC, m, u, g, n, res);
 		goto again
 	:: else
 	fi;
@@ -302,11 +389,11 @@ believe:
 	if
 	:: atomic {
 		!unsure && valid[m] && !suspect[m] ->
-		hold[m] = n; holdg[m] = g;
-		check_one_owner(m, g)
+		hold[m] = n; holdg[m] = g; HOLD(m, u)
+		check_one_owner(m, u, g)
 	   }
 	:: atomic { unsure || !valid[m] || suspect[m] -> unsure = 0 };
-		verify(m, g, n, res, good);
+		verify(m, u, g, n, res, good);
 		if
 		:: good -> goto believe
 		:: else -> goto stolen
@@ -317,12 +404,19 @@ believe:
 	:: toomany -> goto give_up
 	:: else
 	fi;
+#ifdef CONTENT
+	/* The key is known by now: done already under another name? */
+	if
+	:: marker[g] != 0 -> hold[m] = 0; goto write_down
+	:: else
+	fi;
+#endif
 	if
 	:: true
 	:: atomic { gives > 0 -> gives--; hold[m] = 0 };
 		if
-		:: give_back(FREEC, m, g, n, res)
-		:: give_back(LOSTC, m, g, n, res)
+		:: give_back(FREEC, m, u, g, n, res)
+		:: give_back(LOSTC, m, u, g, n, res)
 		fi;
 		goto again
 	fi;
@@ -330,53 +424,68 @@ believe:
 commit:
 	if
 	:: !valid[m] || suspect[m] ->
-		verify(m, g, n, res, good);
+		verify(m, u, g, n, res, good);
 		if
-		:: good -> atomic { if :: valid[m] && !suspect[m] -> check_one_owner(m, g) :: else fi }
+		:: good -> atomic { if :: valid[m] && !suspect[m] -> check_one_owner(m, u, g) :: else fi }
 		:: else -> goto stolen
 		fi
 	:: else
 	fi;
-	ask(MARK, m, g, n, res);
+	ask(MARK, m, u, g, n, res);
 	if
 	:: atomic { res == OK -> answer_ok(m, g); hold[m] = 0 }
-	:: res == NOENT -> hold[m] = 0		/* its claim is gone: never linked again */
+	:: res == NOENT -> hold[m] = 0; goto again		/* its claim is gone: never linked again */
 	:: atomic {
 		(res == FAILURE || res == UNKNOWN) && marker[g] != 0 ->
 		if
-		:: marker[g] == m && !told[m * GG + g] -> answer_ok(m, g)
+		:: marker[g] % 8 == m && !told[m * GG + g] -> answer_ok(m, g)
 		:: else				/* `already` */
 		fi;
 		hold[m] = 0
 	   }
 	:: res == UNKNOWN && marker[g] == 0 ->
-		verify(m, g, n, res, good);
+		verify(m, u, g, n, res, good);
 		if
 		:: good -> goto commit
 		:: else -> goto stolen
 		fi
 	fi;
+write_down:
+#ifdef CONTENT
+	ask(DONE, m, u, g, 0, res);
+	if
+	:: res != OK -> goto write_down
+	:: else
+	fi;
+#endif
 	goto again;
 
 give_up:
-	ask(FAIL, m, g, 0, res);
+	ask(FAIL, m, u, g, 0, res);
 	if
 	:: res == UNKNOWN -> goto give_up
 	:: else -> hold[m] = 0; goto again
 	fi;
 
+heal:
+	give_back(FREEC, m, u, g, n, res);
+	goto again;
+
 stolen:
 	/* ESTALE: a lapsed claim is given up as lost. */
 	hold[m] = 0;
-	give_back(LOSTC, m, g, n, res);
+	give_back(LOSTC, m, u, g, n, res);
 	goto again;
 
 end_idle:
-	atomic { !ENDED(GEN) && !limit -> goto again };
+	atomic { !ALL_ENDED && !limit -> goto again };
 
 dies:
 	skip
 }
+#if NU == 1
+#undef u
+#endif
 
 /* Time passes: a mount's own lease ends first, then, once a lapse, the server's. The dead stay stale. */
 #define LAPSE(k) lapses > 0 && valid[k] && !dead[k] -> lapses--; valid[k] = 0; suspect[k] = 1; relapsed[k] = 1; due[k] = 1
@@ -397,55 +506,107 @@ end:
 	od
 }
 
+#define CARRY_OUT(i) late_op[i] != NOTHING -> CHECK_WORK(late_op[i], late_g[i], late_work[i]) \
+	serve(late_op[i], late_m[i], late_u[i], late_g[i], late_n[i], res); \
+	late_op[i] = NOTHING; late_m[i] = 0; late_u[i] = 0; late_g[i] = 0; late_n[i] = 0; res = OK
+
 proctype OldServer()
 {
 	mtype res;
 end:
 	do
-	:: atomic { late_op[0] != NOTHING -> serve(late_op[0], late_m[0], late_g[0], late_n[0], res); late_op[0] = NOTHING; late_m[0] = 0; late_g[0] = 0; late_n[0] = 0; res = OK }
-	:: atomic { late_op[1] != NOTHING -> serve(late_op[1], late_m[1], late_g[1], late_n[1], res); late_op[1] = NOTHING; late_m[1] = 0; late_g[1] = 0; late_n[1] = 0; res = OK }
+	:: atomic { CARRY_OUT(0) }
+	:: atomic { CARRY_OUT(1) }
 	od
 }
 
 /* Once a generation has ended anybody may remove any of its claims, at any time, again and again. */
 #ifdef REMOVE_EARLY
-#define MAY_SWEEP(g, n) (C(g, n) != 0 && (ENDED(g) || !HELD(C(g, n)) || C(g, n) == LOST))
+#define MAY_SWEEP(u, g, n) (C(u, g, n) != 0 && (ENDED(u, g) || C(u, g, n) >= FREE))
 #else
-#define MAY_SWEEP(g, n) (C(g, n) != 0 && ENDED(g))
+#define MAY_SWEEP(u, g, n) (C(u, g, n) != 0 && ENDED(u, g))
+#endif
+#define SWEEP(u, g, n) atomic { MAY_SWEEP(u, g, n) -> C(u, g, n) = 0 }
+#if NN > 3
+#define SWEEPS(u, g) :: SWEEP(u, g, 1) :: SWEEP(u, g, 2) :: SWEEP(u, g, 3) :: SWEEP(u, g, 4)
+#else
+#define SWEEPS(u, g) :: SWEEP(u, g, 1) :: SWEEP(u, g, 2) :: SWEEP(u, g, 3)
 #endif
 proctype Sweeper()
 {
 end:
 	do
-	:: atomic { MAY_SWEEP(0, 1) -> C(0, 1) = 0 }
-	:: atomic { MAY_SWEEP(0, 2) -> C(0, 2) = 0 }
-	:: atomic { MAY_SWEEP(0, 3) -> C(0, 3) = 0 }
-#if NN > 3
-	:: atomic { MAY_SWEEP(0, 4) -> C(0, 4) = 0 }
-#endif
+	SWEEPS(0, 0)
 #if GG > 1
-	:: atomic { MAY_SWEEP(1, 1) -> C(1, 1) = 0 }
-	:: atomic { MAY_SWEEP(1, 2) -> C(1, 2) = 0 }
-	:: atomic { MAY_SWEEP(1, 3) -> C(1, 3) = 0 }
+	SWEEPS(0, 1)
+#endif
+#if GG > 2
+	SWEEPS(0, 2)
+#endif
+#if NU > 1
+	SWEEPS(1, 0)
+#if GG > 1
+	SWEEPS(1, 1)
+#endif
+#if GG > 2
+	SWEEPS(1, 2)
+#endif
 #endif
 	od
 }
 
+/* A user asks for a unit that is done or failed again: refused while a live claim is listed. */
+#define MAY_REDO(u) ((IS_DONE(u, GEN(u)) || F(u, GEN(u))) && STALE(u, GEN(u)))
 #if GG > 1
 proctype User()
 {
+	byte u, g, left = REDOS;
 	mtype res;
+
 end_user:
-	atomic { (marker[0] != 0 || failed[0]) && (OWNER(0) == 0 || STALE(0)) -> skip };
-	do
-	:: ask(REDO, 0, 1, 0, res);
-		if
-		:: res != UNKNOWN -> break
-		:: else
-		fi
-	od;
+	if
+	:: atomic { left > 0 && MAY_REDO(0) && GEN(0) + 1 < GG -> u = 0; g = GEN(0) + 1 }
+#if NU > 1
+	:: atomic { left > 0 && MAY_REDO(1) && GEN(1) + 1 < GG -> u = 1; g = GEN(1) + 1 }
+#endif
+	fi;
+	left--;
+begin:
+	ask(REDO, 0, u, g, 0, res);
+	if
+	:: res == UNKNOWN -> goto begin
+	:: else
+	fi;
+#if defined(CONTENT) && !defined(NO_REDO_LOOK)
+	/* Done before under the shared key, so it would count at once: one generation further. */
+	if
+	:: marker[g] != 0 && g + 1 < GG -> g++; goto begin
+	:: marker[g] != 0 && g + 1 >= GG -> goto dies	/* the model has no more of them; this one was not acknowledged */
+	:: marker[g] == 0
+	fi;
+#endif
+	assert(!early[u * GG + g]);
+	goto end_user;
 dies:
 	skip
+}
+#endif
+
+#ifdef REDO_REMOVES
+proctype User()
+{
+	byte n;
+
+end_user:
+	atomic {
+		MAY_REDO(0) && rounds < 1 ->
+		rounds++; marker[0] = 0; F(0, 0) = 0; oks[0] = 0;
+		told[1] = 0; told[2] = 0;
+		do
+		:: n < NN -> n++; C(0, 0, n) = 0
+		:: else -> break
+		od
+	}
 }
 #endif
 
@@ -458,7 +619,7 @@ init {
 		:: else -> break
 		od;
 		run Time(); run OldServer(); run Sweeper();
-#if GG > 1
+#if GG > 1 || defined(REDO_REMOVES)
 		run User()
 #endif
 	}
