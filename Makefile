@@ -82,7 +82,7 @@ endef
 .PHONY: all
 all:
 
-.PHONY: deps deps-build deps-check deps-bench deps-fuzz deps-deb deps-report
+.PHONY: deps deps-build deps-check deps-bench deps-fuzz deps-model deps-deb deps-report
 deps: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK) $(DEPS_BENCH) $(DEPS_FUZZ) $(DEPS_DEB))
 deps-build: ; $(call install_missing,$(DEPS_BUILD))
 deps-check: ; $(call install_missing,$(DEPS_BUILD) $(DEPS_CHECK))

@@ -2,7 +2,7 @@
  * layout: the names below .claimfs/, built and read strictly. claimfs-queue(7) lists them:
  *
  *   nodes/NODE[.K]  nodes/NODE.free[.K]  nodes/NODE.lost[.K]
- *   claims/UNIT.G.N   done/KK/KEY.G   failed/UNIT.G   redo/UNIT.G   log/NODE[.K]   tmp/NODE/…
+ *   claims/UNIT.G.N   done/KK/KEY.G   failed/UNIT.G   redo/UNIT.G   log/NODE[.K]   tmp/NODE/…   listing (share.h)
  *
  * UNIT and KEY are 32 lower-case hex digits; G, N and K are decimal without leading zeros, of at most nine digits; NODE is
  * host.incarnation, the incarnation eight hex digits. Any other name in these directories is somebody else's and is left alone.
