@@ -449,6 +449,7 @@ static void json_spent(const struct progress *progress, cJSON *root, bool *ok)
 	json_known(object, "sys", spent->sys_s, ok);
 	json_known(object, "in", spent->in_bytes, ok);
 	json_known(object, "out", spent->out_bytes, ok);
+	json_known(object, "units", spent->units, ok);
 	json_known(object, "take", spent->take_s, ok);
 	json_known(object, "commit", spent->commit_s, ok);
 }

@@ -9,7 +9,7 @@
  *     "eta": n|null,                                                     seconds
  *     "nodes": [ { "name":s, "host":s, "state":"live|stale|gone", "heartbeat_age":n|null, "held":n, "done":n, "failed":n,
  *                  "lost":n, "last_seen":n|null, "split":SPLIT, "limit":s } ],
- *     "time_spent": { "wall":n, "user":n, "sys":n, "in":n, "out":n, "take":n|null, "commit":n|null } | null,
+ *     "time_spent": { "wall":n, "user":n, "sys":n, "in":n, "out":n, "units":n, "take":n|null, "commit":n|null } | null,
  *     "split":SPLIT, "limit":s, "advice":s,                              of all nodes
  *     "this_mount": { "claims_tried":n, "claims_lost":n, "refresh":n },  lost: to another mount; seconds the last refresh took
  *     "warnings": [ s ] }
