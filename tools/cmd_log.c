@@ -15,9 +15,9 @@
 #include "base/log.h"
 #include "base/outlog.h"
 #include "base/pct.h"
-#include "base/utf8.h"
 #include "queue/layout.h"
 #include "tools/command.h"
+#include "tools/json_text.h"
 #include "tools/site.h"
 #include "tools/story.h"
 #include "tools/story_claims.h"
@@ -157,23 +157,6 @@ static void print_line(const struct story_event *event)
 	buf_release(&line);
 }
 
-/* Bytes that are no UTF-8 become %XX, so that every line is JSON. */
-static void add_json_text(cJSON *object, const char *name, const char *bytes)
-{
-	size_t len = strlen(bytes), at, step;
-	struct buf text = BUF_INIT;
-
-	for (at = 0; at < len; at += step ? step : 1) {
-		step = utf8_sequence(bytes + at, len - at);
-		if (step)
-			buf_add(&text, bytes + at, step);
-		else
-			buf_addf(&text, "%%%02X", (unsigned char)bytes[at]);
-	}
-	cJSON_AddStringToObject(object, name, buf_text(&text));
-	buf_release(&text);
-}
-
 /* Names of values are identifiers; numbers stay numbers. */
 static void add_json_value(cJSON *object, const char *name, const char *coded)
 {
@@ -186,7 +169,7 @@ static void add_json_value(cJSON *object, const char *name, const char *coded)
 	}
 	text = strdup(coded);
 	if (text && pct_decode(text) >= 0)
-		add_json_text(object, name, text);
+		json_text_add(object, name, text);
 	free(text);
 }
 
@@ -215,7 +198,7 @@ static void print_json(const struct story_event *event)
 	if (record->what == RECORD_LOST && is_taken_over(record))
 		cJSON_AddStringToObject(object, "taken_over_by", event->node);
 	cJSON_AddStringToObject(object, "what", what_names[record->what]);
-	add_json_text(object, "unit", record->name);
+	json_text_add(object, "unit", record->name);
 	cJSON_AddNumberToObject(object, "attempt", record->attempt);
 	cJSON_AddNumberToObject(object, "generation", record->generation);
 	add_json_values(object, record->values);
@@ -253,7 +236,7 @@ static void print_claim_json(void *arg, const struct story_claim *claim)
 	cJSON_AddNumberToObject(object, "time", (double)claim->beat);
 	cJSON_AddStringToObject(object, "node", claim->node);
 	cJSON_AddStringToObject(object, "what", "claims");
-	add_json_text(object, "unit", claim->unit);
+	json_text_add(object, "unit", claim->unit);
 	cJSON_AddNumberToObject(object, "claim", claim->number);
 	cJSON_AddNumberToObject(object, "generation", claim->generation);
 	cJSON_AddNumberToObject(object, "pid", (double)claim->pid);
