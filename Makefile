@@ -110,7 +110,7 @@ LIBS_sftp = $(call pkg,libs,libssh2) -lcrypto
 LIBS_cache = $(call pkg,libs,lmdb)
 LIBS_queue = $(call pkg,libs,libcjson)
 LIBS_fuse = $(call pkg,libs,fuse3)
-LIBS_tools = $(call pkg,libs,ncursesw) -lm
+LIBS_tools = $(call pkg,libs,ncursesw) -lcrypto -lm
 CPPFLAGS_fuse = $(call pkg,cflags,fuse3)
 
 # What claimctl sends to machines and runs for clouds: found beside it, installed or not.
@@ -177,6 +177,12 @@ FLEET := $(filter $(BUILD)/tools/fleet_%,$(TOOLS))
 $(BUILD)/tests/unit/test_fleet: $(BUILD)/tests/unit/test_fleet.o $(FLEET) $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
+
+# What claimctl doctor judges, without claimctl's main().
+DOCTOR := $(patsubst %,$(BUILD)/tools/%.o,doctor doctor_queue doctor_node progress_read html)
+$(BUILD)/tests/unit/test_doctor: $(BUILD)/tests/unit/test_doctor.o $(DOCTOR) $(call archive,base)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base) -lm
 
 $(BUILD)/tests/fault/pipe: $(PIPE) $(call archive,base)
 	@echo "  LD      $@"

@@ -29,7 +29,7 @@ struct command {
 };
 
 extern const struct command cmd_init, cmd_status, cmd_log, cmd_retry, cmd_redo, cmd_release, cmd_adopt, cmd_fsck, cmd_memo, cmd_fleet,
-	cmd_report, cmd_top;
+	cmd_report, cmd_top, cmd_doctor;
 
 /* Parses options (they may stand anywhere before "--"), answers --help, runs. The exit status. */
 int command_main(const struct command *command, int argc, char **argv);

@@ -10,7 +10,8 @@
 #include "tools/command.h"
 
 static const struct command *const commands[] = {
-	&cmd_init, &cmd_status, &cmd_top, &cmd_report, &cmd_log, &cmd_retry, &cmd_redo, &cmd_release, &cmd_adopt, &cmd_fsck, &cmd_memo, &cmd_fleet,
+	&cmd_init, &cmd_status, &cmd_top, &cmd_doctor, &cmd_report, &cmd_log, &cmd_retry, &cmd_redo, &cmd_release, &cmd_adopt, &cmd_fsck,
+	&cmd_memo, &cmd_fleet,
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -62,7 +62,7 @@ static int read_nodes(const cJSON *root, double now, struct progress_facts *fact
 		row = &facts->nodes[facts->node_count++];
 		*row = (struct progress_row){ .name = text_of(node, "name"), .state = text_of(node, "state"), .age = number_of(node, "heartbeat_age"),
 					      .held = count_of(node, "held"), .done = count_of(node, "done"), .failed = count_of(node, "failed"),
-					      .lost = count_of(node, "lost") };
+					      .lost = count_of(node, "lost"), .limit = text_of(node, "limit") };
 		seen = number_of(node, "last_seen");
 		if (row->age < 0 && seen >= 0 && seen <= now)
 			row->age = now - seen;
@@ -105,11 +105,33 @@ static void read_parts(const cJSON *root, struct progress_facts *facts)
 	facts->parts[1] = (struct progress_part){ "waiting", count_of(spent, "wall") > computing ? count_of(spent, "wall") - computing : 0 };
 }
 
+static void read_sums(const cJSON *root, struct progress_facts *facts)
+{
+	const cJSON *spent = cJSON_GetObjectItemCaseSensitive(root, "time_spent"), *mount = cJSON_GetObjectItemCaseSensitive(root, "this_mount");
+
+	facts->time = number_of(root, "time");
+	facts->measured = count_of(spent, "units");
+	facts->wall = number_of(spent, "wall");
+	facts->in_bytes = number_of(spent, "in");
+	facts->out_bytes = number_of(spent, "out");
+	facts->claims_tried = count_of(mount, "claims_tried");
+	facts->claims_lost = count_of(mount, "claims_lost");
+}
+
+static void read_warnings(const cJSON *root, struct progress_facts *facts)
+{
+	const cJSON *warning;
+	size_t count = 0;
+
+	cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(root, "warnings"))
+		if (cJSON_IsString(warning) && count < PROGRESS_WARNINGS)
+			facts->warnings[count++] = warning->valuestring;
+}
+
 int progress_parse(const char *text, size_t len, struct progress_facts *ret_facts)
 {
 	cJSON *root = cJSON_ParseWithLength(text, len);
 	struct progress_facts facts = { .root = root };
-	const cJSON *warning;
 	int error;
 
 	if (number_of(root, "format") != FORMAT) {
@@ -119,9 +141,10 @@ int progress_parse(const char *text, size_t len, struct progress_facts *ret_fact
 	facts.queue = text_of(root, "queue");
 	read_units(root, &facts);
 	read_parts(root, &facts);
-	warning = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(root, "warnings"), 0);
-	facts.warning = cJSON_IsString(warning) ? warning->valuestring : NULL;
-	error = read_nodes(root, number_of(root, "time"), &facts);
+	read_sums(root, &facts);
+	read_warnings(root, &facts);
+	facts.limit = text_of(root, "limit");
+	error = read_nodes(root, facts.time, &facts);
 	if (error)
 		progress_release(&facts);
 	else

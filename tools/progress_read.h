@@ -7,12 +7,14 @@
 #include <stddef.h>
 
 #define PROGRESS_PARTS 8
+#define PROGRESS_WARNINGS 8
 
 struct progress_row {
 	const char *name;
 	const char *state;		/* live, stale, gone */
 	double age;			/* seconds since its last sign of life; < 0: not known */
 	double held, done, failed, lost;
+	const char *limit;		/* one of limits.h's words; "": not known */
 };
 
 struct progress_facts {
@@ -24,7 +26,12 @@ struct progress_facts {
 	size_t node_count;
 	struct progress_part { const char *name; double seconds; } parts[PROGRESS_PARTS];	/* where the slots' time went; NULL ends them */
 	const char *advice;		/* what holds it up and what to do, or NULL */
-	const char *warning;		/* the first, or NULL */
+	const char *limit;		/* its word, as of a row */
+	const char *warnings[PROGRESS_WARNINGS + 1];	/* the first ones; NULL ends them */
+	double time;			/* the server's seconds; < 0: not known */
+	double measured;		/* units that the next three and the parts are sums over; 0: not known */
+	double wall, in_bytes, out_bytes;	/* < 0: not known */
+	double claims_tried, claims_lost;	/* by this mount */
 };
 
 /* 0; -errno: it could not be read (-ENOENT: no mount shows it there); -EINVAL: it is no progress of format 1. */

@@ -241,8 +241,8 @@ static int draw_selected(const struct top *top, const struct top_queue *queue, i
 		put_row(y++, "! these figures are %s old: %s", duration((double)((clock_now() - queue->read_ns) / NS_PER_S), text),
 			queue->error ? log_strerror(queue->error) : "the mount does not answer");
 		attroff(COLOR_PAIR(PAIR_FAILED));
-	} else if (facts->warning) {
-		put_row(y++, "! %s", facts->warning);
+	} else if (facts->warnings[0]) {
+		put_row(y++, "! %s", facts->warnings[0]);
 	}
 	return y;
 }

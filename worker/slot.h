@@ -34,7 +34,6 @@ enum slot_event {
 	SLOT_ANSWER,	/* a resident is through with its unit */
 	SLOT_EXIT,	/* the process has ended: slot->result */
 	SLOT_TIMER,
-	SLOT_CHECKPOINT,/* the worker ends soon: the job is to leave in {out} what another attempt can go on from */
 	SLOT_STOP,	/* the worker ends: the job is asked to */
 	SLOT_KILL,	/* the worker ends now */
 	SLOT_EVENTS
@@ -47,7 +46,6 @@ struct slot {
 	unsigned int index;
 	enum slot_state state;
 	enum slot_reason reason;	/* why it was asked to end */
-	bool checkpointed;		/* its job got --checkpoint-signal */
 	struct list units;		/* being worked on */
 	unsigned int count;
 	int error;			/* of SLOT_GIVE: nothing was started, the units are still here */
