@@ -140,6 +140,30 @@ static bool flushed(struct queue *queue)
 	return true;
 }
 
+/* Removes what is first in `dirt`. What was said to be a tree is most often a file, or gone already: only what can't be removed goes to `trees`. */
+static void sweep_flight(struct queue *queue, struct flight *flight, struct list *dirt, struct list *trees)
+{
+	struct list sent, *at;
+	size_t i;
+
+	list_init(&sent);
+	flight_reset(flight);
+	while (flight->count < REMOVES && (at = list_pop(dirt)) != NULL) {
+		flight_remove(flight, list_entry(at, struct dirt, link)->path);
+		list_append(&sent, at);
+	}
+	flight_run(flight, queue->store);
+	for (i = 0; (at = list_pop(&sent)) != NULL; i++) {
+		struct dirt *one = list_entry(at, struct dirt, link);
+		int error = flight_error(flight, i);
+
+		if (one->tree && error && error != -ENOENT)
+			list_append(trees, at);
+		else
+			free(one);
+	}
+}
+
 void sweep_run(struct queue *queue)
 {
 	struct flight flight = FLIGHT_INIT;
@@ -157,20 +181,8 @@ void sweep_run(struct queue *queue)
 		pthread_mutex_unlock(&queue->lock);
 		return;
 	}
-	while (!list_empty(&dirt)) {
-		flight_reset(&flight);
-		while (flight.count < REMOVES && (at = list_pop(&dirt)) != NULL) {
-			struct dirt *one = list_entry(at, struct dirt, link);
-
-			if (one->tree) {
-				list_append(&trees, at);
-				continue;
-			}
-			flight_remove(&flight, one->path);
-			free(one);
-		}
-		flight_run(&flight, queue->store);
-	}
+	while (!list_empty(&dirt))
+		sweep_flight(queue, &flight, &dirt, &trees);
 	while ((at = list_pop(&trees)) != NULL) {
 		sweep_tree(queue, list_entry(at, struct dirt, link)->path);
 		free(list_entry(at, struct dirt, link));
