@@ -38,7 +38,7 @@ static void settle_lost(struct queue *queue, struct ending *ending)
 	char path[LAYOUT_PATH];
 
 	pthread_mutex_lock(&queue->lock);
-	if (ending->held->looked) {
+	if (ending->held->makes) {
 		layout_staged(path, ending->held->stand.node, &ending->held->claim);
 		sweep_path_locked(queue, path, true);
 	}
@@ -396,7 +396,8 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 		remember_answer_locked(queue, held);
 	logs_add_locked(queue, &record);
 	sweep_claims_locked(queue, &held->claim);
-	if (held->looked) {
+	/* What was made once and has been moved away is not there any more. */
+	if (held->makes > (ending->published ? 1u : 0u)) {
 		layout_staged(path, held->stand.node, &held->claim);
 		sweep_path_locked(queue, path, true);
 	}

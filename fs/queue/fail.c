@@ -90,7 +90,7 @@ static void settle_failed(struct queue *queue, struct ending *ending, const stru
 	else
 		index_mark(&queue->index, held->unit, held->claim.generation, UNIT_FAILED);
 	sweep_claims_locked(queue, &held->claim);
-	if (held->looked) {
+	if (held->makes) {
 		layout_staged(path, held->stand.node, &held->claim);
 		sweep_path_locked(queue, path, true);
 	}

@@ -35,7 +35,7 @@ struct held {
 	bool has_key;
 	bool claimed;
 	bool busy;			/* an end of it is under way */
-	bool looked;			/* its place in stage/ was asked for: something may be staged */
+	unsigned int makes;		/* how often its place in stage/ was asked for to make something: 0: nothing is staged */
 	bool unanswered;		/* a LINK of its marker was sent and never answered */
 	uint32_t attempt;
 	uint64_t size;			/* of the input at the claim */
@@ -267,7 +267,9 @@ struct ending {				/* a held claim that is being ended */
 	struct hash128 key;		/* of what was done, for after `held` */
 	char map_key[CONTENT_MAP_KEY];
 	size_t op_end;
+	bool made;			/* something may be staged */
 	bool staged;			/* something is staged and not yet published */
+	bool published;			/* what was staged has been moved to its place */
 	bool dir;			/* it is a directory */
 	int rename_error;
 };

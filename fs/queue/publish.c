@@ -108,6 +108,16 @@ static int check_tmp(struct queue *queue, const struct held *held)
 	return error;
 }
 
+static bool has_made(struct queue *queue, const struct held *held)
+{
+	bool made;
+
+	pthread_mutex_lock(&queue->lock);
+	made = held->makes > 0;
+	pthread_mutex_unlock(&queue->lock);
+	return made;
+}
+
 /* LSTAT and FSYNC of all that may have staged something. Sets `staged`, `dir`, or settles with the error. */
 static void fsync_staged(struct queue *queue, struct ending *list, size_t count)
 {
@@ -116,8 +126,9 @@ static void fsync_staged(struct queue *queue, struct ending *list, size_t count)
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		list[i].staged = false;
-		if (list[i].settled || !list[i].held->looked)
+		list[i].staged = list[i].published = false;
+		list[i].made = !list[i].settled && has_made(queue, list[i].held);
+		if (!list[i].made)
 			continue;
 		layout_staged(path, list[i].held->stand.node, &list[i].held->claim);
 		list[i].op = flight_lstat(&flight, path);
@@ -128,7 +139,7 @@ static void fsync_staged(struct queue *queue, struct ending *list, size_t count)
 		const struct store_op *stat = flight_op(&flight, list[i].op);
 		int error;
 
-		if (list[i].settled || !list[i].held->looked)
+		if (!list[i].made)
 			continue;
 		if (stat->error == -ENOENT) {
 			error = check_tmp(queue, list[i].held);
@@ -228,8 +239,8 @@ static void rename_round(struct queue *queue, struct ending *list, size_t count,
 		if (list[i].settled || !list[i].staged)
 			continue;
 		list[i].rename_error = flight_error(&flight, list[i].op);
-		if (!list[i].rename_error)
-			list[i].staged = false;
+		list[i].published = !list[i].rename_error;
+		list[i].staged = !list[i].published;
 	}
 	flight_release(&flight);
 }

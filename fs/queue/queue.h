@@ -129,8 +129,10 @@ int queue_mark_done(struct queue *queue, const char *name);	/* done elsewhere. 0
  * Where stage/PATH is kept on the disk. QUEUE_TICKET: PATH is the output of a unit held here, or below it: the path relative to the queue
  * directory is appended to ret_path. QUEUE_DIR: PATH is "" or a directory above such outputs. QUEUE_NOTHING: no unit held here
  * has it. Needs no round trip.
+ *
+ * Something may be there only after it was asked for `to_make`: until then it is QUEUE_NOTHING to who only looks, and the unit's end need not look.
  */
-enum queue_kind queue_stage(struct queue *queue, const char *path, struct buf *ret_path);
+enum queue_kind queue_stage(struct queue *queue, const char *path, bool to_make, struct buf *ret_path);
 
 /* The entries of the directory stage/DIR: as queue_list, base names; the caller asks the disk which of them exist. */
 int queue_stage_list(struct queue *queue, const char *dir, queue_emit *emit, void *arg);

@@ -46,7 +46,7 @@ void release_held_locked(struct queue *queue, struct held *held, enum debt_kind 
 	char path[LAYOUT_PATH];
 
 	debt_add_locked(queue, kind, &held->claim, &held->stand);
-	if (held->looked) {
+	if (held->makes) {
 		layout_staged(path, held->stand.node, &held->claim);
 		sweep_path_locked(queue, path, true);
 	}

@@ -31,7 +31,7 @@ static struct held *find_above(struct queue *queue, const char *path, const char
 	}
 }
 
-enum queue_kind queue_stage(struct queue *queue, const char *path, struct buf *ret_path)
+enum queue_kind queue_stage(struct queue *queue, const char *path, bool to_make, struct buf *ret_path)
 {
 	enum queue_kind kind = QUEUE_NOTHING;
 	char staged[LAYOUT_PATH];
@@ -40,13 +40,13 @@ enum queue_kind queue_stage(struct queue *queue, const char *path, struct buf *r
 
 	pthread_mutex_lock(&queue->lock);
 	held = find_above(queue, path, &rest);
-	if (held) {
-		held->looked = true;
+	if (held && (to_make || held->makes > 0)) {
+		held->makes += to_make;
 		layout_staged(staged, held->stand.node, &held->claim);
 		buf_adds(ret_path, staged);
 		buf_adds(ret_path, rest);
 		kind = QUEUE_TICKET;
-	} else if (!path[0] || map_get_str(&queue->stage_dirs, path)) {
+	} else if (!held && (!path[0] || map_get_str(&queue->stage_dirs, path))) {
 		kind = QUEUE_DIR;
 	}
 	pthread_mutex_unlock(&queue->lock);

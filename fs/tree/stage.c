@@ -180,8 +180,11 @@ static int hold(struct tree *tree, struct node *dir, const char *name, const cha
 	return ret_held->node ? 0 : -ENOMEM;
 }
 
-/* What `name` in a directory of stage/ is: QUEUE_TICKET: an output of a unit held here, which is then held. Or -errno. */
-static int ask(struct tree *tree, struct node *dir, const char *name, struct held *ret_held)
+/*
+ * What `name` in a directory of stage/ is: QUEUE_TICKET: an output of a unit held here, which is then held. QUEUE_NOTHING too for one that was
+ * never made, when it is not asked `to_make` it: the most common look of all, for what will be made next, costs no round trip. Or -errno.
+ */
+static int ask(struct tree *tree, struct node *dir, const char *name, bool to_make, struct held *ret_held)
 {
 	const struct vnode *vnode = vnode_of(dir);
 	struct buf sub = BUF_INIT, relative = BUF_INIT;
@@ -192,7 +195,7 @@ static int ask(struct tree *tree, struct node *dir, const char *name, struct hel
 	if (!live)
 		return error;
 	error = vnode_sub(vnode, name, &sub);
-	kind = error ? error : (int)queue_stage(live_queue(live), sub.data, &relative);
+	kind = error ? error : (int)queue_stage(live_queue(live), sub.data, to_make, &relative);
 	if (kind == QUEUE_TICKET) {
 		error = buf_error(&relative);
 		if (!error)
@@ -213,7 +216,7 @@ static int ask(struct tree *tree, struct node *dir, const char *name, struct hel
 static struct reply *begin(struct tree *tree, struct node *dir, const char *name, int otherwise, struct reply *reply)
 {
 	struct held held = { NULL, NULL }, none = { NULL, NULL };
-	int kind = ask(tree, dir, name, &held);
+	int kind = ask(tree, dir, name, true, &held);
 
 	if (kind == QUEUE_TICKET)
 		return stage_reply_new(tree, &held, &none, reply);
@@ -242,7 +245,7 @@ static void answer_dir(struct tree *tree, struct node *dir, const char *name, st
 static void stage_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
 {
 	struct held held = { NULL, NULL }, none = { NULL, NULL };
-	int kind = ask(tree, dir, name, &held);
+	int kind = ask(tree, dir, name, false, &held);
 
 	if (kind == QUEUE_DIR) {
 		answer_dir(tree, dir, name, reply);
@@ -299,7 +302,7 @@ static int hold_if_stage(struct tree *tree, struct node *dir, const char *name, 
 
 	if (dir->ops != &stage_ops)
 		return 0;
-	kind = ask(tree, dir, name, ret_held);
+	kind = ask(tree, dir, name, true, ret_held);
 	if (kind == QUEUE_TICKET)
 		return 0;
 	return kind < 0 ? kind : kind == QUEUE_DIR ? -EPERM : otherwise;

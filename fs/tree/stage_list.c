@@ -92,7 +92,7 @@ static int find_paths(struct stage_handle *handle, struct live *live)
 		buf_reset(&sub);
 		buf_reset(&path);
 		error = vnode_sub(vnode, handle->list[i].name, &sub);
-		if (error || queue_stage(live_queue(live), sub.data, &path) != QUEUE_TICKET)
+		if (error || queue_stage(live_queue(live), sub.data, false, &path) != QUEUE_TICKET)
 			continue;
 		handle->list[i].path = strdup(buf_text(&path));
 		if (!handle->list[i].path || buf_error(&path))

@@ -226,7 +226,7 @@ static inline void bench_stage(struct bench *bench, struct bench_mount *mount, c
 {
 	struct buf path = BUF_INIT;
 
-	assert_int_equal(queue_stage(mount->queue, stage, &path), QUEUE_TICKET);
+	assert_int_equal(queue_stage(mount->queue, stage, true, &path), QUEUE_TICKET);
 	assert_int_equal(mem_disk_puts(bench->disk, path.data, text), 0);
 	buf_release(&path);
 }

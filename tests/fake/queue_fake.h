@@ -424,12 +424,13 @@ int queue_mark_done(struct queue *queue, const char *name)
 
 /* ---- staging: stage/NAME is kept at tmp/NAME, its slashes made + ---- */
 
-enum queue_kind queue_stage(struct queue *queue, const char *path, struct buf *ret_path)
+enum queue_kind queue_stage(struct queue *queue, const char *path, bool to_make, struct buf *ret_path)
 {
 	enum queue_kind kind = QUEUE_NOTHING;
 	size_t i, len = strlen(path), at;
 
 	(void)queue;
+	(void)to_make;
 	pthread_mutex_lock(&fake.lock);
 	for (i = 0; i < fake.count && kind == QUEUE_NOTHING; i++) {
 		const struct fake_unit *unit = &fake.units[i];

@@ -38,13 +38,13 @@ static void outputs_go_below_directories_that_are_made(void **state)
 	bench_input(bench, "d/e/x.jpg");
 	a = bench_mount(bench);
 	assert_int_equal(claim(a, "d/e/x.jpg"), 0);
-	assert_int_equal(queue_stage(a->queue, "", &path), QUEUE_DIR);
-	assert_int_equal(queue_stage(a->queue, "d/e", &path), QUEUE_DIR);
-	assert_int_equal(queue_stage(a->queue, "d/e/y.npy", &path), QUEUE_NOTHING);
+	assert_int_equal(queue_stage(a->queue, "", true, &path), QUEUE_DIR);
+	assert_int_equal(queue_stage(a->queue, "d/e", true, &path), QUEUE_DIR);
+	assert_int_equal(queue_stage(a->queue, "d/e/y.npy", true, &path), QUEUE_NOTHING);
 	bench_stage(bench, a, "d/e/x.npy", "1");
 	assert_int_equal(done(a, "d/e/x.jpg"), 0);
 	assert_true(bench_holds(bench, "out/d/e/x.npy", "1"));
-	assert_int_equal(queue_stage(a->queue, "d/e", &path), QUEUE_NOTHING);
+	assert_int_equal(queue_stage(a->queue, "d/e", true, &path), QUEUE_NOTHING);
 	buf_release(&path);
 	bench_free(bench);
 }
@@ -90,11 +90,53 @@ static void what_is_staged_goes_away_with_the_claim(void **state)
 
 	(void)state;
 	bench_stage(bench, a, "x/y/z", "part");
-	assert_int_equal(queue_stage(a->queue, "x", &path), QUEUE_TICKET);
+	assert_int_equal(queue_stage(a->queue, "x", true, &path), QUEUE_TICKET);
 	assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, "x"), 0);
 	bench_pass(1);
 	assert_false(mem_disk_exists(bench->disk, path.data));
-	assert_int_equal(queue_stage(a->queue, "x", &path), QUEUE_NOTHING);
+	assert_int_equal(queue_stage(a->queue, "x", true, &path), QUEUE_NOTHING);
+	buf_release(&path);
+	bench_free(bench);
+}
+
+/* What is only looked for was never made: no end of it looks. */
+static void a_look_at_what_was_never_made_costs_nothing(void **state)
+{
+	struct bench_mount *a;
+	struct bench *bench = with_x(&a, "");
+	struct buf path = BUF_INIT;
+	uint64_t fsyncs = mem_count(a->store, STORE_FSYNC);
+
+	(void)state;
+	assert_int_equal(queue_stage(a->queue, "x", false, &path), QUEUE_NOTHING);
+	assert_int_equal(queue_stage(a->queue, "", false, &path), QUEUE_DIR);
+	assert_int_equal(done(a, "x"), 0);
+	assert_int_equal(mem_count(a->store, STORE_FSYNC), fsyncs);
+	assert_int_equal(queue_redo(a->queue, "x"), 0);
+	assert_int_equal(claim(a, "x"), 0);
+	bench_stage(bench, a, "x", "made");
+	assert_int_equal(queue_stage(a->queue, "x", false, &path), QUEUE_TICKET);
+	assert_int_equal(done(a, "x"), 0);
+	assert_true(bench_holds(bench, "outputs/x", "made"));
+	buf_release(&path);
+	bench_free(bench);
+}
+
+/* A second file made under the name of the unit, by a job that goes on behind its back, is swept; where there was but one, nobody looks. */
+static void what_was_made_twice_is_swept_behind_its_commit(void **state)
+{
+	struct bench_mount *a;
+	struct bench *bench = with_x(&a, "");
+	struct buf path = BUF_INIT;
+
+	(void)state;
+	bench_stage(bench, a, "x", "first");
+	assert_int_equal(queue_stage(a->queue, "x", true, &path), QUEUE_TICKET);
+	assert_int_equal(done(a, "x"), 0);
+	assert_int_equal(mem_disk_puts(bench->disk, path.data, "late"), 0);
+	bench_pass(1);
+	assert_false(mem_disk_exists(bench->disk, path.data));
+	assert_true(bench_holds(bench, "outputs/x", "first"));
 	buf_release(&path);
 	bench_free(bench);
 }
@@ -362,7 +404,7 @@ static void a_swept_stage_is_no_empty_output(void **state)
 
 	(void)state;
 	bench_stage(bench, a, "x", "1");
-	assert_int_equal(queue_stage(a->queue, "x", &path), QUEUE_TICKET);
+	assert_int_equal(queue_stage(a->queue, "x", true, &path), QUEUE_TICKET);
 	mem_disk_remove(bench->disk, path.data);
 	slash = strrchr(path.data, '/');
 	*slash = '\0';
@@ -501,7 +543,7 @@ static void a_long_dead_nodes_stage_is_swept(void **state)
 	(void)state;
 	bench_input(bench, "y");
 	bench_stage(bench, a, "x", "1");
-	assert_int_equal(queue_stage(a->queue, "x", &path), QUEUE_TICKET);
+	assert_int_equal(queue_stage(a->queue, "x", true, &path), QUEUE_TICKET);
 	bench_kill(a);
 	b = bench_mount(bench);
 	assert_int_equal(claim(b, "y"), 0);
@@ -559,6 +601,8 @@ int main(void)
 		cmocka_unit_test(a_directory_replaces_what_was_there),
 		cmocka_unit_test(a_file_replaces_a_directory_and_the_other_way_round),
 		cmocka_unit_test(what_is_staged_goes_away_with_the_claim),
+		cmocka_unit_test(a_look_at_what_was_never_made_costs_nothing),
+		cmocka_unit_test(what_was_made_twice_is_swept_behind_its_commit),
 		cmocka_unit_test(two_units_of_one_output_are_not_held_together),
 		cmocka_unit_test(a_failed_fsync_or_rename_leaves_the_claim),
 		cmocka_unit_test(a_rename_without_an_answer),

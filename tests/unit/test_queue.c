@@ -366,7 +366,7 @@ static void race_one(struct racer *racer, const char *name)
 
 	if (dice == 0)
 		finish.verb = QUEUE_VERB_RELEASE;
-	else if (dice < 8 && queue_stage(racer->mount->queue, name, &path) == QUEUE_TICKET)
+	else if (dice < 8 && queue_stage(racer->mount->queue, name, true, &path) == QUEUE_TICKET)
 		mem_disk_puts(racer->bench->disk, path.data, name);
 	queue_finish(racer->mount->queue, &finish, 1);
 	if (finish.verb == QUEUE_VERB_DONE && finish.error == 0)
@@ -457,7 +457,7 @@ static void die_at(int step)
 	if (taken == 1) {
 		struct buf path = BUF_INIT;
 
-		if (queue_stage(a->queue, "x", &path) == QUEUE_TICKET)
+		if (queue_stage(a->queue, "x", true, &path) == QUEUE_TICKET)
 			mem_disk_puts(bench->disk, path.data, "whole");
 		buf_release(&path);
 		error = bench_end(a, QUEUE_VERB_DONE, "x");
