@@ -139,12 +139,17 @@ static int print_json(const char *queue, const char *limit, const struct finding
 
 /* ---- the whole ---- */
 
+static double wall_seconds(void)
+{
+	return (double)(clock_wall() / NS_PER_S);
+}
+
 static int examine(const char *queue, const struct doctor_words *words)
 {
 	struct progress_facts facts;
 	struct findings findings = { 0 };
 	struct doctor_node node;
-	int64_t clock_ns;
+	double before = wall_seconds(), after;
 	int error, status;
 
 	error = progress_read(queue, &facts);
@@ -152,10 +157,10 @@ static int examine(const char *queue, const struct doctor_words *words)
 		log_error("doctor: can't read %s/progress.json: %s", queue, log_strerror(error));
 		return COMMAND_FAILED;
 	}
-	clock_ns = clock_wall();
+	after = wall_seconds();
 	doctor_look(queue, !words->no_transfer, &node);
 	node.clock_known = facts.time > 0;
-	node.clock_offset = (double)(clock_ns / NS_PER_S) - facts.time;
+	node.clock_offset = facts.time < before ? before - facts.time : facts.time > after ? after - facts.time : 0;	/* a far queue is slow to read */
 	if (words->slots > 0)
 		node.slots = (double)words->slots;
 	doctor_queue(&facts, &node, &findings);

@@ -125,20 +125,25 @@ static int send_bytes(int fd, const char *chunk, size_t bytes)
 	return !error && fsync(fd) < 0 ? -errno : error;
 }
 
-/* Twice as much each time while there is time for it; the last and largest tells the rate. */
-static int measure_write(int fd, const char *chunk, size_t *ret_total, double *ret_rate)
+/*
+ * More each time while there is time for it; the last and largest tells the rate. A write and its fsync are two round trips whatever their size:
+ * while these are most of the time, much more goes the next time.
+ */
+static int measure_write(int fd, const char *chunk, int64_t trips_ns, size_t *ret_total, double *ret_rate)
 {
-	int64_t begin = clock_now(), last = 0, from;
-	size_t bytes;
+	int64_t begin = clock_now(), last = 0, from, flow;
+	size_t bytes, factor;
 	int error = 0;
 
 	*ret_total = 0;
-	for (bytes = FIRST_BYTES; !error && bytes <= MAX_BYTES; bytes *= 2) {
+	for (bytes = FIRST_BYTES; !error && bytes <= MAX_BYTES; bytes *= factor) {
 		from = clock_now();
-		if (last > 0 && from - begin + 2 * last > WAY_NS)
+		flow = last > trips_ns ? last - trips_ns : 0;	/* of the one before */
+		if (last > 0 && from - begin + last + flow > WAY_NS)
 			break;
 		error = send_bytes(fd, chunk, bytes);
 		last = clock_now() - from + 1;
+		factor = last < 2 * trips_ns ? 8 : 2;
 		*ret_total += bytes;
 		*ret_rate = (double)bytes * NS_PER_S / (double)last;
 	}
@@ -181,7 +186,7 @@ static int measure(const char *queue, struct doctor_node *node)
 		error = fd < 0 ? -errno : unlink(path.data) < 0 ? -errno : 0;
 	}
 	if (!error)
-		error = measure_write(fd, chunk, &total, &node->write_rate);
+		error = measure_write(fd, chunk, node->rtt > 0 ? (int64_t)(2 * node->rtt * NS_PER_S) : 0, &total, &node->write_rate);
 	if (!error)
 		error = measure_read(fd, chunk, total, &node->read_rate);
 	io_close(&fd);

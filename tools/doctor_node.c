@@ -12,6 +12,7 @@
 #define FAR_S 0.1		/* a round trip that everybody notices */
 #define NOT_NEAR_S 0.005	/* one that matters to those who wait for round trips */
 #define CIPHER_MARGIN 1.5	/* a cipher less faster than the link than this is what limits it */
+#define CLEARLY_FASTER 1.5	/* of two ciphers: short measurements differ by less */
 #define MANY_RECONNECTS 5
 #define CLOCK_WRONG_S 10
 #define FILES_BASE 64		/* of a worker: its own, libraries', those of logs */
@@ -129,7 +130,7 @@ static void judge_cipher(const struct doctor_node *node, struct findings *to)
 	buf_adds(&text, "/s, ChaCha20-Poly1305 ");
 	html_bytes(&text, fmax(node->chacha_rate, 0));
 	buf_adds(&text, "/s on one core");
-	if (node->chacha_rate > node->aes_rate)
+	if (node->chacha_rate > CLEARLY_FASTER * node->aes_rate)
 		advice = "no fast AES here: mount with -o Ciphers=chacha20-poly1305@openssh.com";
 	else if (link > 0 && best < CIPHER_MARGIN * link)
 		advice = "encryption takes most of a core: mount with more -o connections=";
