@@ -161,7 +161,7 @@ static void look_done(struct aside_job *job)
 	struct pool *pool = unit->pool;
 
 	pool->supply.preparing--;
-	if (unit->look_ns > 0)
+	if (unit->look_ns > 0 && unit->look_tells)
 		mean(&pool->supply.look_ns, unit->look_ns);
 	if (pool->supply.stopped)
 		settle_unit(pool, unit, UNIT_RELEASED);
@@ -187,6 +187,12 @@ static int64_t read_ahead_limit(const struct pool *pool)
 static bool is_skimmed(const struct pool *pool)
 {
 	return (pool->kind->batches || pool->kind->stays) && pool->supply.job_ns > 0 && pool->supply.job_ns < SUPPLY_SKIM_NS;
+}
+
+/* Are few looks under way and nothing is being published? Then a look's time is that of the way to the disk, and not of what stands before it. */
+static bool is_quiet(const struct pool *pool)
+{
+	return pool->supply.preparing <= pool->slot_count && pool->settle.count == 0;
 }
 
 /* "2 NAME": the attempt's number comes first. */
@@ -217,6 +223,7 @@ static void add_unit(struct pool *pool, const char *coded)
 	unit->job.work = look_work;
 	unit->job.done = look_done;
 	pool->supply.preparing++;
+	unit->look_tells = is_quiet(pool);
 	aside_submit(pool->aside, &unit->job);
 }
 

@@ -32,7 +32,7 @@ struct supply {
 	struct loop_timer again;	/* set: no take before it fires */
 	int64_t backoff_ns;
 	int64_t fetch_ns;		/* from take to ready, the longest lately; 0: not known */
-	int64_t look_ns;		/* of a look at an input: how far the disk is; a moving mean */
+	int64_t look_ns;		/* of a look at an input that nothing stood in the way of: how far the disk is; a moving mean */
 	int64_t job_ns;			/* of a job, a moving mean; 0: not known */
 };
 

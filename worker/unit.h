@@ -34,6 +34,7 @@ struct unit {
 	unsigned int attempt;
 	int64_t in_bytes;		/* -1: not known */
 	int64_t look_ns;		/* how long the look at its input took */
+	bool look_tells;		/* … and nothing stood in its way */
 	int64_t read_ahead;		/* 0: nothing is read ahead */
 	int64_t out_bytes;		/* -1: nothing staged */
 	int64_t taken_ns;		/* clock_now() when its take was sent */
