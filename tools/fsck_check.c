@@ -397,6 +397,44 @@ static bool is_tmp_name(const char *name)
 	return layout_node_good(name, strlen(name));
 }
 
+/* Its generation is over, or its input is gone: nobody goes on with it. */
+static bool is_resume_over(const struct fsck *fsck, const char *name)
+{
+	const struct fsck_unit *unit;
+	struct hash128 hash;
+	uint32_t generation;
+
+	if (layout_parse_marker(name, strlen(name), &hash, &generation) < 0)
+		return false;
+	unit = fsck_unit_find(fsck, &hash);
+	return !unit || !unit->name || unit->generation > generation || is_done(unit) || unit->failed > generation;
+}
+
+/* A worker removes what it was offered once the unit is done or set aside; others leave it. */
+static int check_resume(struct fsck *fsck)
+{
+	struct names over = NAMES_INIT;
+	int fd = openat(fsck->fd, LAYOUT_RESUME, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	char path[LAYOUT_PATH + 256];
+	struct dirent *entry;
+	size_t i;
+
+	while (dir && !error && (entry = readdir(dir)) != NULL) {
+		snprintf(path, sizeof(path), "%s/%s", LAYOUT_RESUME, entry->d_name);
+		if (is_resume_over(fsck, entry->d_name))
+			error = names_add(&over, path);
+	}
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+	for (i = 0; i < over.count && !error; i++)
+		fsck_report_mend(fsck, FSCK_RESUME, fsck_mend_tmp(fsck, over.list[i]), over.list[i], NULL);
+	names_release(&over);
+	return error;
+}
+
 static int check_tmp(struct fsck *fsck)
 {
 	struct names old = NAMES_INIT;
@@ -411,6 +449,8 @@ static int check_tmp(struct fsck *fsck)
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", LAYOUT_TMP, entry->d_name);
+		if (strcmp(path, LAYOUT_RESUME) == 0)
+			continue;
 		if (!is_tmp_name(entry->d_name)) {
 			fsck_report(fsck, FSCK_NAME, FSCK_PROBLEM, 0, path, NULL, NULL);
 			continue;
@@ -471,5 +511,6 @@ int fsck_check(struct fsck *fsck)
 		return error;
 	check_claims(fsck);
 	check_nodes(fsck);
-	return check_tmp(fsck);
+	error = check_tmp(fsck);
+	return error ? error : check_resume(fsck);
 }

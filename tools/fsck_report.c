@@ -28,6 +28,7 @@ static const struct kind {
 	[FSCK_REDO] = { "redo", "missing, though this generation or a later one has begun", "made" },
 	[FSCK_NODE] = { "node", "of a node long gone", "removed" },
 	[FSCK_TMP] = { "tmp", "left by a node long gone", "removed" },
+	[FSCK_RESUME] = { "resume", "kept for another attempt at a unit that needs none any more", "removed" },
 	[FSCK_OUTPUT] = { "output", "missing, though its unit is done", "to be done again" },
 	[FSCK_LINE] = { "line", "lines that are no records are left out", "" },
 	[FSCK_TORN] = { "torn", "its last line has no end and is left out", "" },

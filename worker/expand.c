@@ -107,7 +107,7 @@ int expand_environment(char *const *environment, const struct expand_unit *unit,
 	char attempt[16];
 	const char *const ours[][2] = {
 		{ "CLAIM_IN", unit->in }, { "CLAIM_OUT", unit->out }, { "CLAIM_NAME", unit->name }, { "CLAIM_JOB", unit->job },
-		{ "CLAIM_QUEUE", unit->queue },
+		{ "CLAIM_QUEUE", unit->queue }, { "CLAIM_RESUME", unit->resume },
 		{ "CLAIM_ATTEMPT", unit->attempt ? attempt : NULL },
 	};
 	const size_t our_count = sizeof(ours) / sizeof(ours[0]);

@@ -18,6 +18,7 @@ struct expand_unit {		/* a NULL stands for nothing: not replaced, not in the env
 	const char *out;
 	char *const *inputs;	/* ends with NULL */
 	unsigned int attempt;	/* 0: not known, CLAIM_ATTEMPT is not set */
+	const char *resume;	/* CLAIM_RESUME: what an attempt before left */
 	const char *queue;	/* CLAIM_QUEUE: where claimctl memo keeps results */
 	const char *job;	/* CLAIM_JOB: how the worker knows its children's children again */
 };

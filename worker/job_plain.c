@@ -39,7 +39,7 @@ static int plain_start(struct slot *slot)
 	const struct unit *unit = slot_first(slot);
 	const struct expand_unit words = {
 		.name = unit->name, .in = unit->in, .out = unit->out, .job = slot->job, .queue = pool->place->queue,
-		.attempt = unit->attempt,
+		.attempt = unit->attempt, .resume = unit->resumable ? unit->resume : NULL,
 	};
 	char **argv = NULL, **envp = NULL;
 	int error;
@@ -54,14 +54,22 @@ static int plain_start(struct slot *slot)
 	return error;
 }
 
+/* A job that ends after its checkpoint signal without success, by that signal maybe, has not failed: it is unfinished. */
+static bool is_unfinished(const struct slot *slot, bool good)
+{
+	return slot->reason == SLOT_STOPPED || (slot->reason == SLOT_BY_ITSELF && slot->checkpointed && !good);
+}
+
 static void plain_ended(struct slot *slot)
 {
 	struct unit *unit = slot_take_unit(slot);
 	bool good = slot->reason == SLOT_BY_ITSELF && WIFEXITED(slot->result.status) && WEXITSTATUS(slot->result.status) == 0;
+	bool unfinished = is_unfinished(slot, good);
 
 	unit->wall_ns = slot->result.wall_ns;
-	slot_log_unit(slot, unit, slot->reason == SLOT_STOPPED ? "released" : good ? "done" : "failed");
-	if (slot->reason == SLOT_STOPPED) {
+	unit->keep = unfinished && slot->checkpointed;
+	slot_log_unit(slot, unit, unfinished ? "released" : good ? "done" : "failed");
+	if (unfinished) {
 		settle_unit(slot->pool, unit, UNIT_RELEASED);
 		return;
 	}

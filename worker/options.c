@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <math.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/args.h"
@@ -21,6 +23,7 @@ enum option_key {
 	KEY_JOBS = 'j', KEY_VERBOSE = 'v', KEY_QUIET = 'q', KEY_HELP = 'h', KEY_VERSION = 'V',
 	KEY_GRACE = 256, KEY_AHEAD, KEY_BATCH, KEY_BATCH_TIME, KEY_RESIDENT, KEY_TIMEOUT, KEY_RETRIES, KEY_MEMORY, KEY_NICE, KEY_LOAD,
 	KEY_MEM_FREE, KEY_MAX_UNITS, KEY_MAX_TIME, KEY_WATCH, KEY_HALT, KEY_DRAIN_FILE, KEY_DRAIN_CMD, KEY_LOGS, KEY_DRY_RUN,
+	KEY_CHECKPOINT,
 };
 
 static const struct args_option table[] = {
@@ -42,6 +45,7 @@ static const struct args_option table[] = {
 	{ KEY_GRACE, "grace", "TIME", "on SIGTERM let jobs end by themselves this long (25s)" },
 	{ KEY_DRAIN_FILE, "drain-file", "FILE", "as SIGTERM, when FILE appears" },
 	{ KEY_DRAIN_CMD, "drain-cmd", "COMMAND", "as SIGTERM, when the shell's COMMAND, run again and again, exits 0" },
+	{ KEY_CHECKPOINT, "checkpoint-signal", "SIG", "on SIGTERM tell jobs by SIG; {out} is kept for the next attempt's CLAIM_RESUME" },
 	{ KEY_LOGS, "logs", "DIR", "keep what jobs write in DIR, packed; `claimctl log --output' shows it" },
 	{ KEY_DRY_RUN, "dry-run", NULL, "print what would be run, take nothing" },
 	{ KEY_VERBOSE, "verbose", NULL, "a line a unit, and what jobs write to standard error" },
@@ -59,7 +63,7 @@ void options_print_help(void)
 	       "  {in} {out}    paths of the input and of the output until it is published\n"
 	       "  {name} {}     the unit's name; {.} {/} {//} {/.} as in GNU Parallel\n"
 	       "  {in...}       with --batch: the inputs of all units of the batch; {out} is a directory then\n"
-	       "In its environment: CLAIM_IN CLAIM_OUT CLAIM_NAME CLAIM_ATTEMPT.\n\nOptions:\n");
+	       "In its environment: CLAIM_IN CLAIM_OUT CLAIM_NAME CLAIM_ATTEMPT CLAIM_RESUME.\n\nOptions:\n");
 	args_print_options(stdout, table);
 	printf("\nExamples:\n"
 	       "  claim-worker /mnt/disk/queue -- ./extract --from {in} --to {out}\n"
@@ -110,6 +114,33 @@ static int set_load(const char *value, double *ret, struct buf *why)
 	if (end != value && *end == '\0' && isfinite(*ret) && *ret > 0)
 		return 0;
 	buf_addf(why, "a load such as 4 or 7.5 is wanted, not '%s'", value);
+	return -EINVAL;
+}
+
+/* USR1, SIGUSR1 or 10. None that the worker needs for itself, or that can't be caught. */
+static int set_signal(const char *value, int *ret, struct buf *why)
+{
+	static const int refused[] = { SIGKILL, SIGSTOP, SIGTERM, SIGCHLD, SIGCONT };
+	const char *name = strncasecmp(value, "SIG", 3) == 0 ? value + 3 : value, *abbreviation;
+	int64_t number = 0;
+	size_t i;
+	int at;
+
+	if (conf_parse_number(value, 1, SIGRTMAX, &number) < 0)
+		number = 0;
+	for (at = 1; number == 0 && at < NSIG; at++) {
+		abbreviation = sigabbrev_np(at);
+		if (abbreviation && strcasecmp(abbreviation, name) == 0)
+			number = at;
+	}
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		if (number == refused[i])
+			number = 0;
+	if (number > 0) {
+		*ret = (int)number;
+		return 0;
+	}
+	buf_addf(why, "a signal that a job can catch is wanted, such as USR1, USR2 or INT, not '%s'", value);
 	return -EINVAL;
 }
 
@@ -196,6 +227,8 @@ static int set_option(void *target, int key, const char *value, struct buf *why)
 		return set_duration(value, false, &options->batch_time_ns, why);
 	case KEY_GRACE:
 		return set_duration(value, true, &options->grace_ns, why);
+	case KEY_CHECKPOINT:
+		return set_signal(value, &options->checkpoint_signal, why);
 	case KEY_LOGS:
 		options->logs = value;
 		return 0;
@@ -236,6 +269,10 @@ static int check(const struct worker_options *options, struct buf *why)
 {
 	if (options->resident && options->batch != OPTIONS_BATCH_NONE) {
 		buf_adds(why, "--resident and --batch can't be had together: a resident command gets one unit after another");
+		return -EINVAL;
+	}
+	if (options->checkpoint_signal && (options->resident || options->batch != OPTIONS_BATCH_NONE)) {
+		buf_adds(why, "--checkpoint-signal is for commands that get one unit each: leave --batch and --resident out");
 		return -EINVAL;
 	}
 	return job_kind_of(options)->check(options, why);

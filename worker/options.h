@@ -39,6 +39,7 @@ struct worker_options {
 	int64_t halt_percent;
 	const char *drain_file;
 	const char *drain_command;
+	int checkpoint_signal;		/* 0: none */
 	const char *logs;		/* directory; NULL: none are kept */
 	bool dry_run;
 	bool verbose;

@@ -55,6 +55,15 @@ static void pool_drain(struct pool *pool)
 	supply_stop(pool);
 }
 
+/* Jobs have --grace from now on. */
+static void drain_with_grace(struct pool *pool)
+{
+	pool_drain(pool);
+	if (pool->options->checkpoint_signal)
+		all_slots(pool, SLOT_CHECKPOINT);
+	loop_timer_set(pool->loop, &pool->timer, clock_now() + pool->options->grace_ns);
+}
+
 static void timer_fired(struct loop_timer *timer)
 {
 	struct pool *pool = container_of(timer, struct pool, timer);
@@ -96,8 +105,7 @@ static void ask_to_stop(struct pool *pool, int number)
 {
 	if (pool->phase == POOL_WORKING || (pool->phase == POOL_DRAINING && !pool->exit_signal)) {
 		pool->exit_signal = number;
-		pool_drain(pool);
-		loop_timer_set(pool->loop, &pool->timer, clock_now() + pool->options->grace_ns);
+		drain_with_grace(pool);
 		if (pool->busy > 0)
 			report_say(pool, LOG_LEVEL_WARN, "stopping: %u job%s may run %lld s more; the same signal again ends %s now", pool->busy,
 				   pool->busy == 1 ? "" : "s", (long long)(pool->options->grace_ns / NS_PER_S),
@@ -118,8 +126,7 @@ static void time_is_up(struct loop_timer *timer)
 
 	if (pool->phase != POOL_WORKING)
 		return;
-	pool_drain(pool);
-	loop_timer_set(pool->loop, &pool->timer, clock_now() + pool->options->grace_ns);
+	drain_with_grace(pool);
 }
 
 static struct slot *slot_of(struct pool *pool, pid_t pid)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "worker/pool.h"
 #include "worker/report.h"
+#include "worker/resume.h"
 #include "worker/supply.h"
 
 void settle_init(struct pool *pool, int fd)
@@ -30,6 +31,28 @@ static void finish(struct unit *unit)
 	unit_free(unit);
 }
 
+static void drop_work(struct aside_job *job)
+{
+	resume_drop(container_of(job, struct unit, job));
+}
+
+static void drop_done(struct aside_job *job)
+{
+	finish(container_of(job, struct unit, job));
+}
+
+/* Done or set aside: nobody goes on with it. */
+static void finish_for_good(struct unit *unit)
+{
+	if (!unit->resumable) {
+		finish(unit);
+		return;
+	}
+	unit->job.work = drop_work;
+	unit->job.done = drop_done;
+	aside_submit(unit->pool->aside, &unit->job);
+}
+
 /* ---- answers: verdict × what was said ---- */
 
 static void send_line(struct unit *unit);
@@ -40,14 +63,14 @@ static void commit_good(struct unit *unit, const char *rest)
 	unit->pool->counts.done++;
 	supply_recover(unit->pool);
 	report_unit(unit, "done", NULL);
-	finish(unit);
+	finish_for_good(unit);
 }
 
 static void done_before(struct unit *unit, const char *rest)
 {
 	unit->pool->counts.already++;
 	report_unit(unit, "done before", rest);
-	finish(unit);
+	finish_for_good(unit);
 }
 
 static void fail_good(struct unit *unit, const char *rest)
@@ -57,7 +80,7 @@ static void fail_good(struct unit *unit, const char *rest)
 	(void)rest;
 	pool->counts.failed++;
 	report_failed(unit);
-	finish(unit);
+	finish_for_good(unit);
 	pool_unit_failed(pool);
 }
 
@@ -170,10 +193,33 @@ static void publish_done(struct aside_job *job)
 	send_line(unit);
 }
 
+static void keep_work(struct aside_job *job)
+{
+	struct unit *unit = container_of(job, struct unit, job);
+
+	unit->error = resume_keep(unit);
+}
+
+static void keep_done(struct aside_job *job)
+{
+	struct unit *unit = container_of(job, struct unit, job);
+
+	if (unit->error)
+		report_say(unit->pool, LOG_LEVEL_WARN, "unit %s: can't keep what its job left, the next attempt begins anew: %s", unit->coded,
+			   log_strerror(unit->error));
+	send_line(unit);
+}
+
 void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict)
 {
 	unit->verdict = verdict;
 	pool->settle.count++;
+	if (verdict == UNIT_RELEASED && unit->keep && !pool->broken) {
+		unit->job.work = keep_work;
+		unit->job.done = keep_done;
+		aside_submit(pool->aside, &unit->job);
+		return;
+	}
 	if (verdict != UNIT_DONE || (unit->skim && !unit->staged)) {
 		send_line(unit);
 		return;

@@ -8,6 +8,8 @@
  *   ENDING    -       -                  ended   KILL → KILLED     -                KILL → KILLED
  *   KILLED    -       -                  ended   -                 -                -
  *
+ * CHECKPOINT, in RUNNING alone, sends --checkpoint-signal and changes no state.
+ *
  * What ended by itself is done or failed by its exit status; what timed out has failed; what was stopped is released, whatever its status: a
  * program that ends well on SIGTERM may have done half of its work.
  */
@@ -216,6 +218,7 @@ int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_f
 	}
 	slot->pid = pid;
 	slot->reason = SLOT_BY_ITSELF;
+	slot->checkpointed = false;
 	tail_reset(&slot->tail);
 	slot->pool->processes++;
 	return 0;
@@ -335,6 +338,12 @@ static void on_timer_term(struct slot *slot)
 	ask_to_end(slot);
 }
 
+static void on_checkpoint(struct slot *slot)
+{
+	slot->checkpointed = true;
+	run_signal_group(slot->pid, slot->pool->options->checkpoint_signal);
+}
+
 static void on_stop_term(struct slot *slot)
 {
 	slot->reason = SLOT_STOPPED;
@@ -373,7 +382,7 @@ static void (*const table[SLOT_STATES][SLOT_EVENTS])(struct slot *slot) = {
 	[SLOT_WAITING] = { [SLOT_GIVE] = on_give_ask, [SLOT_ANSWER] = on_unasked_kill, [SLOT_EXIT] = on_exit_ended,
 			   [SLOT_STOP] = on_stop_dismiss, [SLOT_KILL] = on_kill },
 	[SLOT_RUNNING] = { [SLOT_ANSWER] = on_answer, [SLOT_EXIT] = on_exit_ended, [SLOT_TIMER] = on_timer_term,
-			   [SLOT_STOP] = on_stop_term, [SLOT_KILL] = on_kill },
+			   [SLOT_CHECKPOINT] = on_checkpoint, [SLOT_STOP] = on_stop_term, [SLOT_KILL] = on_kill },
 	[SLOT_ENDING] = { [SLOT_EXIT] = on_exit_ended, [SLOT_TIMER] = on_timer_kill, [SLOT_KILL] = on_kill },
 	[SLOT_KILLED] = { [SLOT_EXIT] = on_exit_ended },
 };

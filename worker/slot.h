@@ -34,6 +34,7 @@ enum slot_event {
 	SLOT_ANSWER,	/* a resident is through with its unit */
 	SLOT_EXIT,	/* the process has ended: slot->result */
 	SLOT_TIMER,
+	SLOT_CHECKPOINT,/* the worker ends soon: the job is to leave in {out} what another attempt can go on from */
 	SLOT_STOP,	/* the worker ends: the job is asked to */
 	SLOT_KILL,	/* the worker ends now */
 	SLOT_EVENTS
@@ -46,6 +47,7 @@ struct slot {
 	unsigned int index;
 	enum slot_state state;
 	enum slot_reason reason;	/* why it was asked to end */
+	bool checkpointed;		/* its job got --checkpoint-signal */
 	struct list units;		/* being worked on */
 	unsigned int count;
 	int error;			/* of SLOT_GIVE: nothing was started, the units are still here */

@@ -17,6 +17,7 @@
 #include "worker/options.h"
 #include "worker/pool.h"
 #include "worker/report.h"
+#include "worker/resume.h"
 
 #define SUPPLY_MAX_TAKE 4096
 #define SUPPLY_MAX_AHEAD_PER_SLOT 64
@@ -152,7 +153,11 @@ static void become_ready(struct pool *pool, struct unit *unit)
 
 static void look_work(struct aside_job *job)
 {
-	unit_look(container_of(job, struct unit, job));
+	struct unit *unit = container_of(job, struct unit, job);
+
+	unit_look(unit);
+	if (unit->pool->options->checkpoint_signal)
+		resume_find(unit);
 }
 
 static void look_done(struct aside_job *job)

@@ -83,6 +83,7 @@ void unit_free(struct unit *unit)
 	free(unit->coded);
 	free(unit->in);
 	free(unit->out);
+	free(unit->resume);
 	buf_release(&unit->values);
 	buf_release(&unit->why);
 	free(unit);

@@ -49,6 +49,9 @@ struct unit {
 	char *staged;			/* its output in this machine's directory; NULL: it is in stage/, if anywhere */
 	struct timespec staged_time;
 	int64_t staged_bytes;
+	char *resume;			/* with --checkpoint-signal: where what an unfinished attempt left is kept */
+	bool keep;			/* its job is unfinished, and was told to leave something to go on from */
+	bool resumable;			/* something is there */
 	int error;			/* of copying it to stage/ */
 	enum unit_verdict verdict;
 	struct buf values;		/* k=v …, of done and fail */

@@ -2,7 +2,7 @@
  * layout: the names below .claimfs/, built and read strictly. claimfs-queue(7) lists them:
  *
  *   nodes/NODE[.K]  nodes/NODE.free[.K]  nodes/NODE.lost[.K]
- *   claims/UNIT.G.N   done/KK/KEY.G   failed/UNIT.G   redo/UNIT.G   log/NODE[.K]   tmp/NODE/…   listing (share.h)
+ *   claims/UNIT.G.N   done/KK/KEY.G   failed/UNIT.G   redo/UNIT.G   log/NODE[.K]   tmp/NODE/…   tmp/resume/UNIT.G   listing (share.h)
  *
  * UNIT and KEY are 32 lower-case hex digits; G, N and K are decimal without leading zeros, of at most nine digits; NODE is
  * host.incarnation, the incarnation eight hex digits. Any other name in these directories is somebody else's and is left alone.
@@ -25,6 +25,7 @@
 #define LAYOUT_NODES LAYOUT_DIR "/nodes"
 #define LAYOUT_LOG LAYOUT_DIR "/log"
 #define LAYOUT_TMP LAYOUT_DIR "/tmp"
+#define LAYOUT_RESUME LAYOUT_TMP "/resume"	/* UNIT.G: what unfinished attempts left for the next one; the worker's */
 #define LAYOUT_PROBE "clock-"		/* in tmp/: files that live for a moment, to learn the server's time */
 
 #define LAYOUT_MAX_NUMBER 999999999u

@@ -179,6 +179,7 @@ static void put_ticket(struct sink *sink, const struct ticket *ticket)
 	put_number(sink, "attempt", ticket->attempt);
 	put_field(sink, "node", ticket->node);
 	put_number(sink, "pid", ticket->pid);
+	put_field(sink, "claim", ticket->claim);
 	put_time(sink, "since", ticket->since);
 	put_field(sink, "key", ticket->key);
 	if (!ended)

@@ -1,7 +1,7 @@
 /*
  * ticket: the text of an entry of todo/, claims/, done/ or failed/: `name: value` lines about one unit, for people and for grep.
  *
- *   unit state input | attempt node pid since | key | exit-status signal wall cpu peak-memory bytes-in bytes-out | stderr
+ *   unit state input | attempt node pid claim since | key | exit-status signal wall cpu peak-memory bytes-in bytes-out | stderr
  *
  * A field that is not known has no line. Names and values are percent-encoded as in ctl (pct_encode), so a line is a field; lines of standard error
  * come last, each after two spaces.
@@ -26,6 +26,7 @@ struct ticket {
 	uint32_t attempt;		/* 0: none yet */
 	const char *node;		/* NULL: nobody */
 	int64_t pid;			/* 0: not known */
+	const char *claim;		/* claimed: UNIT.G.N, its file in .claimfs/claims; NULL: not known */
 	int64_t since;			/* the last change of state, the server's seconds; 0: not known */
 	const char *key;		/* hex digits; NULL: not known */
 	/* done and failed: */

@@ -122,6 +122,7 @@ struct facts {
 	struct buf name, input, why;
 	char key[HASH_HEX_LEN + 1];
 	char node[LAYOUT_MAX_NODE + 1];
+	char claim[LAYOUT_PATH];
 };
 
 static void facts_release(struct facts *facts)
@@ -139,6 +140,8 @@ static void add_claim_facts(struct queue *queue, uint32_t unit, struct facts *fa
 		return;
 	facts->ticket.since = units_at(&queue->index.units, unit)->changed;
 	facts->ticket.pid = claim->pid;
+	layout_claim(facts->claim, &(struct layout_claim){ units_at(&queue->index.units, unit)->hash, claim->generation, claim->number });
+	facts->ticket.claim = facts->claim + strlen(LAYOUT_CLAIMS "/");
 	if (claim->owner) {
 		strcpy(facts->node, queue->nodes[claim->owner - 1].name);
 		facts->ticket.node = facts->node;

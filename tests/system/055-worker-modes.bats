@@ -141,7 +141,7 @@ upper_outputs() {	# COUNT: each output is its input in capitals
 
 @test "resident: one that dies costs one attempt each time, and goes on with the rest" {
 	on_queue 10 --attempts 2
-	run timeout 60 claim-worker -j 1 --resident "$q" -- sh -c '
+	run timeout 60 claim-worker -j 1 --order name --resident "$q" -- sh -c '
 		echo begun >>"$0"
 		while read -r in rest; do case $in in */0004*) kill -9 $$;; *) echo ok;; esac; done' "$work/begun"
 	[ "$status" -eq 1 ]

@@ -29,10 +29,12 @@ static void test_states(void **state)
 	ticket.node = "node-3.1";
 	ticket.pid = 4711;
 	ticket.since = 1700000000;
+	ticket.claim = "00ff.0.2";
 	ticket.values = "status=1";	/* not of a claim */
 	check(&ticket, "unit: a/b.jpg\nstate: claimed\ninput: inputs/a/b.jpg\nattempt: 2\nnode: node-3.1\npid: 4711\n"
-		       "since: 2023-11-14T22:13:20Z\n");
+		       "claim: 00ff.0.2\nsince: 2023-11-14T22:13:20Z\n");
 	ticket.state = QUEUE_DONE;
+	ticket.claim = NULL;
 	ticket.key = "0011";
 	ticket.values = "status=0 wall=1.5 user=1 sys=0.25 maxrss=1000 in=7 out=8 stderr=note";
 	check(&ticket, "unit: a/b.jpg\nstate: done\ninput: inputs/a/b.jpg\nattempt: 2\nnode: node-3.1\npid: 4711\n"

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -386,9 +387,12 @@ static void environment_has_each_variable_once(void **state)
 	assert_string_equal(variable(envp, "CLAIM_OUT"), "/out");
 	assert_string_equal(variable(envp, "CLAIM_NAME"), "n=1\n2");
 	assert_string_equal(variable(envp, "CLAIM_ATTEMPT"), "2");
+	assert_null(variable(envp, "CLAIM_RESUME"));
 	expand_free(envp);
 	unit.attempt = 0;
+	unit.resume = "/left";
 	assert_int_equal(expand_environment(environment, &unit, &envp), 0);
+	assert_string_equal(variable(envp, "CLAIM_RESUME"), "/left");
 	assert_null(variable(envp, "CLAIM_ATTEMPT"));
 	expand_free(envp);
 }
@@ -453,6 +457,7 @@ static void a_read_of_a_pipe_is_no_wait_for_the_disk(void **state)
 static void options_are_read(void **state)
 {
 	char *whole[] = { "claim-worker", "-j", "3", "--grace=90s", "-v", "queue", "--", "cmd", "-x", NULL };
+	char *checkpoint[] = { "claim-worker", "--checkpoint-signal", "SIGUSR1", "queue", "cmd", NULL };
 	char *no_dashes[] = { "claim-worker", "queue", "cmd", "--", NULL };
 	struct worker_options options;
 	struct buf why = BUF_INIT;
@@ -463,6 +468,12 @@ static void options_are_read(void **state)
 	assert_true(options.grace_ns == 90 * NS_PER_S && options.verbose);
 	assert_string_equal(options.queue, "queue");
 	assert_string_equal(options.command[1], "-x");
+	assert_int_equal(options.checkpoint_signal, 0);
+	assert_int_equal(parse(&options, &why, checkpoint), 0);
+	assert_int_equal(options.checkpoint_signal, SIGUSR1);
+	checkpoint[2] = "usr2";
+	assert_int_equal(parse(&options, &why, checkpoint), 0);
+	assert_int_equal(options.checkpoint_signal, SIGUSR2);
 	assert_int_equal(parse(&options, &why, no_dashes), 0);
 	assert_true(options.slots >= 1);
 	assert_string_equal(options.command[0], "cmd");
@@ -475,8 +486,10 @@ static void bad_options_are_named(void **state)
 	static char *const cases[][6] = {
 		{ "w", "-j", "0", "q", "c", NULL }, { "w", "--grace", "soon", "q", "c", NULL },
 		{ "w", "--verbsoe", "q", "c", "x", NULL }, { "w", "q", NULL }, { "w", NULL }, { "w", "q", "--", NULL },
+		{ "w", "--checkpoint-signal=KILL", "q", "c", NULL }, { "w", "--checkpoint-signal=USR3", "q", "c", NULL },
+		{ "w", "--checkpoint-signal=USR1", "--resident", "q", "c", NULL },
 	};
-	static const char *const says[] = { "-j", "grace", "verbose", "command", "queue", "command" };
+	static const char *const says[] = { "-j", "grace", "verbose", "command", "queue", "command", "KILL", "USR3", "--resident" };
 	struct worker_options options;
 	struct buf why = BUF_INIT;
 	size_t i;
