@@ -1,5 +1,5 @@
 /*
- * dry_run: walks todo/ in its own order, which is the one units would be taken in.
+ * dry_run: walks todo/ in its own order, which is the one units would be taken in; or in that of --order.
  */
 #include "worker/dry_run.h"
 
@@ -15,6 +15,7 @@
 #include "base/quote.h"
 #include "worker/expand.h"
 #include "worker/options.h"
+#include "worker/order.h"
 #include "worker/place.h"
 
 static int print_command(char *const *argv)
@@ -57,6 +58,19 @@ static int print_unit(const struct worker_options *options, const struct place *
 	return error;
 }
 
+static int walk_ordered(const struct worker_options *options, const struct place *place)
+{
+	int64_t left = options->max_units ? options->max_units : INT64_MAX;
+	struct order *order;
+	const char *name;
+	int error = order_new(place, options->order, &order);
+
+	while (!error && left-- > 0 && (name = order_next(order)))
+		error = print_unit(options, place, name);
+	order_free(order);
+	return error;
+}
+
 static int walk(const struct worker_options *options, const struct place *place, const char *todo)
 {
 	char *const paths[] = { (char *)todo, NULL };
@@ -86,7 +100,9 @@ int dry_run(const struct worker_options *options, const struct place *place)
 
 	buf_addf(&todo, "%s/todo", place->queue);
 	error = buf_error(&todo);
-	if (!error)
+	if (!error && options->order != ORDER_AS_TAKEN && !options->resident)
+		error = walk_ordered(options, place);
+	else if (!error)
 		error = options->resident ? print_command(options->command) : walk(options, place, buf_text(&todo));
 	if (error)
 		log_error("can't list what there is to do: %s", log_strerror(error));

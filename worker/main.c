@@ -12,6 +12,7 @@
 #include "worker/dry_run.h"
 #include "worker/expand.h"
 #include "worker/options.h"
+#include "worker/order.h"
 #include "worker/place.h"
 #include "worker/pool.h"
 #include "worker/run.h"
@@ -56,9 +57,15 @@ static int open_sessions(const struct place *place, int ret_fds[2])
 static int work(const struct worker_options *options, const struct place *place)
 {
 	struct warden *warden = NULL;
+	struct order *order = NULL;
 	struct pool *pool = NULL;
 	int fds[2] = { -1, -1 }, status = EXIT_WENT_WRONG, error;
 
+	error = order_new(place, options->order, &order);
+	if (error) {
+		log_error("can't list what there is to do: %s", log_strerror(error));
+		return EXIT_WENT_WRONG;
+	}
 	error = warden_new((unsigned int)options->slots, &warden);
 	if (!error) {
 		if (open_sessions(place, fds) < 0)
@@ -69,9 +76,11 @@ static int work(const struct worker_options *options, const struct place *place)
 		log_error("can't start: %s", log_strerror(error));
 		goto out;
 	}
+	pool->order = order;
 	status = pool_run(pool);
 out:
 	pool_free(pool);
+	order_free(order);
 	warden_free(warden);
 	return status;
 }

@@ -23,7 +23,7 @@ enum option_key {
 	KEY_JOBS = 'j', KEY_VERBOSE = 'v', KEY_QUIET = 'q', KEY_HELP = 'h', KEY_VERSION = 'V',
 	KEY_GRACE = 256, KEY_AHEAD, KEY_BATCH, KEY_BATCH_TIME, KEY_RESIDENT, KEY_TIMEOUT, KEY_RETRIES, KEY_MEMORY, KEY_NICE, KEY_LOAD,
 	KEY_MEM_FREE, KEY_MAX_UNITS, KEY_MAX_TIME, KEY_WATCH, KEY_HALT, KEY_DRAIN_FILE, KEY_DRAIN_CMD, KEY_LOGS, KEY_DRY_RUN,
-	KEY_CHECKPOINT,
+	KEY_CHECKPOINT, KEY_ORDER, KEY_SHUFFLE,
 };
 
 static const struct args_option table[] = {
@@ -40,6 +40,8 @@ static const struct args_option table[] = {
 	{ KEY_MEM_FREE, "mem-free", "SIZE", "start nothing while less memory is available" },
 	{ KEY_MAX_UNITS, "max-units", "N", "end after N units" },
 	{ KEY_MAX_TIME, "max-time", "TIME", "take nothing more after TIME, as on SIGTERM" },
+	{ KEY_ORDER, "order", "HOW", "name|size|-size: claim units in this order, not as they come" },
+	{ KEY_SHUFFLE, "shuffle", NULL, "claim units in a random order" },
 	{ KEY_WATCH, "watch", NULL, "stay for new inputs when all is done" },
 	{ KEY_HALT, "halt", "WHEN", "soon|now,fail=N|N%: end when so many have failed" },
 	{ KEY_GRACE, "grace", "TIME", "on SIGTERM let jobs end by themselves this long (25s)" },
@@ -172,6 +174,21 @@ static int set_halt(struct worker_options *options, const char *value, struct bu
 	return -EINVAL;
 }
 
+static int set_order(const char *value, enum order_how *ret, struct buf *why)
+{
+	static const char *const words[] = { [ORDER_NAME] = "name", [ORDER_SIZE] = "size", [ORDER_LARGEST] = "-size" };
+	size_t i;
+
+	for (i = ORDER_NAME; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(value, words[i]) == 0) {
+			*ret = (enum order_how)i;
+			return 0;
+		}
+	}
+	buf_addf(why, "name, size or -size (the largest first) is wanted, not '%s'", value);
+	return -EINVAL;
+}
+
 static int set_limit(struct worker_options *options, int key, const char *value, struct buf *why)
 {
 	switch (key) {
@@ -199,6 +216,8 @@ static int set_limit(struct worker_options *options, int key, const char *value,
 
 static void set_flag(struct worker_options *options, int key)
 {
+	if (key == KEY_SHUFFLE)
+		options->order = ORDER_SHUFFLED;
 	options->resident |= key == KEY_RESIDENT;
 	options->watch |= key == KEY_WATCH;
 	options->dry_run |= key == KEY_DRY_RUN;
@@ -227,6 +246,8 @@ static int set_option(void *target, int key, const char *value, struct buf *why)
 		return set_duration(value, false, &options->batch_time_ns, why);
 	case KEY_GRACE:
 		return set_duration(value, true, &options->grace_ns, why);
+	case KEY_ORDER:
+		return set_order(value, &options->order, why);
 	case KEY_CHECKPOINT:
 		return set_signal(value, &options->checkpoint_signal, why);
 	case KEY_LOGS:
@@ -269,6 +290,10 @@ static int check(const struct worker_options *options, struct buf *why)
 {
 	if (options->resident && options->batch != OPTIONS_BATCH_NONE) {
 		buf_adds(why, "--resident and --batch can't be had together: a resident command gets one unit after another");
+		return -EINVAL;
+	}
+	if (options->order != ORDER_AS_TAKEN && options->batch != OPTIONS_BATCH_NONE) {
+		buf_adds(why, "--order and --shuffle claim one unit after another, --batch many at once: leave one of them out");
 		return -EINVAL;
 	}
 	if (options->checkpoint_signal && (options->resident || options->batch != OPTIONS_BATCH_NONE)) {

@@ -16,6 +16,8 @@
 
 enum halt_when { HALT_NEVER, HALT_SOON, HALT_NOW };
 
+enum order_how { ORDER_AS_TAKEN, ORDER_NAME, ORDER_SIZE, ORDER_LARGEST, ORDER_SHUFFLED };
+
 struct worker_options {
 	const char *queue;
 	char *const *command;		/* ends with NULL */
@@ -34,6 +36,7 @@ struct worker_options {
 	int64_t max_units;		/* 0: no limit */
 	int64_t max_time_ns;		/* 0: no limit */
 	bool watch;			/* stay for new inputs */
+	enum order_how order;
 	enum halt_when halt;
 	int64_t halt_count;		/* failed units; 0: see halt_percent */
 	int64_t halt_percent;

@@ -45,6 +45,7 @@ struct pool {
 	struct aside *aside;
 	struct warden *warden;
 	struct bar *bar;
+	struct order *order;		/* with --order: what is to be claimed next; NULL: as it comes */
 	struct list units;		/* all there are */
 	struct slot *slots;
 	unsigned int slot_count;

@@ -13,8 +13,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/pct.h"
 #include "worker/job.h"
 #include "worker/options.h"
+#include "worker/order.h"
 #include "worker/pool.h"
 #include "worker/report.h"
 #include "worker/resume.h"
@@ -36,6 +38,7 @@
 
 static void delay_fired(struct loop_timer *timer);
 static void take_answered(struct session_command *command, char *line);
+static void claim_answered(struct session_command *command, char *line);
 
 static void again_fired(struct loop_timer *timer)
 {
@@ -49,8 +52,6 @@ void supply_init(struct pool *pool, int fd)
 	memset(supply, 0, sizeof(*supply));
 	session_init(&supply->session, pool->loop, fd, pool_session_broken, pool);
 	list_init(&supply->command.link);
-	supply->command.answer = take_answered;
-	supply->command.may_end = true;
 	list_init(&supply->ready);
 	list_init(&supply->delayed);
 	supply->read_limit = guard_available_memory() / SUPPLY_READ_SHARE;
@@ -61,6 +62,7 @@ void supply_init(struct pool *pool, int fd)
 void supply_release(struct pool *pool)
 {
 	session_close(&pool->supply.session);
+	buf_release(&pool->supply.claiming);
 	loop_timer_stop(&pool->supply.again);
 	loop_timer_stop(&pool->supply.delay);
 }
@@ -123,6 +125,31 @@ static unsigned int units_wanted(const struct pool *pool)
 	return wanted > 0 ? (unsigned int)wanted : 0;
 }
 
+/* With --order, as long as there are names left: this very one. */
+static bool send_claim(struct pool *pool)
+{
+	struct supply *supply = &pool->supply;
+	const char *name = pool->order ? order_next(pool->order) : NULL;
+	struct buf line = BUF_INIT;
+
+	if (!name)
+		return false;
+	buf_reset(&supply->claiming);
+	pct_encode_value(&supply->claiming, name, strlen(name));
+	buf_addf(&line, "claim %s", buf_text(&supply->claiming));
+	if (buf_error(&line) || buf_error(&supply->claiming)) {
+		pool_session_broken(pool, -ENOMEM);
+	} else {
+		supply->taking = true;
+		supply->sent_ns = clock_now();
+		supply->command.answer = claim_answered;
+		supply->command.may_end = false;
+		session_send(&supply->session, &supply->command, buf_text(&line));
+	}
+	buf_release(&line);
+	return true;
+}
+
 void supply_pump(struct pool *pool)
 {
 	struct supply *supply = &pool->supply;
@@ -133,7 +160,11 @@ void supply_pump(struct pool *pool)
 		supply->ended = true;
 	if (supply->taking || supply->ended || supply->stopped || wanted == 0 || loop_timer_is_set(&supply->again))
 		return;
+	if (send_claim(pool))
+		return;
 	snprintf(line, sizeof(line), "take %u wait attempt", wanted);
+	supply->command.answer = take_answered;
+	supply->command.may_end = true;
 	supply->taking = true;
 	supply->sent_ns = clock_now();
 	session_send(&supply->session, &supply->command, line);
@@ -271,6 +302,27 @@ static void take_answered(struct session_command *command, char *line)
 	}
 	for (name = strtok_r(line, "\t", &save); name; name = strtok_r(NULL, "\t", &save))
 		add_unit(pool, name);
+}
+
+/* "ok 2": its attempt. Somebody else has it, or it is done, is no trouble: the next one is claimed. */
+static void claim_answered(struct session_command *command, char *line)
+{
+	struct pool *pool = container_of(command, struct pool, supply.command);
+	struct buf unit = BUF_INIT;
+
+	pool->supply.taking = false;
+	if (line && strncmp(line, "ok ", 3) == 0) {
+		buf_addf(&unit, "%s %s", line + 3, buf_text(&pool->supply.claiming));
+		if (buf_error(&unit))
+			pool_session_broken(pool, -ENOMEM);
+		else
+			add_unit(pool, buf_text(&unit));
+		buf_release(&unit);
+	} else if (!line || (strncmp(line, "error EBUSY", 11) != 0 && strncmp(line, "error ENOENT", 12) != 0)) {
+		report_say(pool, LOG_LEVEL_WARN, "unit %s: can't be claimed, will be later: %s", buf_text(&pool->supply.claiming),
+			   line ? line : "end of file");
+		supply_back_off(pool);
+	}
 }
 
 /* ---- out ---- */

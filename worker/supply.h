@@ -1,6 +1,8 @@
 /*
  * supply: takes units through a ctl session of its own and keeps enough of them ready.
  *
+ * With --order names are claimed one after another, those that were in todo/ at the start; then, what is left or new is taken as it comes.
+ *
  * How many are kept beyond what runs follows what was measured: enough that no slot waits for a claim, and no more, since what a
  * worker holds nobody else can take, and is a lost attempt when the worker is killed.
  */
@@ -18,7 +20,8 @@ struct pool;
 struct supply {
 	struct session session;
 	struct session_command command;
-	bool taking;			/* a take is unanswered */
+	struct buf claiming;		/* with --order: what a claim was sent for, as a word of ctl */
+	bool taking;			/* a take or claim is unanswered */
 	bool ended;			/* the queue says that all is done or failed */
 	bool stopped;			/* we want no more */
 	int64_t sent_ns;		/* of the take */

@@ -298,6 +298,10 @@ static int say_names(struct ctl *ctl, struct line *line)
 	for (name = line->names.data; name < end; name += strlen(name) + 1) {
 		if (map_set_str(&ctl->held, name, ctl, NULL) < 0)
 			return -ENOMEM;
+		if (line->command.verb == CTL_CLAIM) {
+			buf_addf(&line->answer, "ok %u", queue_attempt(ctl->queue, name));
+			continue;
+		}
 		if (line->answer.len > 0)
 			buf_addch(&line->answer, '\t');
 		if (line->command.attempt)
@@ -317,7 +321,9 @@ static void run_take(struct ctl *ctl, struct line *line)
 {
 	int count = -EINTR, error;
 
-	if (!is_closing(ctl))
+	if (!is_closing(ctl) && line->command.verb == CTL_CLAIM)
+		count = queue_claim_for(ctl->queue, ctl, line->command.name, &line->names);
+	else if (!is_closing(ctl))
 		count = queue_take(ctl->queue, ctl, line->command.count, line->command.wait, &ctl->cancel, &line->names);
 	error = count < 0 ? count : count > 0 ? say_names(ctl, line) : 0;
 	line->eof = count == 0;
@@ -429,7 +435,7 @@ static void run_alone(struct ctl *ctl, struct line *line, bool is_good)
 
 	list_init(&lines);
 	list_append(&lines, &line->link);
-	if (is_good && line->command.verb == CTL_TAKE)
+	if (is_good && line->command.takes)
 		run_take(ctl, line);
 	else if (is_good)
 		run_finish(ctl, &lines, 1);
@@ -447,10 +453,9 @@ static void run_lines(struct ctl *ctl, struct list *lines)
 	while ((link = list_pop(lines))) {
 		line = list_entry(link, struct line, link);
 		is_good = parse(ctl, line) == 0;
-		if (!is_good || line->command.verb == CTL_TAKE || group.count == MAX_GROUP ||
-		    map_get_str(&group.names, line->command.name))
+		if (!is_good || line->command.takes || group.count == MAX_GROUP || map_get_str(&group.names, line->command.name))
 			group_run(ctl, &group);
-		if (!is_good || line->command.verb == CTL_TAKE || map_set_str(&group.names, line->command.name, ctl, NULL) < 0) {
+		if (!is_good || line->command.takes || map_set_str(&group.names, line->command.name, ctl, NULL) < 0) {
 			group_run(ctl, &group);
 			run_alone(ctl, line, is_good);
 			continue;

@@ -24,7 +24,7 @@ struct parser {
 
 typedef int parse_rest(const struct parser *parser, char *rest, struct ctl_command *command);
 
-static parse_rest parse_take, parse_finish, parse_release;
+static parse_rest parse_take, parse_finish, parse_name;
 
 static const struct {
 	const char *word;
@@ -33,13 +33,14 @@ static const struct {
 	const char *usage;
 } commands[] = {
 	{ "take", CTL_TAKE, parse_take, "take [N] [wait] [attempt]" },
+	{ "claim", CTL_CLAIM, parse_name, "claim NAME" },
 	{ "done", CTL_DONE, parse_finish, "done NAME [k=v ...]" },
 	{ "fail", CTL_FAIL, parse_finish, "fail NAME [k=v ...]" },
-	{ "release", CTL_RELEASE, parse_release, "release NAME" },
+	{ "release", CTL_RELEASE, parse_name, "release NAME" },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static const char *const command_words[] = { "take", "done", "fail", "release", NULL };
+static const char *const command_words[] = { "take", "claim", "done", "fail", "release", NULL };
 
 static void add_shown(struct buf *why, const char *text)
 {
@@ -72,6 +73,7 @@ static int parse_take(const struct parser *parser, char *rest, struct ctl_comman
 	char *word, *save = NULL;
 	int64_t count;
 
+	command->takes = true;
 	command->count = 1;
 	word = strtok_r(rest, " ", &save);
 	if (word && strcmp(word, "wait") != 0 && strcmp(word, "attempt") != 0) {
@@ -186,8 +188,9 @@ static int parse_finish(const struct parser *parser, char *rest, struct ctl_comm
 	return set_name(parser, rest, command);
 }
 
-static int parse_release(const struct parser *parser, char *rest, struct ctl_command *command)
+static int parse_name(const struct parser *parser, char *rest, struct ctl_command *command)
 {
+	command->takes = command->verb == CTL_CLAIM;
 	command->values = "";
 	return set_name(parser, rest, command);
 }
@@ -202,7 +205,7 @@ static int refuse_command(const struct parser *parser, const char *word)
 	if (near)
 		buf_addf(parser->why, ", did you mean '%s'?", near);
 	else
-		buf_adds(parser->why, ", known are take, done, fail and release");
+		buf_adds(parser->why, ", known are take, claim, done, fail and release");
 	return -EINVAL;
 }
 

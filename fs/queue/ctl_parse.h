@@ -10,14 +10,15 @@
 
 #define CTL_MAX_TAKE 100000
 
-enum ctl_verb { CTL_TAKE, CTL_DONE, CTL_FAIL, CTL_RELEASE };
+enum ctl_verb { CTL_TAKE, CTL_CLAIM, CTL_DONE, CTL_FAIL, CTL_RELEASE };
 
 struct ctl_command {
 	enum ctl_verb verb;
+	bool takes;		/* take, claim */
 	int count;		/* take */
 	bool wait;
 	bool attempt;		/* take: say each unit's attempt too */
-	const char *name;	/* done, fail, release: decoded */
+	const char *name;	/* claim, done, fail, release: decoded */
 	const char *values;	/* done, fail: "k=v k=v", still encoded; "" when none */
 };
 

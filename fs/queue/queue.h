@@ -101,6 +101,8 @@ void queue_wake(struct queue *queue);
 
 /* Claims this very unit for the mount. 0; -EBUSY somebody holds it; -ENOENT done, failed or no such unit; -errno. */
 int queue_claim(struct queue *queue, const char *name);
+/* The same for a session, as queue_take(): 1, and its name is appended, or -errno. */
+int queue_claim_for(struct queue *queue, struct ctl *owner, const char *name, struct buf *ret_names);
 
 enum queue_verb { QUEUE_VERB_DONE, QUEUE_VERB_FAIL, QUEUE_VERB_RELEASE, QUEUE_VERB_LOSE };
 

@@ -355,7 +355,7 @@ static int find_free_locked(struct queue *queue, const char *name, struct attemp
 	       units_at(&queue->index.units, unit)->state == QUEUE_CLAIMS ? -EBUSY : -ENOENT;
 }
 
-int queue_claim(struct queue *queue, const char *name)
+static int claim_this(struct queue *queue, struct ctl *owner, const char *name)
 {
 	struct attempt attempt;
 	int error;
@@ -377,6 +377,24 @@ int queue_claim(struct queue *queue, const char *name)
 	}
 	if (error)
 		return error;
-	claim_units(queue, &attempt, 1, NULL);
+	claim_units(queue, &attempt, 1, owner);
 	return store_error(attempt.error);
+}
+
+int queue_claim(struct queue *queue, const char *name)
+{
+	return claim_this(queue, NULL, name);
+}
+
+int queue_claim_for(struct queue *queue, struct ctl *owner, const char *name, struct buf *ret_names)
+{
+	/* Room for the name before it is claimed: what can't be told must not stay so. */
+	int error = buf_reserve(ret_names, strlen(name) + 1);
+
+	if (!error)
+		error = claim_this(queue, owner, name);
+	if (error)
+		return error;
+	buf_add(ret_names, name, strlen(name) + 1);
+	return 1;
 }

@@ -366,6 +366,19 @@ int queue_claim(struct queue *queue, const char *name)
 	return fake_change(name, QUEUE_TODO, QUEUE_CLAIMS, -ENOENT);
 }
 
+int queue_claim_for(struct queue *queue, struct ctl *owner, const char *name, struct buf *ret_names)
+{
+	int error = queue_claim(queue, name);
+
+	if (error)
+		return error;
+	pthread_mutex_lock(&fake.lock);
+	fake_claim_locked(fake_find(name), owner);
+	pthread_mutex_unlock(&fake.lock);
+	buf_add(ret_names, name, strlen(name) + 1);
+	return 1;
+}
+
 static inline void fake_finish_locked(struct queue_finish *finish)
 {
 	struct fake_unit *unit = fake_find(finish->name);

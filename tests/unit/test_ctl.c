@@ -201,6 +201,8 @@ static void test_refused(void **state)
 		{ "take 1 now\n", "error EINVAL take: 'wait', 'attempt' or nothing is wanted, not 'now'\n" },
 		{ "take wait 3\n", "error EINVAL take: 'wait', 'attempt' or nothing is wanted, not '3'\n" },
 		{ "done\n", "error EINVAL usage: done NAME [k=v ...]\n" },
+		{ "claim\n", "error EINVAL usage: claim NAME\n" },
+		{ "claim ../a\n", "error EINVAL not the name of a unit: '../a'\n" },
 		{ "release \n", "error EINVAL usage: release NAME\n" },
 		{ "done a%2\n", "error EINVAL not percent-encoded as ctl gives names: 'a%252'\n" },
 		{ "done ../a\n", "error EINVAL not the name of a unit: '../a'\n" },
@@ -277,7 +279,7 @@ static void test_groups(void **state)
 	fake_set_gate(false);
 	hear("ok\nok\nok\nok\nerror EACCES not a unit that this mount has claimed\n");
 	hear("u3\n");
-	hear("ok\nerror EINVAL unknown command 'nonsense', known are take, done, fail and release\nok\n");
+	hear("ok\nerror EINVAL unknown command 'nonsense', known are take, claim, done, fail and release\nok\n");
 	assert_int_equal(fake.group_count, 5);
 	assert_int_equal(fake.groups[0], 1);
 	assert_int_equal(fake.groups[1], 3);
@@ -313,6 +315,25 @@ static void test_close_loses(void **state)
 	assert_int_equal(fake_unit("unread").released, 2);
 	assert_int_equal(fake_unit("moved").state, QUEUE_CLAIMS);
 	assert_int_equal(fake_unit("ended").state, QUEUE_DONE);
+}
+
+static void test_this_very_unit(void **state)
+{
+	(void)state;
+	fake_add("a", QUEUE_TODO);
+	fake_add("b c", QUEUE_TODO);
+	fake_add("kept", QUEUE_TODO);
+	say("claim b c\nclaim b%20c\nclaim none\ndone b c\nclaim kept\n");
+	hear("ok 1\n");
+	hear("error EBUSY Device or resource busy\nerror ENOENT No such file or directory\nok\nok 1\n");
+	say("claim a\n");
+	while (fake_unit("a").state != QUEUE_CLAIMS || !ctl_readable(session.ctl))
+		sched_yield();
+	end(true);
+	assert_int_equal(fake_unit("b c").state, QUEUE_DONE);
+	assert_int_equal(fake_unit("kept").lost, 1);
+	assert_int_equal(fake_unit("a").lost, 0);		/* its answer was never read */
+	assert_int_equal(fake_unit("a").released, 1);
 }
 
 static void test_close_at_the_end_of_the_mount(void **state)
@@ -371,6 +392,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_cycle), TEST(test_part_lines), TEST(test_end_of_file_in_order), TEST(test_bad_lines), TEST(test_refused),
 		TEST(test_answers), TEST(test_names_with_values), TEST(test_groups), TEST(test_close_loses),
+		TEST(test_this_very_unit),
 		TEST(test_close_at_the_end_of_the_mount), TEST(test_close_ends_a_waiting_take), TEST(test_waiting_take_wakes), TEST(test_take_says_the_attempt),
 	};
 

@@ -486,10 +486,11 @@ static void bad_options_are_named(void **state)
 	static char *const cases[][6] = {
 		{ "w", "-j", "0", "q", "c", NULL }, { "w", "--grace", "soon", "q", "c", NULL },
 		{ "w", "--verbsoe", "q", "c", "x", NULL }, { "w", "q", NULL }, { "w", NULL }, { "w", "q", "--", NULL },
+		{ "w", "--order=random", "q", "c", NULL }, { "w", "--shuffle", "--batch=auto", "q", "c", NULL },
 		{ "w", "--checkpoint-signal=KILL", "q", "c", NULL }, { "w", "--checkpoint-signal=USR3", "q", "c", NULL },
 		{ "w", "--checkpoint-signal=USR1", "--resident", "q", "c", NULL },
 	};
-	static const char *const says[] = { "-j", "grace", "verbose", "command", "queue", "command", "KILL", "USR3", "--resident" };
+	static const char *const says[] = { "-j", "grace", "verbose", "command", "queue", "command", "random", "--shuffle", "KILL", "USR3", "--resident" };
 	struct worker_options options;
 	struct buf why = BUF_INIT;
 	size_t i;

@@ -1,0 +1,123 @@
+/*
+ * order: see order.h. Units of one size are in the order of their names, so that the whole is the same each time.
+ */
+#include "worker/order.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+
+struct entry {
+	char *name;
+	int64_t rank;		/* the smallest comes first */
+};
+
+struct order {
+	struct entry *entries;
+	size_t count, cap, next;
+};
+
+static int64_t rank_of(const struct place *place, enum order_how how, const char *name)
+{
+	struct buf path = BUF_INIT;
+	struct stat st = { 0 };
+
+	if (how == ORDER_SHUFFLED)
+		return (int64_t)(clock_random() >> 1);
+	/* One that is gone meanwhile is as good as empty: it can't be claimed. */
+	if (how != ORDER_NAME && (place_in(place, name, &path) < 0 || stat(buf_text(&path), &st) < 0))
+		st.st_size = 0;
+	buf_release(&path);
+	return how == ORDER_LARGEST ? -(int64_t)st.st_size : (int64_t)st.st_size;
+}
+
+static int add(struct order *order, const char *name, int64_t rank)
+{
+	struct entry *bigger;
+	size_t cap;
+
+	if (order->count == order->cap) {
+		cap = order->cap ? order->cap * 2 : 1024;
+		bigger = reallocarray(order->entries, cap, sizeof(*bigger));
+		if (!bigger)
+			return -ENOMEM;
+		order->entries = bigger;
+		order->cap = cap;
+	}
+	order->entries[order->count] = (struct entry){ .name = strdup(name), .rank = rank };
+	return order->entries[order->count].name ? (order->count++, 0) : -ENOMEM;
+}
+
+static int compare(const void *left, const void *right)
+{
+	const struct entry *a = left, *b = right;
+
+	return a->rank != b->rank ? (a->rank < b->rank ? -1 : 1) : strcmp(a->name, b->name);
+}
+
+static int list(struct order *order, const struct place *place, enum order_how how, char *todo)
+{
+	char *const paths[] = { todo, NULL };
+	FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	FTSENT *entry;
+	int error = 0;
+
+	if (!walk)
+		return -errno;
+	while (!error && (errno = 0, entry = fts_read(walk))) {
+		const char *name = entry->fts_path + strlen(todo) + 1;
+
+		if (entry->fts_info == FTS_F)
+			error = add(order, name, rank_of(place, how, name));
+	}
+	if (!error && errno)
+		error = -errno;
+	fts_close(walk);
+	return error;
+}
+
+int order_new(const struct place *place, enum order_how how, struct order **ret_order)
+{
+	struct buf todo = BUF_INIT;
+	struct order *order;
+	int error;
+
+	*ret_order = NULL;
+	if (how == ORDER_AS_TAKEN)
+		return 0;
+	order = calloc(1, sizeof(*order));
+	buf_addf(&todo, "%s/todo", place->queue);
+	error = order ? buf_error(&todo) : -ENOMEM;
+	if (!error)
+		error = list(order, place, how, todo.data);
+	buf_release(&todo);
+	if (error) {
+		order_free(order);
+		return error;
+	}
+	if (order->count > 0)
+		qsort(order->entries, order->count, sizeof(*order->entries), compare);
+	*ret_order = order;
+	return 0;
+}
+
+void order_free(struct order *order)
+{
+	size_t i;
+
+	if (!order)
+		return;
+	for (i = 0; i < order->count; i++)
+		free(order->entries[i].name);
+	free(order->entries);
+	free(order);
+}
+
+const char *order_next(struct order *order)
+{
+	return order->next < order->count ? order->entries[order->next++].name : NULL;
+}
