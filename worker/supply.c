@@ -160,6 +160,9 @@ void supply_pump(struct pool *pool)
 		supply->ended = true;
 	if (supply->taking || supply->ended || supply->stopped || wanted == 0 || loop_timer_is_set(&supply->again))
 		return;
+	/* Looks at inputs end in any order: with --order the one before is ready first. */
+	if (pool->order && supply->preparing > 0)
+		return;
 	if (send_claim(pool))
 		return;
 	snprintf(line, sizeof(line), "take %u wait attempt", wanted);
