@@ -350,7 +350,9 @@ follow() {	# SECTION
 	follow 3
 	tutorial 4 | sed '/^claimctl status/,$d' >"section 4"
 	[ "$(wc -l <"section 4")" -eq 3 ]
-	bash -ux "section 4" </dev/null 3>&-
+	# 1 when a machine of the fleet had the bad image, 0 when the laptop had.
+	bash -ux "section 4" </dev/null 3>&- || [ $? -eq 1 ]
+	[ "$(ls disk/run1/failed)" = bad.jpg ]
 	: >"$work/mended"
 	follow 5
 	wait_until 30 has_entries disk/run1/features 4
