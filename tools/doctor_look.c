@@ -2,13 +2,13 @@
  * doctor_look: measures this node: /proc, limits, and what doctor_link and doctor_cipher measure.
  */
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/cores.h"
 #include "base/io.h"
 #include "tools/doctor.h"
 
@@ -30,15 +30,6 @@ static double proc_number(const char *path, const char *name)
 	return number;
 }
 
-static double count_cores(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-		return CPU_COUNT(&set);
-	return sysconf(_SC_NPROCESSORS_ONLN) > 0 ? (double)sysconf(_SC_NPROCESSORS_ONLN) : 1;
-}
-
 static double limit_of(rlim_t limit)
 {
 	return limit == RLIM_INFINITY ? HUGE_VAL : (double)limit;
@@ -46,7 +37,7 @@ static double limit_of(rlim_t limit)
 
 void doctor_look(const char *queue, bool transfer, struct doctor_node *ret_node)
 {
-	struct doctor_node node = { .cores = count_cores(), .rtt = -1, .files_soft = -1, .files_hard = -1 };
+	struct doctor_node node = { .cores = cores_count(), .rtt = -1, .files_soft = -1, .files_hard = -1 };
 	struct rlimit files;
 	double kib;
 

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/conf.h"
+#include "base/cores.h"
 #include "worker/batch.h"
 #include "worker/job.h"
 
@@ -266,16 +266,6 @@ static int set_option(void *target, int key, const char *value, struct buf *why)
 
 /* ---- the whole ---- */
 
-/* Those this process may run on: in a container or under taskset they are fewer than the machine's. */
-static int64_t count_cores(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-		return CPU_COUNT(&set);
-	return sysconf(_SC_NPROCESSORS_ONLN) > 0 ? sysconf(_SC_NPROCESSORS_ONLN) : 1;
-}
-
 void options_defaults(struct worker_options *options)
 {
 	*options = (struct worker_options){
@@ -328,7 +318,7 @@ int options_parse(int argc, char **argv, struct worker_options *ret_options, str
 	}
 	options.command = argv + first;
 	if (options.slots == 0)
-		options.slots = count_cores();
+		options.slots = cores_count();
 	error = check(&options, why);
 	if (error)
 		return error;
