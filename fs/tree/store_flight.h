@@ -1,5 +1,5 @@
 /*
- * store_flight: the operations of one store_run() while they are under way. Private to the store_….c here.
+ * store_flight: the operations of one store_run() while they are under way; their steps are in store_step.h. Private to the store_….c here.
  *
  *   store_run ──▶ flight ──▶ slot a ──▶ one request                                  (link, lstat, rename …)
  *                      └───▶ slot b ──▶ step: open ──▶ step: fstat, reads ──▶ close   (read, create, fsync, copy)
