@@ -58,7 +58,7 @@ LDFLAGS_ALL := -pthread $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 DEPS_BUILD := gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssh2-1-dev libssl-dev libxxhash-dev liblmdb-dev libcjson-dev libncurses-dev \
 	openssh-client openssh-sftp-server xz-utils
 # To run the tests as well: what a user would run on a mount.
-DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqlite3 xxhash procps python3 dpkg-dev zsh tmux
+DEPS_CHECK := libcmocka-dev bats openssh-server socat mandoc attr git rsync sqlite3 xxhash procps python3 dpkg-dev zsh tmux jq
 # For make bench and make fuzz.
 DEPS_BENCH := sshfs iproute2 parallel redis-server redis-tools attr
 DEPS_FUZZ := clang

@@ -1,6 +1,7 @@
 /*
  * claimctl adopt: marks units done whose outputs exist already, for people who come with a half-finished run of their own scripts.
  */
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -13,16 +14,18 @@
 
 #include "base/log.h"
 #include "tools/command.h"
+#include "tools/json_text.h"
 #include "tools/names.h"
 #include "tools/site.h"
 
-enum { KEY_NEWER = 256, KEY_EMPTY, KEY_DRY_RUN };
+enum { KEY_NEWER = 256, KEY_EMPTY, KEY_DRY_RUN, KEY_JSON };
 
 struct adopt {
 	bool newer;
 	bool empty;
 	bool dry_run;
 	bool list;
+	bool json;
 	/* of the run */
 	const struct site *site;
 	atomic_size_t adopted, missing, empty_ones, older;
@@ -34,6 +37,7 @@ static const struct args_option table[] = {
 	{ KEY_NEWER, "newer", NULL, "only outputs that are not older than their inputs" },
 	{ KEY_EMPTY, "empty", NULL, "take empty files and directories for outputs too" },
 	{ KEY_DRY_RUN, "dry-run", NULL, "say what would be done, do nothing" },
+	{ KEY_JSON, "json", NULL, "for programs: an object a line, the counts in the last" },
 	{ 'v', "verbose", NULL, "a line a unit" },
 	{ 0, NULL, NULL, NULL },
 };
@@ -47,6 +51,7 @@ static int adopt_set(void *target, int key, const char *value, struct buf *why)
 	adopt->newer |= key == KEY_NEWER;
 	adopt->empty |= key == KEY_EMPTY;
 	adopt->dry_run |= key == KEY_DRY_RUN;
+	adopt->json |= key == KEY_JSON;
 	adopt->list |= key == 'v';
 	return 0;
 }
@@ -124,6 +129,32 @@ static int mark_done(const struct adopt *adopt, const char *name)
 	return error;
 }
 
+/* One line of JSON, and its end. */
+static void print_object(cJSON *object)
+{
+	char *text = cJSON_PrintUnformatted(object);
+
+	if (text)
+		puts(text);
+	cJSON_free(text);
+	cJSON_Delete(object);
+}
+
+static void tell_unit(const struct adopt *adopt, const char *name)
+{
+	const char *outcome = adopt->dry_run ? "would adopt" : "adopted";
+	cJSON *object;
+
+	if (!adopt->json) {
+		log_info("%s %s", outcome, name);
+		return;
+	}
+	object = cJSON_CreateObject();
+	json_text_add(object, "unit", name);
+	cJSON_AddStringToObject(object, "outcome", outcome);
+	print_object(object);
+}
+
 static int adopt_one(void *arg, const char *name)
 {
 	struct adopt *adopt = arg;
@@ -143,7 +174,7 @@ static int adopt_one(void *arg, const char *name)
 	}
 	atomic_fetch_add(&adopt->adopted, 1);
 	if (adopt->list)
-		log_info("%s %s", adopt->dry_run ? "would adopt" : "adopted", name);
+		tell_unit(adopt, name);
 	return 0;
 }
 
@@ -158,6 +189,20 @@ static void print_counts(const struct adopt *adopt, size_t bad)
 	if (bad)
 		printf(", %zu could not be done", bad);
 	printf("\n");
+}
+
+static void print_json(const struct adopt *adopt, size_t bad)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	json_text_add(object, "queue", adopt->site->dir);
+	cJSON_AddBoolToObject(object, "dry_run", adopt->dry_run);
+	cJSON_AddNumberToObject(object, "adopted", (double)adopt->adopted);
+	cJSON_AddNumberToObject(object, "without_output", (double)adopt->missing);
+	cJSON_AddNumberToObject(object, "empty", (double)adopt->empty_ones);
+	cJSON_AddNumberToObject(object, "older", (double)adopt->older);
+	cJSON_AddNumberToObject(object, "not_done", (double)bad);
+	print_object(object);
 }
 
 static int adopt_run(char **operands, void *target)
@@ -184,7 +229,10 @@ static int adopt_run(char **operands, void *target)
 		log_error("adopt: can't list %s: %s", buf_text(&path), log_strerror(error));
 	} else {
 		bad = names_each(&names, adopt_one, adopt);
-		print_counts(adopt, bad);
+		if (adopt->json)
+			print_json(adopt, bad);
+		else
+			print_counts(adopt, bad);
 	}
 	names_release(&names);
 	buf_release(&path);
@@ -199,7 +247,8 @@ const struct command cmd_adopt = {
 	.description = "For every unit in todo/ whose output is there already, and not empty, makes its done marker, as `: > done/UNIT' does: the\n"
 		       "outputs of an earlier run, or of scripts that knew nothing of this queue, need not be made again.\n",
 	.examples = "  claimctl adopt --dry-run -v /mnt/disk/queue\n"
-		    "  claimctl adopt --newer /mnt/disk/queue\n",
+		    "  claimctl adopt --newer /mnt/disk/queue\n"
+		    "  claimctl adopt --json /mnt/disk/queue | jq .adopted\n",
 	.options = table,
 	.set = adopt_set,
 	.run = adopt_run,

@@ -22,6 +22,7 @@ static struct fleet_options fleet_options = { .lines = 20 };
 
 #define OPTION_PREFIX { KEY_PREFIX, "prefix", "P", "which fleet (the only one there is)" }
 #define OPTION_ONLY { KEY_ONLY, "only", "NAME", "these machines alone: names or patterns, with commas or given again" }
+#define OPTION_JSON { KEY_JSON, "json", NULL, "for programs: each machine's exit status, standard output and error" }
 #define OPTIONS_END { 0, NULL, NULL, NULL }
 
 static const struct args_option up_table[] = {
@@ -36,27 +37,31 @@ static const struct args_option up_table[] = {
 	{ 'H', "hosts", "A,B,C", "machines that are there already" },
 	{ KEY_HOSTS_FILE, "hosts-file", "FILE", "the same, a line each: NAME [SSH-ARGUMENT...]" },
 	{ KEY_TIMEOUT, "timeout", "TIME", "how long to wait for ssh (300s)" },
+	{ KEY_JSON, "json", NULL, "for programs: who is up, and why others are not" },
 	OPTIONS_END,
 };
 static const struct args_option ls_table[] = { OPTION_PREFIX, OPTION_ONLY, { KEY_JSON, "json", NULL, "for programs" }, OPTIONS_END };
 static const struct args_option run_table[] = {
 	OPTION_PREFIX, OPTION_ONLY, { KEY_TIMEOUT, "timeout", "TIME", "end it after this time, on each machine" },
-	{ KEY_JSON, "json", NULL, "for programs: each machine's exit status, standard output and error" }, OPTIONS_END,
+	OPTION_JSON, OPTIONS_END,
 };
 static const struct args_option push_table[] = {
 	OPTION_PREFIX, OPTION_ONLY,
 	{ KEY_INSTALL, "install", NULL, "install them: packages with apt, programs into ~/.local/bin" },
 	{ KEY_TO, "to", "DIR", "put them there (the home directory)" },
+	OPTION_JSON,
 	OPTIONS_END,
 };
 static const struct args_option mount_table[] = {
-	OPTION_PREFIX, OPTION_ONLY, { 'o', NULL, "OPTIONS", "of claimfs; others of its options go behind --" }, OPTIONS_END,
+	OPTION_PREFIX, OPTION_ONLY, { 'o', NULL, "OPTIONS", "of claimfs; others of its options go behind --" },
+	OPTION_JSON, OPTIONS_END,
 };
-static const struct args_option plain_table[] = { OPTION_PREFIX, OPTION_ONLY, OPTIONS_END };
+static const struct args_option plain_table[] = { OPTION_PREFIX, OPTION_ONLY, OPTION_JSON, OPTIONS_END };
 static const struct args_option logs_table[] = {
 	OPTION_PREFIX, OPTION_ONLY,
 	{ 'n', NULL, "N", "so many lines of each (20)" },
 	{ 'f', "follow", NULL, "and what comes later" },
+	OPTION_JSON,
 	OPTIONS_END,
 };
 static const struct args_option watch_table[] = {
@@ -65,7 +70,7 @@ static const struct args_option watch_table[] = {
 	{ KEY_TIMEOUT, "timeout", "TIME", "how long to wait for a new machine (300s)" },
 	OPTIONS_END,
 };
-static const struct args_option down_table[] = { OPTION_PREFIX, OPTION_ONLY, { KEY_YES, "yes", NULL, "don't ask" }, OPTIONS_END };
+static const struct args_option down_table[] = { OPTION_PREFIX, OPTION_ONLY, { KEY_YES, "yes", NULL, "don't ask" }, OPTION_JSON, OPTIONS_END };
 
 static int set_only(struct fleet_options *options, const char *value)
 {
@@ -188,7 +193,7 @@ static const struct command verbs[] = {
 	},
 	{
 		.name = "start", .summary = "start a worker on all machines",
-		.usage = "fleet start [--prefix P] [--only NAME] QUEUE [OPTIONS of claim-worker] -- COMMAND [ARGUMENTS]",
+		.usage = "fleet start [--prefix P] [--only NAME] [--json] QUEUE [OPTIONS of claim-worker] -- COMMAND [ARGUMENTS]",
 		.description = "Starts claim-worker where it isn't running yet. It survives the end of the connection, and drains when the cloud gives notice.\n",
 		.examples = "  claimctl fleet start disk/run1 -j 4 --retries 1 -- ./extract {in} {out}\n",
 		.options = plain_table, .set = fleet_set_option, .run = fleet_start,

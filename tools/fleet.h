@@ -102,16 +102,28 @@ int fleet_agent_text(struct buf *ret_text);	/* 0 or -errno after saying why */
  */
 int fleet_call(const struct fleet *fleet, const struct fleet_options *options, char *const *words, struct run *ret_run);
 
-/* The same in one go, shown. The worst exit status. */
+/* The same in one go, and fleet_call_report(). The worst exit status. */
 int fleet_call_shown(const struct fleet *fleet, const struct fleet_options *options, char *const *words, const char *what);
 
-/* A table of who failed at `what`, on standard error. The worst exit status. */
-int fleet_call_report(const struct run *run, const char *what);
+/*
+ * How it went: a table of who failed at `what`, on standard error, or with --json all machines, on standard output. The worst exit status.
+ */
+int fleet_call_report(const struct run *run, const struct fleet_options *options, const char *what);
+
+/* ---- --json ---- */
+
+/* Each machine's status, standard output and standard error. The worst status, or COMMAND_FAILED where it can't be printed. */
+int fleet_json_run(const struct run *run);
+/* The same of machines that were to be made: why one was not stands as its standard error. `status`, or COMMAND_FAILED. */
+int fleet_json_made(const struct fleet *fleet, int status);
 
 /* ---- verbs and their parts ---- */
 
-/* Makes what is missing of `want` machines (0: as many as there are, made anew where gone) and waits for ssh. How many are not up. */
-int fleet_make(struct fleet *fleet, const struct provider_list *list, size_t want, int64_t limit_ns);
+/*
+ * Makes what is missing of `want` machines (0: as many as there are, made anew where gone) and waits for ssh; unless `quiet` it says how it
+ * goes. Machines that failed have a `why`. How many are not up.
+ */
+int fleet_make(struct fleet *fleet, const struct provider_list *list, size_t want, int64_t limit_ns, bool quiet);
 
 /* Pushes, mounts and starts again what the state says, on machines that are meant. The worst exit status. */
 int fleet_restore(const struct fleet *fleet, const struct fleet_options *options);

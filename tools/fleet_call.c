@@ -114,19 +114,17 @@ static const char *status_words(int status, char *text, size_t size)
 	return text;
 }
 
-int fleet_call_report(const struct run *run, const char *what)
+int fleet_call_report(const struct run *run, const struct fleet_options *options, const char *what)
 {
 	struct buf line = BUF_INIT;
 	size_t i, failed = 0;
 	char text[32];
-	int worst = 0;
 
+	if (options->json)
+		return fleet_json_run(run);
 	fflush(stdout);
-	for (i = 0; i < run->count; i++) {
-		if (run->tasks[i].status > worst)
-			worst = run->tasks[i].status;
+	for (i = 0; i < run->count; i++)
 		failed += run->tasks[i].status != 0;
-	}
 	if (failed > 0)
 		log_error("%s failed on %zu of %zu machines:", what, failed, run->count);
 	for (i = 0; i < run->count; i++) {
@@ -138,7 +136,7 @@ int fleet_call_report(const struct run *run, const char *what)
 			buf_text(&line));
 	}
 	buf_release(&line);
-	return worst;
+	return run_worst(run);
 }
 
 int fleet_call_shown(const struct fleet *fleet, const struct fleet_options *options, char *const *words, const char *what)
@@ -148,9 +146,9 @@ int fleet_call_shown(const struct fleet *fleet, const struct fleet_options *opti
 
 	if (fleet_call(fleet, options, words, &run) < 0)
 		return status;
-	run.show = true;
+	run.show = !options->json;
 	if (run_all(&run) == 0)
-		status = fleet_call_report(&run, what);
+		status = fleet_call_report(&run, options, what);
 	run_release(&run);
 	return status;
 }

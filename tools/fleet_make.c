@@ -25,10 +25,15 @@ struct make {
 	struct buf agent;
 	int64_t began_ns, ends_ns;
 	int failed;
+	bool quiet;
 };
 
 static void say(const struct run *run, const char *name, const char *what)
 {
+	const struct make *make = run->context;
+
+	if (make->quiet)
+		return;
 	printf("%-*s  %s\n", run->name_width, name, what);
 	fflush(stdout);
 }
@@ -109,12 +114,12 @@ static const struct {
 
 static bool give_up(struct make *make, const struct run *run, const struct run_task *task, const char *what)
 {
-	struct buf text = BUF_INIT;
+	struct buf *why = &fleet_find(make->fleet, task->name)->why;
 
-	buf_adds(&text, what);
-	run_last_line(&task->err, &text);
-	say(run, task->name, buf_text(&text));
-	buf_release(&text);
+	buf_reset(why);
+	buf_adds(why, what);
+	run_last_line(&task->err, why);
+	say(run, task->name, buf_text(why));
 	make->failed++;
 	return false;
 }
@@ -193,9 +198,9 @@ static int fill_tasks(struct make *make, const struct provider_list *list, struc
 	return error;
 }
 
-int fleet_make(struct fleet *fleet, const struct provider_list *list, size_t want, int64_t limit_ns)
+int fleet_make(struct fleet *fleet, const struct provider_list *list, size_t want, int64_t limit_ns, bool quiet)
 {
-	struct make make = { .fleet = fleet, .began_ns = clock_now() };
+	struct make make = { .fleet = fleet, .began_ns = clock_now(), .quiet = quiet };
 	struct run run = { 0 };
 	size_t missing;
 	int error = 0;

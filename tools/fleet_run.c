@@ -316,6 +316,16 @@ int run_all(struct run *run)
 	return error;
 }
 
+int run_worst(const struct run *run)
+{
+	int worst = 0;
+	size_t i;
+
+	for (i = 0; i < run->count; i++)
+		worst = run->tasks[i].status > worst ? run->tasks[i].status : worst;
+	return worst;
+}
+
 int run_one(char *const *argv, int64_t limit_ns, struct buf *ret_out, struct buf *ret_err)
 {
 	struct run run;

@@ -60,6 +60,9 @@ void run_release(struct run *run);
 /* 0 once all are over, or -errno when nothing could be done at all; how each went is in its status. */
 int run_all(struct run *run);
 
+/* The worst status of all. */
+int run_worst(const struct run *run);
+
 /* One command, collected: its status; `ret_out` and `ret_err` may be NULL. */
 int run_one(char *const *argv, int64_t limit_ns, struct buf *ret_out, struct buf *ret_err);
 

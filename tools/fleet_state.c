@@ -54,6 +54,7 @@ void fleet_release(struct fleet *fleet)
 	for (i = 0; i < fleet->count; i++) {
 		free(fleet->machines[i].name);
 		words_release(&fleet->machines[i].ssh);
+		buf_release(&fleet->machines[i].why);
 	}
 	free(fleet->machines);
 	release_records(fleet->pushes, fleet->push_count);
@@ -103,6 +104,7 @@ void fleet_forget(struct fleet *fleet, const char *name)
 	after = fleet->count - (size_t)(machine - fleet->machines) - 1;
 	free(machine->name);
 	words_release(&machine->ssh);
+	buf_release(&machine->why);
 	memmove(machine, machine + 1, after * sizeof(*machine));
 	fleet->count--;
 }

@@ -24,6 +24,7 @@ struct fleet_machine {
 	char *name;
 	enum fleet_stage stage;
 	struct words ssh;	/* ssh's arguments, the destination last; none while MAKING */
+	struct buf why;		/* why it could not be made just now; not kept in the file */
 };
 
 struct fleet {

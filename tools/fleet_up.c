@@ -114,8 +114,11 @@ static int make_machines(struct fleet *fleet, const struct fleet_options *option
 	if (want > 0 && want < fleet->count)
 		log_info("up: there are %zu machines already; claimctl fleet down --only NAME takes some down", fleet->count);
 	if (want > 0) {
-		missing = fleet_make(fleet, &list, want, options->timeout_ns ? options->timeout_ns : FLEET_MAKE_LIMIT_NS);
-		printf("%zu of %zu machines are up\n", fleet->count - (size_t)missing, fleet->count);
+		missing = fleet_make(fleet, &list, want, options->timeout_ns ? options->timeout_ns : FLEET_MAKE_LIMIT_NS, options->json);
+		if (options->json)
+			missing = fleet_json_made(fleet, missing ? COMMAND_FAILED : 0);
+		else
+			printf("%zu of %zu machines are up\n", fleet->count - (size_t)missing, fleet->count);
 	}
 	provider_list_release(&list);
 	return missing ? COMMAND_FAILED : 0;
@@ -242,9 +245,9 @@ static int take_down(struct fleet *fleet, const struct fleet_options *options, s
 	if (run_init(&run, count) < 0)
 		return status;
 	run.limit_ns = PROVIDER_LIMIT_NS;
-	run.done = after_down;
+	run.done = options->json ? NULL : after_down;
 	if (fill_down(fleet, options, &run) == 0 && run_all(&run) == 0) {
-		status = fleet_call_report(&run, "down") ? COMMAND_FAILED : 0;
+		status = fleet_call_report(&run, options, "down") ? COMMAND_FAILED : 0;
 		if (forget_down(fleet, &run) < 0)
 			status = COMMAND_FAILED;
 	}

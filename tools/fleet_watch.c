@@ -75,7 +75,7 @@ static int make_anew(struct watch *watch, struct fleet *fleet, const struct prov
 		words_add(&names, machine->name);
 	}
 	if (names.count > 0)
-		fleet_make(fleet, list, 0, limit);
+		fleet_make(fleet, list, 0, limit, false);
 	for (i = 0; i < names.count; i++)
 		if (fleet_find(fleet, names.word[i])->stage == FLEET_UP)
 			words_add(&up, names.word[i]);

@@ -1,7 +1,6 @@
 /*
  * fleet_work: claimctl fleet run, push, mount, start, stop and logs.
  */
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +10,6 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "base/utf8.h"
 #include "tools/command.h"
 #include "tools/fleet.h"
 
@@ -19,63 +17,6 @@
 #define INCOMING ".cache/claim-fleet"	/* where what is to be installed is put */
 
 /* ---- run ---- */
-
-/* A string of JSON is of characters: for a byte that is part of none stands U+FFFD. */
-static void add_text(cJSON *object, const char *name, const struct buf *bytes)
-{
-	struct buf text = BUF_INIT;
-	size_t i, step;
-
-	for (i = 0; i < bytes->len; i += step ? step : 1) {
-		step = bytes->data[i] ? utf8_sequence(bytes->data + i, bytes->len - i) : 0;
-		if (step)
-			buf_add(&text, bytes->data + i, step);
-		else
-			buf_adds(&text, "\xef\xbf\xbd");
-	}
-	cJSON_AddStringToObject(object, name, buf_text(&text));
-	buf_release(&text);
-}
-
-static int print_run(const struct run *run)
-{
-	cJSON *root = cJSON_CreateObject(), *machines = cJSON_AddArrayToObject(root, "machines"), *one;
-	int status = COMMAND_FAILED, worst = 0;
-	char *text;
-	size_t i;
-
-	for (i = 0; i < run->count; i++) {
-		const struct run_task *task = &run->tasks[i];
-
-		one = cJSON_CreateObject();
-		cJSON_AddStringToObject(one, "name", task->name);
-		cJSON_AddNumberToObject(one, "status", task->status);
-		add_text(one, "stdout", &task->out);
-		add_text(one, "stderr", &task->err);
-		cJSON_AddItemToArray(machines, one);
-		worst = task->status > worst ? task->status : worst;
-	}
-	cJSON_AddNumberToObject(root, "status", worst);
-	text = cJSON_Print(root);
-	if (text && puts(text) >= 0 && fflush(stdout) == 0)
-		status = worst;
-	free(text);
-	cJSON_Delete(root);
-	return status;
-}
-
-static int call_for_json(const struct fleet *fleet, const struct fleet_options *options, char *const *words)
-{
-	struct run run;
-	int status = COMMAND_FAILED;
-
-	if (fleet_call(fleet, options, words, &run) < 0)
-		return status;
-	if (run_all(&run) == 0)
-		status = print_run(&run);
-	run_release(&run);
-	return status;
-}
 
 int fleet_exec(char **operands, void *target)
 {
@@ -96,7 +37,7 @@ int fleet_exec(char **operands, void *target)
 	words_add(&words, limit);
 	words_add_all(&words, options->rest.word);
 	if (words_error(&words) == 0)
-		status = options->json ? call_for_json(&fleet, options, words.word) : fleet_call_shown(&fleet, options, words.word, "run");
+		status = fleet_call_shown(&fleet, options, words.word, "run");
 	words_release(&words);
 	fleet_release(&fleet);
 	return status;
@@ -138,7 +79,8 @@ static int make_tar(char *const *paths)
 	return fd;
 }
 
-static int send_tar(const struct fleet *fleet, const struct fleet_options *options, const char *to, int fd)
+/* With `goes_on' another call follows where all is well, and reports. */
+static int send_tar(const struct fleet *fleet, const struct fleet_options *options, const char *to, int fd, bool goes_on)
 {
 	char *const words[] = { "put", (char *)to, NULL };
 	struct run run;
@@ -150,7 +92,7 @@ static int send_tar(const struct fleet *fleet, const struct fleet_options *optio
 	for (i = 0; i < run.count; i++)
 		run.tasks[i].input_fd = fd;
 	if (run_all(&run) == 0)
-		status = fleet_call_report(&run, "push");
+		status = goes_on && run_worst(&run) == 0 ? 0 : fleet_call_report(&run, options, "push");
 	run_release(&run);
 	return status;
 }
@@ -178,7 +120,7 @@ static int push_record(const struct fleet *fleet, const struct fleet_options *op
 
 	if (fd < 0)
 		return COMMAND_FAILED;
-	status = send_tar(fleet, options, record->word[1], fd);
+	status = send_tar(fleet, options, record->word[1], fd, installed);
 	io_close(&fd);
 	if (status == 0 && installed)
 		status = install(fleet, options, record->word[1], record->word + 3);
@@ -429,6 +371,10 @@ int fleet_logs(char **operands, void *target)
 	char *words[] = { "logs", lines, options->follow ? "yes" : "no", operands[0], NULL };
 	int status;
 
+	if (options->json && options->follow) {
+		log_error("logs: --json is printed when all have ended, and -f has no end");
+		return COMMAND_USAGE;
+	}
 	snprintf(lines, sizeof(lines), "%lld", (long long)options->lines);
 	if (fleet_open(options, "logs", &fleet) < 0)
 		return COMMAND_FAILED;

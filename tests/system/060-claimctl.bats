@@ -171,7 +171,9 @@ assert json.load(sys.stdin)[\"units\"][\"done\"] == 1"'
 	wait_until 10 has_entries "$q/todo" 4
 	claimctl adopt --dry-run -v "$q"
 	has_entries "$q/done" 0
-	claimctl adopt "$q"
+	claimctl adopt --json -v "$q" >said
+	jq -es '(map(select(.unit)) | sort_by(.unit)) == [{unit: "a.jpg", outcome: "adopted"}, {unit: "d/e.jpg", outcome: "adopted"}]
+		and (.[-1] | del(.queue)) == {dry_run: false, adopted: 2, without_output: 1, empty: 1, older: 0, not_done: 0}' said
 	wait_until 5 has_entries "$q/done" 2
 	[ -e "$q/done/a.jpg" ] && [ -e "$q/done/d/e.jpg" ]
 	[ -e "$q/todo/b.jpg" ] && [ -e "$q/todo/c.jpg" ]

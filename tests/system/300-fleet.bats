@@ -55,6 +55,14 @@ lines_are() {	# FILE LINE...: in any order
 	diff <(printf '%s\n' "$@" | sort) <(sort "$file")
 }
 
+# says_json COMMAND... FILTER: what it prints is one object, of which FILTER (jq) is true; nothing is on standard error.
+says_json() {
+	local filter=${*: -1}
+	"${@:1:$#-1}" >said.json 2>said.err || true
+	[ ! -s said.err ] || { cat said.err; return 1; }
+	[ "$(jq -s length said.json)" -eq 1 ] && jq -e "$filter" said.json >/dev/null || { cat said.json; return 1; }
+}
+
 @test "fleet: run gives words as they are to all machines at once; the worst exit status; who failed" {
 	prepare
 	hosts m1 m2
@@ -136,6 +144,12 @@ assert second["name"] == "m2" and second["status"] == 9 and said["status"] == 9,
 	lines_are out "m1 I am here: x  y" "m2 I am here: x  y"
 	[ "$(cat cloud/m2/home/apt)" = package ]
 	fails_with 1 '*nothing/there*' claimctl fleet push nothing/there
+	# With two calls it is still one object: of the installation, or of what came before it and failed.
+	says_json claimctl fleet push --install tool --json '.status == 0 and [.machines[] | [.name, .status, .stdout, .stderr]] ==
+		[["m1", 0, "installed tool\n", ""], ["m2", 0, "installed tool\n", ""]]'
+	rm -r cloud/m2/home/.cache/claim-fleet
+	: >cloud/m2/home/.cache/claim-fleet
+	says_json claimctl fleet push --install tool --json '.status > 0 and .machines[0].status == 0 and (.machines[1].stderr | test("claim-fleet"))'
 }
 
 @test "fleet: mount, start, logs, stop; a second time nothing happens twice" {
@@ -148,12 +162,14 @@ assert second["name"] == "m2" and second["status"] == 9 and said["status"] == 9,
 	lines_are out "m1 mounted" "m2 mounted"
 	claimctl fleet mount "disk:$work/disk" 'the disk' -o queue_ttl=0.2 -- -F "$work/ssh_config" >out
 	lines_are out "m1 already mounted" "m2 already mounted"
+	says_json claimctl fleet mount --json "disk:$work/disk" 'the disk' -o queue_ttl=0.2 -- -F "$work/ssh_config" '[.machines[].stdout] == ["already mounted\n", "already mounted\n"]'
 	q='the disk/a queue; $x'
 	start=(claimctl fleet start "$q" -j 1 --watch -- sh -c 'echo "did $CLAIM_NAME: $1"; echo "$CLAIM_NAME" >>"$2"; cp "$CLAIM_IN" "$CLAIM_OUT"' - 'it'\''s; "x" $y' "$work/ran")
 	"${start[@]}" >out
 	lines_are out "m1 started" "m2 started"
 	"${start[@]}" >out
 	lines_are out "m1 already running" "m2 already running"
+	says_json "${start[@]:0:3}" --json "${start[@]:3}" '[.machines[].stdout] == ["already running\n", "already running\n"]'
 	fails_with 1 '*another command runs on this queue*' claimctl fleet start "$q" -- true
 	wait_until 30 has_entries "$work/disk/a queue; \$x/outputs" 4
 	wait_for 30 'claimctl fleet logs | grep -qF "did 0001: it'\''s; \"x\" \$y"'
@@ -164,14 +180,18 @@ import json, sys
 fleet = json.load(sys.stdin)
 assert [m["name"] for m in fleet["machines"]] == ["m1", "m2"], fleet
 assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet["machines"]), fleet'
+	says_json claimctl fleet logs --json '.machines[1].stdout | test("did ")'
+	fails_with 2 '*-f has no end*' claimctl fleet logs --json -f
+	says_json claimctl fleet stop --json --only m1 '[.machines[] | [.name, .stdout]] == [["m1", "stopped '"$q"'\n"]]'
 	claimctl fleet stop >out
-	lines_are out "m1 stopped $q" "m2 stopped $q"
+	lines_are out "m2 stopped $q"
 	[ "$(sort -u ran | wc -l)" -eq 4 ] && [ "$(wc -l <ran)" -eq 4 ]
 	claimctl fleet ls | grep -qF "ended 143 $q"
 	claimctl fleet stop
 	# A worker that can't start says so.
 	fails_with 1 '*--no-such-option*' claimctl fleet start "$q" --no-such-option -- true
-	claimctl fleet down --yes
+	says_json claimctl fleet start --json "$q" --no-such-option -- true '.status == 1 and (.machines[0].stderr | test("no-such-option"))'
+	says_json claimctl fleet down --yes --json '[.machines[] | [.name, .status]] == [["m1", 0], ["m2", 0]]'
 	machine_exists m1			# hosts are nobody's to delete
 	[ ! -e state/claimctl/claim.fleet ]
 }
@@ -193,6 +213,7 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	[ "$(cat cloud/claim-000/kind)" = "SPOT e2-small europe-west1-b" ]
 	grep -q '^create claim-000.*--provisioning-model=SPOT --instance-termination-action=DELETE.*--boot-disk-size=20GB' cloud/calls
 	claimctl fleet up -n 4 | grep -q '4 of 4'
+	says_json claimctl fleet up -n 4 --json '.status == 0 and [.machines[].status] == [0, 0, 0, 0]'
 	fails_with 1 '*--yes*' claimctl fleet down
 	# Somebody who can be asked is asked.
 	echo n | script -qec 'claimctl fleet down' /dev/null >out && { cat out; false; }
@@ -210,6 +231,7 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	machine_exists claim-000
 	# What the cloud refuses is told, and leaves nothing.
 	fails_with 1 "*unrecognized arguments: --unheard-of*" claimctl fleet up -n 1 -- --unheard-of
+	says_json claimctl fleet up --json '.status == 1 and .machines[0].status == 1 and (.machines[0].stderr | test("unrecognized arguments: --unheard-of"))'
 	claimctl fleet down --yes
 	fails_with 1 "*can't name a machine*" claimctl fleet up -n 1 --prefix Upper_case
 	fails_with 1 "*can't be a prefix*" claimctl fleet up -n 1 --prefix '../x'
