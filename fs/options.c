@@ -275,13 +275,14 @@ int options_parse(struct options *options, int argc, char **argv, struct buf *wh
 void options_print_help(FILE *out, const char *program)
 {
 	fprintf(out,
-		"usage: %s [user@]host:[dir] MOUNTPOINT [options]\n"
+		"Usage: %s [user@]host:[dir] MOUNTPOINT [options]\n"
 		"       %s /local/dir MOUNTPOINT [options]\n"
 		"\n"
 		"Mounts a directory of another machine over SFTP, or one of this machine. A directory in it that\n"
 		"holds .claimfs/queue.conf (see claimctl init) is a work queue: todo/ claims/ done/ failed/ ctl.\n"
 		"Unmount with: fusermount3 -u MOUNTPOINT\n"
 		"\n"
+		"Examples:\n"
 		"  claimfs ann@store:/data ~/data                       as sshfs\n"
 		"  claimfs store: ~/home -p 2222 -o IdentityFile=~/.ssh/store\n"
 		"  claimfs /srv/jobs /mnt/jobs                          a disk of this machine, without ssh\n"
@@ -291,5 +292,6 @@ void options_print_help(FILE *out, const char *program)
 	args_print_options(out, args_table);
 	fputs("\nAfter -o, with commas between:\n", out);
 	options_print_table(out);
-	fputs("\nNames of sshfs that need nothing done are accepted; any other is an error.\n", out);
+	fputs("\nNames of sshfs that need nothing done are accepted; any other is an error.\n"
+	      "\nExit status: 0 mounted (with -f: and unmounted), 1 not, with the reason on standard error.\n", out);
 }

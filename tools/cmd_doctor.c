@@ -201,7 +201,8 @@ const struct command cmd_doctor = {
 	.usage = "doctor [-j N] [--json] [--no-transfer] QUEUE...",
 	.description = "Says what holds the work up, with the figures and what to do about it, and checks this node: the link to the server (a file of a\n"
 		       "few MB goes there and back, for about two seconds, and does not stay), latency, encryption, cores, memory, open files, clock.\n"
-		       "A finding a line, \"ok\" or \"warning\". Exit status: 0 nothing is in the way, 1 something is.\n",
+		       "A finding a line, \"ok\" or \"warning\".\n",
+	.exit_status = "0 nothing is in the way, 1 something is, 2 usage",
 	.examples = "  claimctl doctor /mnt/disk/queue\n"
 		    "  claimctl doctor -j 64 --no-transfer /mnt/disk/queue\n"
 		    "  claimctl doctor --json /mnt/disk/queue | jq -r '.findings[] | select(.ok | not) | .advice'\n",

@@ -172,7 +172,8 @@ static const struct command verbs[] = {
 		.name = "run", .summary = "run a command on all machines at once",
 		.usage = "fleet run [OPTIONS] -- COMMAND [ARGUMENTS]",
 		.description = "Runs COMMAND in the home directory of each machine, without a shell: each argument arrives as it was given. Lines of output\n"
-			       "stand behind the machine's name. Exits with the worst exit status.\n",
+			       "stand behind the machine's name.\n",
+		.exit_status = "the worst of all machines, 124 for one that took too long, 255 for one that could not be reached; 2 usage",
 		.examples = "  claimctl fleet run -- nproc\n  claimctl fleet run --only 'claim-00*' --timeout 1m -- sh -c 'df -h | tail -1'\n"
 			    "  claimctl fleet run --json -- nproc | jq '[.machines[].stdout | tonumber] | add'\n",
 		.options = run_table, .set = fleet_set_option, .run = fleet_exec, .operands_optional = true,
@@ -217,6 +218,7 @@ static const struct command verbs[] = {
 		.usage = "fleet watch [OPTIONS]",
 		.description = "Makes machines that are gone anew, pushes, mounts and starts there what was asked for, and says what it did. Ends when all workers\n"
 			       "have ended because every unit is done or failed.\n",
+		.exit_status = "0 all work is done, or the fleet was taken down, 1 some units failed, or it could not watch, 2 usage",
 		.examples = "  claimctl fleet watch && claimctl fleet down --yes\n",
 		.options = watch_table, .set = fleet_set_option, .run = fleet_watch, .operands_optional = true,
 	},
@@ -242,7 +244,8 @@ static void print_verbs(FILE *out)
 		"  claimctl fleet push --install claimfs_0.1.0_amd64.deb\n"
 		"  claimctl fleet mount ann@storage:/data disk\n"
 		"  claimctl fleet start disk/run1 -- ./extract {in} {out}\n"
-		"  claimctl fleet watch && claimctl fleet down\n");
+		"  claimctl fleet watch && claimctl fleet down\n"
+		"\nExit status: " COMMAND_EXIT_STATUS "; that of `run' is the worst of all machines.\n");
 }
 
 static const struct command *find_verb(const char *name)

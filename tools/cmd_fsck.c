@@ -128,8 +128,8 @@ const struct command cmd_fsck = {
 	.usage = "fsck [OPTIONS] QUEUE",
 	.description = "Checks what lies in QUEUE/.claimfs, on a mount or on the storage host's own disk, and mends what may be mended\n"
 		       "while the queue is in use: markers that no log tells of are recorded, gaps in claims and generations filled, claims of generations that are over\n"
-		       "and what nodes long gone have left removed. A line for each finding, counts at the end. Exit status: 0 clean, 1 something was\n"
-		       "found, mended or not, 2 usage.\n",
+		       "and what nodes long gone have left removed. A line for each finding, counts at the end.\n",
+	.exit_status = "0 clean, 1 something was found, mended or not, 2 usage",
 	.examples = "  claimctl fsck --dry-run /mnt/disk/queue\n"
 		    "  claimctl fsck --redo-missing /mnt/disk/queue\n"
 		    "  claimctl fsck --json /mnt/disk/queue | jq -r 'select(.kind == \"output\") | .unit'\n",

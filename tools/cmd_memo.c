@@ -296,6 +296,7 @@ const struct command cmd_memo = {
 	.description = "Runs COMMAND, and keeps its standard output and exit status. Asked again for the same words and the same contents of the files\n"
 		       "named by --key, on whichever node, it gives these at once. Two that ask at the same time wait for one another. What a\n"
 		       "command writes elsewhere is not kept, and one that was killed leaves nothing.\n",
+	.exit_status = "COMMAND's, 126 or 127 when it can't be run, 128 + N when signal N killed it; 1 and 2 as other commands'",
 	.examples = "  claimctl memo --store /mnt/disk/memo --key model.bin -- ./evaluate model.bin\n"
 		    "  claim-worker queue -- sh -c 'claimctl memo --key \"$CLAIM_IN\" -- ./slow \"$CLAIM_IN\" > \"$CLAIM_OUT\"'\n",
 	.options = table,

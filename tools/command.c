@@ -20,6 +20,7 @@ void command_print_help(const struct command *command)
 		printf("\n");
 	}
 	printf("Examples:\n%s", command->examples);
+	printf("\nExit status: %s.\n", command->exit_status ? command->exit_status : COMMAND_EXIT_STATUS);
 }
 
 /* "--help" and "-h" mean the same in every command, so that they need no line in every table. */

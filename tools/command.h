@@ -12,6 +12,7 @@
 
 #define COMMAND_FAILED 1
 #define COMMAND_USAGE 2
+#define COMMAND_EXIT_STATUS "0 all well, 1 something could not be done, 2 usage"
 
 struct command {
 	const char *name;
@@ -19,6 +20,7 @@ struct command {
 	const char *usage;		/* what follows "claimctl " */
 	const char *description;	/* a paragraph, ends with a newline */
 	const char *examples;		/* lines, each indented and ended */
+	const char *exit_status;	/* what --help says of it; NULL: COMMAND_EXIT_STATUS */
 	const struct args_option *options;
 	args_set *set;
 	/* `operands` ends with NULL; `target` is what `set` filled. The exit status. */

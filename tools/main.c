@@ -36,7 +36,7 @@ static void print_help(FILE *out)
 	fprintf(out, "\nExamples:\n"
 		"  claimctl init --mkdir --output 'features/{.}.npy' /mnt/disk/queue\n"
 		"  claimctl status /mnt/disk/queue\n"
-		"\nExit status: 0 all well, 1 something could not be done, 2 usage.\n");
+		"\nExit status: " COMMAND_EXIT_STATUS ".\n");
 }
 
 static int unknown_command(const char *name)

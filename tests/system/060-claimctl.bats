@@ -193,13 +193,17 @@ assert json.load(sys.stdin)[\"units\"][\"done\"] == 1"'
 	for command in $(claimctl --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
 		[ "$command" != help ] || continue
 		claimctl "$command" --help >out
-		grep -q "^Usage: claimctl $command" out && grep -qx "Examples:" out && grep -q "^  .*claimctl $command" out
+		grep -q "^Usage: claimctl $command" out && grep -qx "Examples:" out && grep -q "^  .*claimctl $command" out && grep -q "^Exit status: " out
 		grep -q "^\.Cm $command" "$BATS_TEST_DIRNAME/../../man/claimctl.1"
 	done
 	for verb in $(claimctl fleet --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
 		claimctl fleet "$verb" --help >out
-		grep -q "^Usage: claimctl fleet $verb" out && grep -qx "Examples:" out && grep -q "^  .*claimctl fleet $verb" out
+		grep -q "^Usage: claimctl fleet $verb" out && grep -qx "Examples:" out && grep -q "^  .*claimctl fleet $verb" out && grep -q "^Exit status: " out
 		grep -qx "\.It Cm $verb" "$BATS_TEST_DIRNAME/../../man/claimctl-fleet.1"
+	done
+	for program in claimfs claim-worker claimctl; do
+		"$program" --help >out
+		grep -qx "Examples:" out && grep -q "^  $program " out && grep -q "^Exit status: " out
 	done
 	for page in claimfs claim-worker claimctl claimctl-fleet; do
 		grep -qx '\.Sh EXIT STATUS' "$BATS_TEST_DIRNAME/../../man/$page.1"
