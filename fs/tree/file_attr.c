@@ -28,6 +28,7 @@ bool file_overlay(struct tree *tree, struct node *node, const struct sftp_attrs 
 	pthread_mutex_lock(&real->lock);
 	real_saw_locked(real, &attrs);
 	dirty = real_overlay_locked(real, attrs.asked_ns, &size);
+	size = writebehind_told_size(&real->wb, size);	/* less, and the kernel would put the next append's pages too far to the front */
 	pthread_mutex_unlock(&real->lock);
 	st->st_size = (off_t)size;
 	st->st_blocks = (blkcnt_t)((size + 511) / 512);

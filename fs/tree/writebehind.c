@@ -136,11 +136,14 @@ int writebehind_add(struct writebehind *wb, void *owner, bool append, uint64_t o
 			goto fail;
 		list_append(&fresh, &item->link);
 	}
-	if (joined)
+	if (joined) {
 		put(wb, joining, at, joined);
+		joining->told_end = offset + joined;
+	}
 	for (done = joined; (link = list_pop(&fresh)); done += piece) {
 		piece = len - done < wb->chunk ? len - done : wb->chunk;
 		put(wb, item_of(link), at + done, piece);
+		item_of(link)->told_end = offset + done + piece;
 		enlist(wb, item_of(link));
 	}
 	return 0;
@@ -266,19 +269,40 @@ uint64_t writebehind_appends(const struct writebehind *wb)
 	return 0;
 }
 
-uint64_t writebehind_size(const struct writebehind *wb, uint64_t size)
+static uint64_t size_after(const struct writebehind_item *item, uint64_t size, bool told)
+{
+	uint64_t end = item->offset + item->len;
+
+	switch (item->kind) {
+	case WRITEBEHIND_DATA:
+		break;
+	case WRITEBEHIND_APPEND:
+		end = told ? item->told_end : 0;
+		break;
+	case WRITEBEHIND_STEP:
+		if (item->sets_size)
+			size = item->size;
+		end = item->grows_to;
+		break;
+	}
+	return end > size ? end : size;
+}
+
+static uint64_t size_after_all(const struct writebehind *wb, uint64_t size, bool told)
 {
 	struct list *link;
 
-	list_for_each(link, &wb->items) {
-		const struct writebehind_item *item = item_of(link);
-
-		if (item->kind == WRITEBEHIND_DATA && item->offset + item->len > size)
-			size = item->offset + item->len;
-		if (item->kind == WRITEBEHIND_STEP && item->sets_size)
-			size = item->size;
-		if (item->kind == WRITEBEHIND_STEP && item->grows_to > size)
-			size = item->grows_to;
-	}
+	list_for_each(link, &wb->items)
+		size = size_after(item_of(link), size, told);
 	return size;
+}
+
+uint64_t writebehind_size(const struct writebehind *wb, uint64_t size)
+{
+	return size_after_all(wb, size, false);
+}
+
+uint64_t writebehind_told_size(const struct writebehind *wb, uint64_t size)
+{
+	return size_after_all(wb, size, true);
 }

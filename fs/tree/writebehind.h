@@ -33,6 +33,7 @@ struct writebehind_item {
 	bool sent;
 	void *owner;			/* whose handle it is to be written through */
 	uint64_t offset;
+	uint64_t told_end;		/* of an append: where it made the file end for the program, which may not know of others' */
 	size_t len;
 	size_t room;
 	uint8_t *data;
@@ -59,7 +60,7 @@ struct writebehind {
 void writebehind_init(struct writebehind *wb, size_t chunk);
 void writebehind_release(struct writebehind *wb);	/* frees what is left */
 
-/* Copies data in. 0, or -ENOMEM (then nothing was added). An append's offset means nothing. */
+/* Copies data in. 0, or -ENOMEM (then nothing was added). An append's offset is where the file ends for the program: the server puts it at its end. */
 int writebehind_add(struct writebehind *wb, void *owner, bool append, uint64_t offset, const void *data, size_t len);
 
 /* The caller's item, kind and fields set, `link` and `seq` filled here; next() gives it when its turn has come. */
@@ -84,7 +85,10 @@ uint64_t writebehind_touches(const struct writebehind *wb, uint64_t offset, uint
 /* Seq of the last append, 0: none. Where it ends is known once the server has answered. */
 uint64_t writebehind_appends(const struct writebehind *wb);
 
-/* The size the file has once all this is written, if it has `size` bytes now. */
+/* The size the file has once all this but appends is written, if it has `size` bytes now. */
 uint64_t writebehind_size(const struct writebehind *wb, uint64_t size);
+
+/* The size it has for programs, appends included: no less than what they were told when these were queued, however few the server has so far. */
+uint64_t writebehind_told_size(const struct writebehind *wb, uint64_t size);
 
 #endif

@@ -131,6 +131,32 @@ os.fsync(fd)
 assert open(disk + '/file', 'rb').read() == b'first' + b'a' * 4995 + b'pages' + b'a' * 4995 + b'record'"
 }
 
+@test "a name that is looked up while appends are on their way: the kernel keeps its end of the file, and its pages their places" {
+	mkdir -p disk
+	start_sshd
+	start_pipe --delay 60ms
+	mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/pipe_config" -o entry_timeout=0
+	py "
+fd = os.open(mnt + '/file', os.O_RDWR | os.O_APPEND | os.O_CREAT)
+reader = os.open(mnt + '/file', os.O_RDONLY)
+data = b''
+def append(length):
+    global data
+    record = os.urandom(length)
+    assert os.write(fd, record) == length
+    data += record
+for i in range(8):
+    append(1000 + i * 331)
+    append(1000 + i * 773)
+    os.close(os.open(mnt + '/file', os.O_PATH))
+    append(20000)
+    # Not to the end: there the kernel asks anew how long the file is, and forgets its pages.
+    assert os.pread(reader, len(data) - 8000, 0) == data[:-8000], i
+assert os.pread(reader, len(data) + 1, 0) == data
+os.close(fd)
+assert open(disk + '/file', 'rb').read() == data"
+}
+
 @test "truncate up and down, holes, and a file over 4 GiB that stays sparse" {
 	one_mount
 	py "

@@ -198,6 +198,23 @@ static void test_size_with_steps(void **state)
 	assert_int_equal(writebehind_size(&wb, 1000), 80);
 }
 
+static void test_told_size_counts_appends(void **state)
+{
+	static struct writebehind_item cut = { .sets_size = true, .size = 50 };
+
+	(void)state;
+	assert_int_equal(writebehind_add(&wb, &owner_a, true, 100, "abc", 3), 0);
+	assert_int_equal(writebehind_add(&wb, &owner_a, true, 103, "de", 2), 0);	/* joins it */
+	assert_int_equal(writebehind_add(&wb, &owner_b, true, 105, "x", 1), 0);
+	assert_int_equal(writebehind_told_size(&wb, 100), 106);
+	assert_int_equal(writebehind_told_size(&wb, 500), 500);		/* another node's bytes */
+	assert_int_equal(writebehind_size(&wb, 100), 100);
+	writebehind_add_step(&wb, &cut);
+	assert_int_equal(writebehind_told_size(&wb, 100), 50);
+	assert_int_equal(writebehind_add(&wb, &owner_b, true, 50, "xyz", 3), 0);
+	assert_int_equal(writebehind_told_size(&wb, 100), 53);
+}
+
 static void test_appends_go_one_by_one(void **state)
 {
 	struct writebehind_item *first, *second;
@@ -373,7 +390,8 @@ int main(void)
 		TEST(test_merges_while_one_is_under_way), TEST(test_full_ones_go_at_once), TEST(test_push_sends_parts),
 		TEST(test_two_streams_merge_apart), TEST(test_handles_are_not_mixed), TEST(test_overlaps_wait),
 		TEST(test_merging_keeps_order), TEST(test_step_stands_alone), TEST(test_size_with_steps),
-		TEST(test_appends_go_one_by_one), TEST(test_append_is_not_torn_by_merging), TEST(test_limits), TEST(test_model),
+		TEST(test_told_size_counts_appends), TEST(test_appends_go_one_by_one), TEST(test_append_is_not_torn_by_merging), TEST(test_limits),
+		TEST(test_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
