@@ -139,40 +139,79 @@ static void settle_marker(struct queue *queue, struct ending *ending, const stru
 	}
 }
 
-/* Those left with a LINK of their marker unanswered: if a marker is there by now, it says how they ended. */
-static void check_unanswered(struct queue *queue, struct ending *list, size_t count)
+/* Those that are to `look`: if a marker is there by now, it says how they ended. */
+static void look_for_markers(struct queue *queue, struct ending *list, size_t count)
 {
+	struct buf *texts = calloc(count, sizeof(*texts));
 	struct flight flight = FLIGHT_INIT;
-	struct buf text = BUF_INIT;
 	char path[LAYOUT_PATH];
 	size_t i;
-	int error;
 
-	for (i = 0; i < count; i++) {
-		if (list[i].settled || !list[i].held->unanswered)
+	for (i = 0; i < count && texts; i++) {
+		if (!list[i].look)
 			continue;
-		flight_reset(&flight);
-		buf_reset(&text);
 		layout_marker(path, key_of(list[i].held), list[i].held->claim.generation);
-		flight_read(&flight, path, 0, OWNER_MAX_BYTES, &text);
-		flight_run(&flight, queue->store);
-		error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(&text);
+		list[i].op = flight_read(&flight, path, 0, OWNER_MAX_BYTES, &texts[i]);
+	}
+	flight_run(&flight, queue->store);
+	for (i = 0; i < count; i++) {
+		int error = texts ? flight_error(&flight, list[i].op) : -ENOMEM;
+
+		if (!list[i].look)
+			continue;
+		list[i].look = false;
 		if (!error)
-			settle_marker(queue, &list[i], &text);
+			error = buf_error(&texts[i]);
+		if (!error)
+			settle_marker(queue, &list[i], &texts[i]);
 		else if (error != -ENOENT)
 			ending_settle(queue, &list[i], error);
+		if (texts)
+			buf_release(&texts[i]);
 	}
-	buf_release(&text);
+	free(texts);
 	flight_release(&flight);
+}
+
+/* A LINK of a marker was never answered: it may have been made. */
+static void check_unanswered(struct queue *queue, struct ending *list, size_t count)
+{
+	bool some = false;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		list[i].look = !list[i].settled && list[i].held->unanswered;
+		some |= list[i].look;
+	}
+	if (some)
+		look_for_markers(queue, list, count);
+}
+
+/* Claims that are gone: where a marker is there, the key is done, by somebody else or by a LINK of this very claim that came late. */
+static void settle_gone(struct queue *queue, struct ending *list, size_t count)
+{
+	bool some = false;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		list[i].look = list[i].gone;
+		some |= list[i].look;
+	}
+	if (some)
+		look_for_markers(queue, list, count);
+	for (i = 0; i < count; i++)
+		if (list[i].gone && !list[i].settled)
+			settle_lost(queue, &list[i]);
 }
 
 void ending_check(struct queue *queue, struct ending *list, size_t count)
 {
 	struct verify *verify = calloc(count, sizeof(*verify));
-	size_t i, at = 0, verified = 0;
+	size_t i, at, verified = 0;
 
 	check_unanswered(queue, list, count);
 	for (i = 0; i < count; i++) {
+		list[i].gone = false;
 		if (list[i].settled || held_is_sure(queue, list[i].held))
 			continue;
 		if (verify)
@@ -185,18 +224,14 @@ void ending_check(struct queue *queue, struct ending *list, size_t count)
 	for (i = at = 0; i < count && at < verified; i++) {
 		if (list[i].settled || verify[at].held != list[i].held)
 			continue;
-		/* What speaks against the claim may be its own marker, come late. */
 		if (verify[at].error == -ESTALE)
-			check_unanswered(queue, &list[i], 1);
-		if (list[i].settled || !verify[at].error)
-			;
-		else if (verify[at].error == -ESTALE)
-			settle_lost(queue, &list[i]);
-		else
+			list[i].gone = true;
+		else if (verify[at].error)
 			ending_settle(queue, &list[i], verify[at].error);
 		at++;
 	}
 	free(verify);
+	settle_gone(queue, list, count);
 }
 
 /* A link to `stand`, renamed over the claim. */

@@ -263,6 +263,8 @@ struct ending {				/* a held claim that is being ended */
 	struct queue_finish *finish;
 	struct held *held;		/* busy; NULL once it was dropped */
 	bool settled;			/* finish->error says how */
+	bool gone;			/* verified, and no longer this mount's */
+	bool look;			/* a marker may say how it ended */
 	size_t op;			/* in the flight under way */
 	struct hash128 key;		/* of what was done, for after `held` */
 	char map_key[CONTENT_MAP_KEY];

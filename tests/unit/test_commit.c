@@ -320,6 +320,40 @@ static void a_stolen_claim_is_estale(void **state)
 	bench_free(bench);
 }
 
+/* Promise 1: a done unit has one `ok`, and all others hear `already`, those included that were silent when it was taken from them. */
+static void a_lapsed_holder_of_what_another_did_is_already(void **state)
+{
+	int swept;
+
+	(void)state;
+	for (swept = 0; swept < 2; swept++) {
+		struct bench_mount *a, *b;
+		struct bench *bench = with_x(&a, "");
+		struct queue_finish finish = { .verb = QUEUE_VERB_DONE, .name = "x" };
+
+		b = bench_mount(bench);
+		bench_stage(bench, a, "x", "late");
+		assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
+		mem_cut(a->store, 0);
+		bench_pass(BENCH_LEASE + 3);
+		assert_int_equal(claim(b, "x"), 0);
+		if (!swept)
+			mem_fault(b->store, &(struct mem_fault) { .fault = MEM_FAIL, .kind = STORE_REMOVE, .part = "/claims/", .count = 9,
+				.error = STORE_FAILURE });
+		bench_stage(bench, b, "x", "good");
+		assert_int_equal(done(b, "x"), 0);
+		bench_pass(1);
+		assert_int_equal(mem_disk_exists(bench->disk, bench_claim_path("x", 0, 1)), !swept);
+		mem_uncut(a->store);
+		queue_finish(a->queue, &finish, 1);
+		assert_int_equal(finish.error, -EEXIST);
+		assert_non_null(strstr(finish.node, "node-2"));
+		assert_true(bench_holds(bench, "outputs/x", "good"));
+		assert_true(bench_is(a, QUEUE_DONE, "x"));
+		bench_free(bench);
+	}
+}
+
 static void a_lapse_that_nobody_used_is_verified(void **state)
 {
 	struct bench_mount *a, *b;
@@ -336,7 +370,7 @@ static void a_lapse_that_nobody_used_is_verified(void **state)
 	bench_free(bench);
 }
 
-/* Each thing that must be absent, alone: after a lapse it ends the claim, and nothing is published. */
+/* Each thing that must be absent, alone: after a lapse it ends the claim, and nothing is published. A marker says `already`. */
 static void each_look_of_verifying_counts(void **state)
 {
 	struct hash128 unit = layout_unit("x", false, 0, 0);
@@ -357,7 +391,7 @@ static void each_look_of_verifying_counts(void **state)
 		bench_jump(BENCH_LEASE + 1);
 		assert_int_equal(mem_disk_puts(bench->disk, paths[i], "claimfs 1\nnode other.00000001\nkind live\n"), 0);
 		mem_uncut(a->store);
-		assert_int_equal(done(a, "x"), -ESTALE);
+		assert_int_equal(done(a, "x"), i == 1 ? -EEXIST : -ESTALE);
 		assert_false(mem_disk_exists(bench->disk, "outputs/x"));
 		bench_free(bench);
 	}
@@ -612,6 +646,7 @@ int main(void)
 		cmocka_unit_test(somebody_elses_marker_is_already),
 		cmocka_unit_test(a_missing_claim_is_lost_and_never_linked),
 		cmocka_unit_test(a_stolen_claim_is_estale),
+		cmocka_unit_test(a_lapsed_holder_of_what_another_did_is_already),
 		cmocka_unit_test(a_lapse_that_nobody_used_is_verified),
 		cmocka_unit_test(each_look_of_verifying_counts),
 		cmocka_unit_test(a_claim_with_another_owner_inside_is_not_verified),
