@@ -13,11 +13,10 @@
  *   failure   the name is there                 somebody else's: -EBUSY
  *   failure   it is not                         the disk's limit of links: once more from another file
  *   no answer the owner inside is this node     claimed, verified first
- *   no answer not there                         it may come late: to be healed
+ *   no answer not there, or nobody could tell   it may come late: to be healed
  */
 #include "queue/inner.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -223,31 +222,36 @@ static void lost_race(struct queue *queue, struct attempt *attempt, const struct
 	settle(attempt, -EBUSY);
 }
 
+/* Nobody could say whether the LINK without an answer was made, or whose the claim is. */
+static void may_come(struct queue *queue, const struct attempt *attempt)
+{
+	pthread_mutex_lock(&queue->lock);
+	heal_add_locked(queue, &attempt->held->claim, &attempt->held->stand, false);
+	pthread_mutex_unlock(&queue->lock);
+}
+
 static void look_who(struct queue *queue, struct attempt *attempt, int link, const struct store_op *stat, const struct store_op *read,
 		     const struct buf *text)
 {
 	const struct lease_stand *stand = &attempt->held->stand;
-	bool unknown = link == STORE_UNKNOWN;
+	bool unknown = link == STORE_UNKNOWN, told = !stat->error && !read->error;
 	struct owner owner;
 
+	if (unknown && told && owner_parse(buf_text(text), text->len, &owner) == 0 && owner.kind == OWNER_LIVE &&
+	    strcmp(owner.node, stand->node) == 0) {
+		attempt->doubtful = true;
+		return;
+	}
+	if (unknown && !told)
+		may_come(queue, attempt);
 	if (stat->error && stat->error != -ENOENT) {
 		settle(attempt, stat->error);
 	} else if (stat->error == -ENOENT || read->error == -ENOENT) {
 		attempt->full = !unknown ? lease_full(queue->lease, stand) : 0;
 		attempt->again = !unknown;
 		settle(attempt, -EIO);
-	} else if (unknown && !read->error && owner_parse(buf_text(text), text->len, &owner) == 0 && owner.kind == OWNER_LIVE &&
-		   strcmp(owner.node, stand->node) == 0) {
-		attempt->doubtful = true;
-		return;
 	} else {
 		lost_race(queue, attempt, stat);
-		return;
-	}
-	if (unknown) {
-		pthread_mutex_lock(&queue->lock);
-		debt_add_locked(queue, DEBT_HEAL, &attempt->held->claim, stand);
-		pthread_mutex_unlock(&queue->lock);
 	}
 }
 
@@ -285,6 +289,8 @@ static void look_at_failures(struct queue *queue, struct flight *flight, struct 
 		error = flight_error(flight, list[i].link);
 		if (list[i].settled || !error)
 			continue;
+		if (!texts && error == STORE_UNKNOWN)
+			may_come(queue, &list[i]);
 		if (!texts)
 			settle(&list[i], -ENOMEM);
 		else if (error == -ENOENT)
@@ -302,87 +308,6 @@ static void look_at_failures(struct queue *queue, struct flight *flight, struct 
 }
 
 /* ---- a batch ---- */
-
-/* Markers that no record had told of: whose they are goes into the log, for all. Memory short or no answer: the next claim finds it again. */
-static void log_found(struct queue *queue, struct attempt *list, size_t count)
-{
-	struct flight flight = FLIGHT_INIT;
-	struct buf *texts = calloc(count, sizeof(*texts));
-	char path[LAYOUT_PATH], by[LAYOUT_MAX_NODE + 4];
-	struct owner owner;
-	size_t i, at;
-
-	for (i = 0; i < count && texts; i++) {
-		if (!list[i].found_done)
-			continue;
-		layout_marker(path, &list[i].held->claim.unit, list[i].held->claim.generation);
-		flight_read(&flight, path, 0, OWNER_MAX_BYTES, &texts[i]);
-	}
-	flight_run(&flight, queue->store);
-	pthread_mutex_lock(&queue->lock);
-	for (i = at = 0; i < count && texts; i++) {
-		const struct held *held = list[i].held;
-
-		if (!list[i].found_done)
-			continue;
-		if (!flight_error(&flight, at++) && owner_parse(buf_text(&texts[i]), texts[i].len, &owner) == 0) {
-			struct record record = { .what = RECORD_DONE, .unit = held->claim.unit, .key = held->key, .name = held->name,
-				.generation = held->claim.generation, .time = queue_time(queue), .values = by };
-
-			snprintf(by, sizeof(by), "by=%s", owner.node);
-			logs_add_locked(queue, &record);
-		}
-		buf_release(&texts[i]);
-	}
-	pthread_mutex_unlock(&queue->lock);
-	free(texts);
-	flight_release(&flight);
-}
-
-/*
- * Claims of nodes that fell silent are taken over: they can't log that themselves any more, so it is logged for them, with the time of their last
- * heartbeat. Whose it was stands in the old claim, which nobody removes while the generation runs. No answer: a line less in the story.
- */
-static void log_taken_over(struct queue *queue, struct attempt *list, size_t count)
-{
-	struct flight flight = FLIGHT_INIT;
-	struct buf *texts = calloc(count, sizeof(*texts));
-	char path[LAYOUT_PATH], values[LAYOUT_MAX_NODE + 40];
-	struct owner owner;
-	size_t i, at = 0;
-
-	for (i = 0; i < count && texts; i++) {
-		struct layout_claim claim = list[i].held ? list[i].held->claim : (struct layout_claim) { 0 };
-
-		if (list[i].settled || !list[i].chance.stale)
-			continue;
-		claim.number = list[i].chance.stale;
-		layout_claim(path, &claim);
-		flight_read(&flight, path, 0, OWNER_MAX_BYTES, &texts[i]);
-	}
-	flight_run(&flight, queue->store);
-	pthread_mutex_lock(&queue->lock);
-	for (i = 0; i < count && texts; i++) {
-		const struct held *held = list[i].held;
-		struct record record = { .what = RECORD_LOST, .attempt = list[i].chance.attempts, .values = values };
-
-		if (list[i].settled || !list[i].chance.stale)
-			continue;
-		if (!flight_error(&flight, at++) && owner_parse(buf_text(&texts[i]), texts[i].len, &owner) == 0 && owner.kind == OWNER_LIVE) {
-			snprintf(values, sizeof(values), "of=%s beat=%lld", owner.node, (long long)list[i].chance.stale_mtime);
-			record.unit = held->claim.unit;
-			record.key = held->has_key ? held->key : held->claim.unit;
-			record.generation = held->claim.generation;
-			record.time = queue_time(queue);
-			record.name = held->name;
-			logs_add_locked(queue, &record);
-		}
-		buf_release(&texts[i]);
-	}
-	pthread_mutex_unlock(&queue->lock);
-	free(texts);
-	flight_release(&flight);
-}
 
 static void fly(struct queue *queue, struct attempt *list, size_t count, const struct lease_stand *stand)
 {
@@ -405,7 +330,7 @@ static void fly(struct queue *queue, struct attempt *list, size_t count, const s
 		found |= list[i].found_done;
 	}
 	if (found)
-		log_found(queue, list, count);
+		found_done_log(queue, list, count);
 	flight_release(&flight);
 }
 
@@ -522,7 +447,7 @@ static int claim_some(struct queue *queue, struct attempt *list, size_t count)
 	for (i = 0; i < open; i++)
 		taken_over |= !list[i].settled && list[i].chance.stale;
 	if (taken_over)
-		log_taken_over(queue, list, open);
+		found_stale_log(queue, list, open);
 	for (i = 0; i < open; i++)
 		if (!list[i].settled)
 			take_over(queue, &list[i]);

@@ -253,7 +253,7 @@ static int link_over(struct queue *queue, const struct held *held, const struct 
 	if (error == STORE_UNKNOWN) {
 		/* Should the rename come late, after this claim was given back, it is healed. */
 		pthread_mutex_lock(&queue->lock);
-		debt_add_locked(queue, DEBT_HEAL, &held->claim, &held->stand);
+		heal_add_locked(queue, &held->claim, &held->stand, true);
 		pthread_mutex_unlock(&queue->lock);
 	}
 	return error;

@@ -98,6 +98,20 @@ void held_drop_locked(struct queue *queue, struct held *held)
 	queue_changed_locked(queue);
 }
 
+bool held_has_locked(const struct queue *queue, const struct layout_claim *claim)
+{
+	const struct list *at;
+
+	list_for_each(at, &queue->held) {
+		const struct held *held = list_entry(at, struct held, link);
+
+		if (held->claim.number == claim->number && held->claim.generation == claim->generation &&
+		    hash128_equal(&held->claim.unit, &claim->unit))
+			return true;
+	}
+	return false;
+}
+
 struct held *held_find_locked(struct queue *queue, const char *name)
 {
 	struct held *held = map_get_str(&queue->held_by_name, name);

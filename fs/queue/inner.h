@@ -44,11 +44,11 @@ struct held {
 	struct ctl *owner;		/* NULL: the mount */
 };
 
-/* A claim to be given back, or to be looked for: kept until the disk has acknowledged it (queue.md, "Release" and "Heal"). */
+/* A claim to be given back: kept until the disk has acknowledged it (queue.md, "Release"). */
 enum debt_kind {
 	DEBT_FREE,			/* rename NODE.free over it */
 	DEBT_LOST,
-	DEBT_HEAL,			/* a LINK without an answer: should it appear, free it */
+	DEBT_HEAL,			/* a LINK without an answer: free it if it is there and this node's (heal.c) */
 };
 
 struct debt {
@@ -57,6 +57,7 @@ struct debt {
 	struct layout_claim claim;
 	struct lease_stand stand;
 	bool sent;			/* tried before: read the owner first */
+	bool rename;			/* DEBT_HEAL: it was a RENAME, which comes over whatever is there by then */
 };
 
 /* What anybody may remove: queue.md, "Sweep". */
@@ -158,6 +159,8 @@ struct queue {
 	bool keeper_running;
 	bool stopping;
 	struct list debts;
+	struct list heals;		/* LINKs (and RENAMEs) of claims without an answer that may still come */
+	int64_t healing_ns;		/* when the last of them was added */
 	struct list dirt;
 	bool paying;
 	int64_t debts_ns;		/* when to try them next */
@@ -225,6 +228,7 @@ int held_new(struct queue *queue, uint32_t unit, const char *name, struct ctl *o
 void held_free(struct held *held);
 int held_add_locked(struct queue *queue, struct held *held);		/* 0; -EBUSY its output is another's; -ENOMEM */
 void held_drop_locked(struct queue *queue, struct held *held);		/* off all lists, and frees it */
+bool held_has_locked(const struct queue *queue, const struct layout_claim *claim);	/* held, or being claimed, under this very name */
 struct held *held_find_locked(struct queue *queue, const char *name);	/* claimed ones only */
 bool held_is_sure(struct queue *queue, const struct held *held);	/* needs no verifying */
 
@@ -252,11 +256,21 @@ struct attempt {			/* one unit that is to be claimed */
 bool claim_ready_locked(struct queue *queue, uint32_t unit, struct attempt *ret_attempt);
 void claim_units(struct queue *queue, struct attempt *list, size_t count, struct ctl *owner);
 
+/* found.c */
+void found_done_log(struct queue *queue, struct attempt *list, size_t count);	/* those with `found_done` */
+void found_stale_log(struct queue *queue, struct attempt *list, size_t count);	/* those that claimed after a stale one */
+
 /* release.c */
 void debt_add_locked(struct queue *queue, enum debt_kind kind, const struct layout_claim *claim, const struct lease_stand *stand);
+void debt_due_locked(struct queue *queue, struct debt *debt);	/* the same with one that was made before */
 void debts_pay(struct queue *queue);	/* what is not acknowledged stays for the next time */
 /* Ends a held claim (DEBT_FREE, DEBT_LOST): the debt, what was staged, the held itself. */
 void release_held_locked(struct queue *queue, struct held *held, enum debt_kind kind);
+
+/* heal.c */
+void heal_add_locked(struct queue *queue, const struct layout_claim *claim, const struct lease_stand *stand, bool rename);
+void heal_check_locked(struct queue *queue);	/* claims/ was listed */
+int64_t heal_due_locked(const struct queue *queue, int64_t now);	/* when it must be listed for that; INT64_MAX: there is nothing to heal */
 
 /* commit.c */
 struct ending {				/* a held claim that is being ended */
@@ -300,6 +314,9 @@ void sweep_path_locked(struct queue *queue, const char *path, bool tree);
 void sweep_run(struct queue *queue);
 void sweep_nodes(struct queue *queue);
 int sweep_tree(struct queue *queue, const char *path);
+
+/* leftover.c */
+void sweep_leftovers(struct queue *queue);
 
 /* keeper.c */
 int keeper_start(struct queue *queue);

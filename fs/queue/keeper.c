@@ -1,6 +1,7 @@
 /*
  * keeper: the one thread of a queue besides its heartbeats. It writes the log, pays debts, sweeps, and looks at claims/ now and then while
- * others' live claims are known and somebody uses the queue: a claim is stale only after it was watched for a while.
+ * others' live claims are known and somebody uses the queue: a claim is stale only after it was watched for a while. Or while a LINK of this
+ * mount has no answer (heal.c).
  */
 #include "queue/inner.h"
 
@@ -19,7 +20,7 @@
 #define FLUSH_REST_NS (5 * NS_PER_MS)	/* records and removals of one burst travel together */
 #define MARKER_REST 10			/* times as long as listing one of done/00 … ff took, for each so many nodes: */
 #define MARKER_NODES 8			/* all of them together must not keep the host busy with it */
-#define SWEEP_LEASES 10			/* look for nodes long gone this often */
+#define SWEEP_LEASES 10			/* look for what nodes long gone and late answers have left this often */
 
 void keeper_wake_locked(struct queue *queue)
 {
@@ -39,9 +40,11 @@ static bool in_use(const struct queue *queue, int64_t now)
 /* When the next claims listing is due; INT64_MAX: nobody needs one. */
 static int64_t watch_due(const struct queue *queue, int64_t now)
 {
+	int64_t due = heal_due_locked(queue, now);
+
 	if (!in_use(queue, now) || queue->index.counts[QUEUE_CLAIMS] == 0)
-		return INT64_MAX;
-	return queue->watched_ns + queue->conf.lease_ns / 4;
+		return due;
+	return earlier(due, queue->watched_ns + queue->conf.lease_ns / 4);
 }
 
 static bool log_waits(const struct queue *queue)
@@ -179,6 +182,7 @@ static void keep(struct queue *queue, const struct jobs *jobs)
 		check_markers(queue);
 	if (jobs->nodes) {
 		sweep_nodes(queue);
+		sweep_leftovers(queue);
 		merge_logs(queue);
 	}
 	if (jobs->remember)

@@ -111,6 +111,7 @@ static void queue_free(struct queue *queue)
 	while ((at = list_pop(&queue->held)) != NULL)
 		held_free(list_entry(at, struct held, link));
 	free_list(&queue->debts, offsetof(struct debt, link));
+	free_list(&queue->heals, offsetof(struct debt, link));
 	free_list(&queue->dirt, offsetof(struct dirt, link));
 	if (queue->log_file)
 		store_close(queue->store, queue->log_file);
@@ -148,6 +149,7 @@ static int init(struct queue *queue, const struct queue_options *options)
 	queue->random = options->seed ^ 0x5851f42d4c957f2dULL;
 	list_init(&queue->held);
 	list_init(&queue->debts);
+	list_init(&queue->heals);
 	list_init(&queue->dirt);
 	pthread_mutex_init(&queue->lock, NULL);
 	clock_cond_init(&queue->changed);
@@ -264,12 +266,10 @@ static void release_all(struct queue *queue, int64_t deadline)
 /* LINKs without an answer are no reason to stay: their claims go stale with the heartbeat. */
 static bool owes(struct queue *queue)
 {
-	bool found = false;
-	struct list *at;
+	bool found;
 
 	pthread_mutex_lock(&queue->lock);
-	list_for_each(at, &queue->debts)
-		found |= list_entry(at, struct debt, link)->kind != DEBT_HEAL;
+	found = !list_empty(&queue->debts);
 	pthread_mutex_unlock(&queue->lock);
 	return found;
 }

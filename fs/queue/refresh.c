@@ -64,6 +64,7 @@ static int refresh_claims(struct queue *queue)
 	pthread_mutex_lock(&queue->lock);
 	queue_clock(queue, &listing.clock);
 	index_claims_end(&queue->index, &listing.clock);
+	heal_check_locked(queue);
 	queue->watched_ns = queue->index.listing_ns;
 	queue->claims_ns = clock_now() - began;
 	queue_changed_locked(queue);

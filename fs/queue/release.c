@@ -1,10 +1,10 @@
 /*
- * release: giving claims back, and healing (queue.md, "Release, withdraw, lose" and "Heal").
+ * release: giving claims back (queue.md, "Release, withdraw, lose").
  *
  *   LINK NODE.free → tmp/NODE/back-n    RENAME tmp/NODE/back-n → claims/UNIT.G.N    REMOVE tmp/NODE/back-n       (one flight)
  *
  * It is a debt until the RENAME is acknowledged. One that was sent before reads the owner first: if the claim is free or lost already, or
- * another's, it is paid. A LINK whose answer never came is a debt too: should the claim appear, it is freed.
+ * another's, it is paid. What heal.c saw appear reads the owner first as well.
  */
 #include "queue/inner.h"
 
@@ -37,6 +37,11 @@ void debt_add_locked(struct queue *queue, enum debt_kind kind, const struct layo
 	debt->kind = kind;
 	debt->claim = *claim;
 	debt->stand = *stand;
+	debt_due_locked(queue, debt);
+}
+
+void debt_due_locked(struct queue *queue, struct debt *debt)
+{
 	list_append(&queue->debts, &debt->link);
 	keeper_wake_locked(queue);
 }
@@ -56,32 +61,13 @@ void release_held_locked(struct queue *queue, struct held *held, enum debt_kind 
 
 /* ---- who owns it ---- */
 
-/* Held by now, or being claimed again, under the very name. */
-static bool is_held(struct queue *queue, const struct layout_claim *claim)
-{
-	const struct held *held;
-	bool found = false;
-	struct list *at;
-
-	pthread_mutex_lock(&queue->lock);
-	list_for_each(at, &queue->held) {
-		held = list_entry(at, struct held, link);
-		found |= held->claim.number == claim->number && held->claim.generation == claim->generation &&
-			 hash128_equal(&held->claim.unit, &claim->unit);
-	}
-	pthread_mutex_unlock(&queue->lock);
-	return found;
-}
-
 static void read_owner(struct queue *queue, struct payment *payment, int error)
 {
 	const struct debt *debt = payment->debt;
 	struct owner owner;
 
-	if (debt->kind == DEBT_HEAL && is_held(queue, &debt->claim))
-		return;
 	if (error == -ENOENT) {
-		payment->paid = debt->kind != DEBT_HEAL;	/* swept */
+		payment->paid = debt->kind != DEBT_HEAL || debt->sent;	/* swept */
 	} else if (!error && !buf_error(&payment->text)) {
 		if (owner_parse(buf_text(&payment->text), payment->text.len, &owner) < 0 || owner.kind != OWNER_LIVE ||
 		    !lease_was_node(queue->lease, owner.node)) {
@@ -209,10 +195,12 @@ static void pay_some(struct queue *queue, struct payment *list, size_t count)
 	}
 	pthread_mutex_lock(&queue->lock);
 	for (i = 0; i < count; i++) {
+		struct debt *debt = list[i].debt;
+
 		if (list[i].paid)
-			free(list[i].debt);
+			free(debt);
 		else
-			list_append(&queue->debts, &list[i].debt->link);
+			list_append(debt->kind == DEBT_HEAL && !debt->sent ? &queue->heals : &queue->debts, &debt->link);
 	}
 	pthread_mutex_unlock(&queue->lock);
 }

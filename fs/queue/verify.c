@@ -4,7 +4,8 @@
  *
  *   heartbeat ─▶ owner inside claims/UNIT.G.N ─▶ N+1 absent ─▶ marker, failed, redo/UNIT.(G+1) absent
  *
- * A claim that is still this mount's on the disk but is not its turn any more is given up as lost, so that nothing hangs on it.
+ * A claim that is still this mount's on the disk but is not its turn any more is given up as lost, so that nothing hangs on it; one whose
+ * generation is over is swept.
  */
 #include "queue/inner.h"
 
@@ -19,6 +20,7 @@ struct checks {
 	struct buf text;
 	size_t read, next, marker, failed, redo;
 	bool ours;			/* on the disk the claim is this mount's */
+	bool over;			/* its generation is */
 };
 
 static int owner_error(struct queue *queue, const struct verify *verify, const struct checks *checks, int error)
@@ -92,6 +94,9 @@ static void look_around(struct queue *queue, struct verify *list, struct checks 
 	for (i = 0; i < count; i++) {
 		if (list[i].error)
 			continue;
+		/* A content's marker may be another unit's: that this one is done as well takes a record. */
+		checks[i].over = (queue->conf.key != QCONF_KEY_CONTENT && !flight_error(&flight, checks[i].marker)) ||
+				 !flight_error(&flight, checks[i].failed) || !flight_error(&flight, checks[i].redo);
 		list[i].error = absent(&flight, checks[i].next);
 		if (!list[i].error)
 			list[i].error = absent(&flight, checks[i].marker);
@@ -120,6 +125,8 @@ static void verify_chunk(struct queue *queue, struct verify *list, size_t count)
 		for (i = 0; i < count; i++) {
 			if (!list[i].error)
 				list[i].held->stand.lapses = lapses;
+			else if (checks[i].over)
+				sweep_claims_locked(queue, &list[i].held->claim);
 			/* queue.md, "Heal": it would block the unit once its successors are free. */
 			else if (list[i].error == -ESTALE && checks[i].ours)
 				debt_add_locked(queue, DEBT_LOST, &list[i].held->claim, &list[i].held->stand);

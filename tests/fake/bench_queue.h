@@ -170,6 +170,23 @@ static inline int bench_end(struct bench_mount *mount, enum queue_verb verb, con
 	return finish.error;
 }
 
+static inline int bench_claim(struct bench_mount *mount, const char *name)
+{
+	usleep(1500);		/* older than the view may be */
+	return queue_claim(mount->queue, name);
+}
+
+static inline int bench_take_one(struct bench_mount *mount)
+{
+	struct buf names = BUF_INIT;
+	int taken;
+
+	usleep(1500);
+	taken = queue_take(mount->queue, NULL, 1, false, NULL, &names);
+	buf_release(&names);
+	return taken;
+}
+
 static inline bool bench_is(struct bench_mount *mount, enum queue_state state, const char *name)
 {
 	struct queue_entry entry = { .kind = QUEUE_NOTHING };
@@ -239,6 +256,15 @@ static inline bool bench_holds(struct bench *bench, const char *path, const char
 	same = mem_disk_read(bench->disk, path, &data) == 0 && strcmp(buf_text(&data), text) == 0;
 	buf_release(&data);
 	return same;
+}
+
+/* Is the first claim of x given back? `arg` is the bench. */
+static inline bool bench_x_is_free(void *arg)
+{
+	int64_t mtime = 99;
+
+	mem_disk_mtime(((struct bench *)arg)->disk, bench_claim_path("x", 0, 1), &mtime);
+	return mtime == 1;
 }
 
 #endif

@@ -1,24 +1,8 @@
 /*
- * claim: the rules of claims in queue.md, one test each: stale claims, withdrawing, dropped claims, verifying, healing, lost attempts, giving back.
+ * claim: the rules of claims in queue.md, one test each: who may claim, stale claims, withdrawing, dropped claims, verifying, damaged disks. What
+ * became of LINKs without an answer is in test_heal.c, giving back in test_release.c.
  */
 #include "tests/fake/bench_queue.h"
-
-static int take_one(struct bench_mount *mount)
-{
-	struct buf names = BUF_INIT;
-	int taken;
-
-	usleep(1500);
-	taken = queue_take(mount->queue, NULL, 1, false, NULL, &names);
-	buf_release(&names);
-	return taken;
-}
-
-static int claim(struct bench_mount *mount, const char *name)
-{
-	usleep(1500);
-	return queue_claim(mount->queue, name);
-}
 
 /* ---- who may claim ---- */
 
@@ -31,12 +15,12 @@ static void a_claimed_unit_is_busy_for_others(void **state)
 	bench_input(bench, "x");
 	a = bench_mount(bench);
 	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
-	assert_int_equal(claim(b, "x"), -EBUSY);
-	assert_int_equal(claim(a, "x"), -EBUSY);
-	assert_int_equal(claim(a, "y"), -ENOENT);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	assert_int_equal(bench_claim(b, "x"), -EBUSY);
+	assert_int_equal(bench_claim(a, "x"), -EBUSY);
+	assert_int_equal(bench_claim(a, "y"), -ENOENT);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
-	assert_int_equal(take_one(b), 0);
+	assert_int_equal(bench_take_one(b), 0);
 	bench_free(bench);
 }
 
@@ -67,14 +51,14 @@ static void a_dead_nodes_claim_comes_back_after_the_lease(void **state)
 	bench_input(bench, "x");
 	a = bench_mount(bench);
 	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	bench_kill(a);
 	bench_pass(BENCH_LEASE - 2);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	bench_pass(4);
 	assert_true(bench_is(b, QUEUE_TODO, "x"));
-	assert_int_equal(take_one(b), 1);
+	assert_int_equal(bench_take_one(b), 1);
 	assert_true(mem_disk_exists(bench->disk, bench_claim_path("x", 0, 2)));
 	bench_free(bench);
 }
@@ -88,11 +72,11 @@ static void a_live_nodes_claim_stays_for_many_leases(void **state)
 	bench_input(bench, "x");
 	a = bench_mount(bench);
 	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	bench_pass(BENCH_LEASE * 3);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
-	assert_int_equal(claim(b, "x"), -EBUSY);
+	assert_int_equal(bench_claim(b, "x"), -EBUSY);
 	assert_int_equal(bench_end(a, QUEUE_VERB_DONE, "x"), 0);
 	bench_free(bench);
 }
@@ -106,7 +90,7 @@ static void a_newcomer_watches_for_half_a_lease(void **state)
 	bench_input(bench, "x");
 	bench_input(bench, "y");
 	a = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	bench_kill(a);
 	bench_pass(BENCH_LEASE * 2);
 	b = bench_mount(bench);
@@ -126,14 +110,14 @@ static void a_server_clock_set_forward_steals_nothing(void **state)
 	bench_input(bench, "y");
 	a = bench_mount(bench);
 	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
-	assert_int_equal(claim(b, "y"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	assert_int_equal(bench_claim(b, "y"), 0);
 	bench_pass(1);
 	mem_disk_shift(bench->disk, 3600);
 	/* b hears of the new time by its own heartbeat; a's next heartbeat comes within a third of the lease. */
 	bench_pass(BENCH_LEASE);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
-	assert_int_equal(claim(b, "x"), -EBUSY);
+	assert_int_equal(bench_claim(b, "x"), -EBUSY);
 	bench_pass(BENCH_LEASE);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	bench_free(bench);
@@ -150,8 +134,8 @@ static void an_mtime_in_the_future_is_watched_for_a_whole_lease(void **state)
 	bench_input(bench, "y");
 	a = bench_mount(bench);
 	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
-	assert_int_equal(claim(b, "y"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	assert_int_equal(bench_claim(b, "y"), 0);
 	bench_kill(a);
 	snprintf(path, sizeof(path), "%s", bench_claim_path("x", 0, 1));
 	mem_disk_set_mtime(bench->disk, path, mem_disk_time(bench->disk) + 100000);
@@ -199,13 +183,13 @@ static void a_stale_claim_that_moved_makes_the_newcomer_withdraw(void **state)
 	bench_input(bench, "x");
 	a = bench_mount(bench);
 	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	bench_kill(a);
 	bench_pass(BENCH_LEASE + 3);
 	assert_true(bench_is(b, QUEUE_TODO, "x"));
 	mem_set_hook(b->store, act_between, &between);
-	assert_int_equal(claim(b, "x"), -EBUSY);
+	assert_int_equal(bench_claim(b, "x"), -EBUSY);
 	mem_set_hook(b->store, NULL, NULL);
 	assert_true(between.done);
 	bench_pass(0.5);
@@ -235,7 +219,7 @@ static void a_marker_that_was_there_drops_the_claim(void **state)
 	a = bench_mount(bench);
 	assert_true(bench_is(a, QUEUE_TODO, "x"));
 	mem_set_hook(a->store, act_between, &between);
-	assert_int_equal(claim(a, "x"), -ENOENT);
+	assert_int_equal(bench_claim(a, "x"), -ENOENT);
 	mem_set_hook(a->store, NULL, NULL);
 	assert_true(bench_is(a, QUEUE_DONE, "x"));
 	assert_int_equal(queue_ticket(a->queue, QUEUE_DONE, "x", &ticket), 0);
@@ -266,7 +250,7 @@ static void a_failed_mark_drops_the_claim(void **state)
 	a = bench_mount(bench);
 	assert_true(bench_is(a, QUEUE_TODO, "x"));
 	mem_set_hook(a->store, act_between, &between);
-	assert_int_equal(claim(a, "x"), -ENOENT);
+	assert_int_equal(bench_claim(a, "x"), -ENOENT);
 	mem_set_hook(a->store, NULL, NULL);
 	assert_true(bench_is(a, QUEUE_FAILED, "x"));
 	bench_free(bench);
@@ -292,9 +276,9 @@ static void a_newer_generation_drops_the_claim(void **state)
 	a = bench_mount(bench);
 	assert_true(bench_is(a, QUEUE_TODO, "x"));
 	mem_set_hook(a->store, act_between, &between);
-	assert_int_equal(claim(a, "x"), -ENOENT);
+	assert_int_equal(bench_claim(a, "x"), -ENOENT);
 	mem_set_hook(a->store, NULL, NULL);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_true(mem_disk_exists(bench->disk, bench_claim_path("x", 1, 1)));
 	bench_free(bench);
 }
@@ -310,8 +294,8 @@ static void numbers_with_a_gap_are_left_alone(void **state)
 	mem_disk_puts(bench->disk, bench_claim_path("x", 0, 2), "claimfs 1\nnode other.0000000a\nkind free\n");
 	mem_disk_set_mtime(bench->disk, bench_claim_path("x", 0, 2), 1);
 	a = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), -EBUSY);
-	assert_int_equal(take_one(a), 0);
+	assert_int_equal(bench_claim(a, "x"), -EBUSY);
+	assert_int_equal(bench_take_one(a), 0);
 	bench_free(bench);
 }
 
@@ -339,101 +323,6 @@ static void many_candidates_cost_one_flight(void **state)
 	bench_free(bench);
 }
 
-/* ---- answers that never came ---- */
-
-static void a_link_without_an_answer_that_happened_is_found_and_kept(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LOSE_ANSWER, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
-	struct bench_mount *a;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	mem_fault(a->store, &fault);
-	assert_int_equal(claim(a, "x"), 0);
-	assert_int_equal(bench_end(a, QUEUE_VERB_DONE, "x"), 0);
-	bench_free(bench);
-}
-
-static bool is_free(void *arg)
-{
-	int64_t mtime = 99;
-
-	mem_disk_mtime(((struct bench *)arg)->disk, bench_claim_path("x", 0, 1), &mtime);
-	return mtime == 1;
-}
-
-static void a_link_that_comes_late_is_healed(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
-	struct bench_mount *a, *b;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
-	mem_fault(a->store, &fault);
-	assert_int_equal(claim(a, "x"), -EIO);
-	assert_false(mem_disk_exists(bench->disk, bench_claim_path("x", 0, 1)));
-	assert_int_equal(mem_do_late(a->store), 1);
-	bench_pass(BENCH_LEASE);
-	assert_true(bench_until(is_free, bench));
-	assert_int_equal(claim(b, "x"), 0);
-	assert_true(mem_disk_exists(bench->disk, bench_claim_path("x", 0, 2)));
-	bench_free(bench);
-}
-
-static bool is_lost(void *arg)
-{
-	int64_t mtime = -1;
-
-	return mem_disk_mtime(((struct bench *)arg)->disk, bench_claim_path("x", 0, 1), &mtime) == 0 && mtime == 0;
-}
-
-/* After a lapse others may have counted it: it is no release then. */
-static void a_link_that_comes_after_a_lapse_is_lost(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
-	struct bench_mount *a;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	mem_fault(a->store, &fault);
-	assert_int_equal(claim(a, "x"), -EIO);
-	mem_cut(a->store, 0);
-	bench_pass(BENCH_LEASE + 1);
-	mem_uncut(a->store);
-	assert_int_equal(mem_do_late(a->store), 1);
-	bench_pass(BENCH_LEASE);
-	assert_true(bench_until(is_lost, bench));
-	bench_free(bench);
-}
-
-static void a_late_link_that_was_claimed_again_is_not_healed_away(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
-	struct bench_mount *a;
-	int64_t mtime = 0;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	mem_fault(a->store, &fault);
-	assert_int_equal(claim(a, "x"), -EIO);
-	assert_int_equal(claim(a, "x"), 0);
-	mem_do_late(a->store);
-	bench_pass(BENCH_LEASE * 2);
-	assert_int_equal(mem_disk_mtime(bench->disk, bench_claim_path("x", 0, 1), &mtime), 0);
-	assert_true(mtime > 1);
-	assert_int_equal(bench_end(a, QUEUE_VERB_DONE, "x"), 0);
-	bench_free(bench);
-}
-
 static void advance_past_a_third(void *arg)
 {
 	(void)arg;
@@ -451,208 +340,12 @@ static void slow_answers_are_verified(void **state)
 	bench_input(bench, "x");
 	bench_input(bench, "y");
 	a = bench_mount(bench);
-	assert_int_equal(claim(a, "y"), 0);
+	assert_int_equal(bench_claim(a, "y"), 0);
 	before = mem_count(a->store, STORE_READ);
 	mem_fault(a->store, &fault);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	/* The owner was read. */
 	assert_true(mem_count(a->store, STORE_READ) > before);
-	bench_free(bench);
-}
-
-/* ---- giving back ---- */
-
-static void a_released_claim_is_free_at_once_and_does_not_count(void **state)
-{
-	struct bench *bench = bench_new("attempts = 1\n");
-	struct bench_mount *a, *b;
-	int i;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
-	for (i = 0; i < 3; i++) {
-		assert_int_equal(claim(a, "x"), 0);
-		assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, "x"), 0);
-		assert_true(bench_is(a, QUEUE_TODO, "x"));
-		assert_int_equal(claim(b, "x"), 0);
-		assert_int_equal(bench_end(b, QUEUE_VERB_RELEASE, "x"), 0);
-	}
-	assert_true(mem_disk_exists(bench->disk, bench_claim_path("x", 0, 6)));
-	bench_free(bench);
-}
-
-static void lost_attempts_count_and_set_the_unit_aside(void **state)
-{
-	struct bench *bench = bench_new("attempts = 2\n");
-	struct bench_mount *a, *b;
-	struct buf ticket = BUF_INIT;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
-	assert_int_equal(bench_end(a, QUEUE_VERB_LOSE, "x"), 0);
-	assert_int_equal(claim(b, "x"), 0);
-	assert_int_equal(bench_end(b, QUEUE_VERB_LOSE, "x"), 0);
-	assert_true(bench_is(a, QUEUE_TODO, "x"));
-	assert_int_equal(take_one(a), 0);
-	assert_true(bench_is(a, QUEUE_FAILED, "x"));
-	assert_int_equal(queue_ticket(a->queue, QUEUE_FAILED, "x", &ticket), 0);
-	assert_non_null(strstr(ticket.data, "2 attempts were lost"));
-	bench_pass(0.5);
-	assert_true(bench_is(b, QUEUE_FAILED, "x"));
-	buf_reset(&ticket);
-	assert_int_equal(queue_ticket(b->queue, QUEUE_FAILED, "x", &ticket), 0);
-	assert_non_null(strstr(ticket.data, "2 attempts were lost"));
-	/* Retry: a new generation, attempts start again. */
-	assert_int_equal(queue_retry(b->queue, "x"), 0);
-	assert_true(bench_is(b, QUEUE_TODO, "x"));
-	assert_int_equal(claim(b, "x"), 0);
-	assert_true(mem_disk_exists(bench->disk, bench_claim_path("x", 1, 1)));
-	buf_release(&ticket);
-	bench_free(bench);
-}
-
-static void dead_nodes_attempts_count(void **state)
-{
-	struct bench *bench = bench_new("attempts = 2\n");
-	struct bench_mount *a, *b, *c;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
-	c = bench_mount(bench);
-	assert_true(bench_is(c, QUEUE_TODO, "x"));
-	assert_int_equal(claim(a, "x"), 0);
-	bench_kill(a);
-	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
-	bench_pass(BENCH_LEASE + 3);
-	assert_int_equal(claim(b, "x"), 0);
-	bench_kill(b);
-	assert_true(bench_is(c, QUEUE_CLAIMS, "x"));
-	bench_pass(BENCH_LEASE + 3);
-	assert_int_equal(take_one(c), 0);
-	assert_true(bench_is(c, QUEUE_FAILED, "x"));
-	bench_free(bench);
-}
-
-static void a_release_without_an_answer_is_repeated(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LOSE_REQUEST, .kind = STORE_RENAME, .part = "/claims/", .count = 3 };
-	struct bench_mount *a, *b;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
-	mem_fault(a->store, &fault);
-	assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, "x"), 0);
-	bench_pass(BENCH_LEASE);
-	assert_true(bench_until(is_free, bench));
-	assert_int_equal(claim(b, "x"), 0);
-	bench_free(bench);
-}
-
-static void a_late_release_does_not_touch_the_next_claim(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_RENAME, .part = "/claims/", .count = 1 };
-	struct bench_mount *a, *b;
-	int64_t mtime = 0;
-
-	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
-	mem_fault(a->store, &fault);
-	assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, "x"), 0);
-	bench_pass(2);
-	assert_true(bench_until(is_free, bench));
-	assert_int_equal(claim(b, "x"), 0);
-	mem_do_late(a->store);
-	assert_int_equal(mem_disk_mtime(bench->disk, bench_claim_path("x", 0, 2), &mtime), 0);
-	assert_true(mtime > 1);
-	assert_int_equal(bench_end(b, QUEUE_VERB_DONE, "x"), 0);
-	bench_free(bench);
-}
-
-static void closing_frees_all_claims(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct bench_mount *a, *b;
-	struct buf names = BUF_INIT;
-
-	(void)state;
-	bench_inputs(bench, 20);
-	a = bench_mount(bench);
-	b = bench_mount(bench);
-	assert_int_equal(queue_take(a->queue, NULL, 20, false, NULL, &names), 20);
-	assert_int_equal(bench_count(b, QUEUE_CLAIMS), 20);
-	queue_close(a->queue, NS_PER_S);
-	a->queue = NULL;
-	assert_int_equal(bench_count(b, QUEUE_TODO), 20);
-	assert_int_equal(queue_take(b->queue, NULL, 20, false, NULL, &names), 20);
-	buf_release(&names);
-	bench_free(bench);
-}
-
-/* ---- limits ---- */
-
-static void a_disk_with_few_links_an_inode_is_enough(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct buf names = BUF_INIT;
-	struct bench_mount *a;
-	const char *name;
-	int taken, done = 0;
-
-	(void)state;
-	bench_inputs(bench, 60);
-	a = bench_mount(bench);
-	mem_disk_set_link_limit(bench->disk, 5);
-	while (done < 60) {
-		buf_reset(&names);
-		usleep(1500);
-		taken = queue_take(a->queue, NULL, 16, false, NULL, &names);
-		assert_true(taken > 0);
-		for (name = names.data; name < names.data + names.len; name += strlen(name) + 1, done++)
-			assert_int_equal(bench_end(a, QUEUE_VERB_DONE, name), 0);
-	}
-	assert_int_equal(done, 60);
-	assert_int_equal(bench_count(a, QUEUE_DONE), 60);
-	buf_release(&names);
-	bench_free(bench);
-}
-
-static void releases_on_a_disk_with_few_links(void **state)
-{
-	struct bench *bench = bench_new("");
-	struct buf names = BUF_INIT;
-	struct bench_mount *a;
-	const char *name;
-	int i;
-
-	(void)state;
-	bench_inputs(bench, 12);
-	a = bench_mount(bench);
-	mem_disk_set_link_limit(bench->disk, 5);
-	for (i = 0; i < 3; i++) {
-		buf_reset(&names);
-		usleep(1500);
-		assert_int_equal(queue_take(a->queue, NULL, 12, false, NULL, &names), 12);
-		for (name = names.data; name < names.data + names.len; name += strlen(name) + 1)
-			assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, name), 0);
-		bench_pass(1);
-		assert_int_equal(bench_count(a, QUEUE_TODO), 12);
-	}
-	buf_release(&names);
 	bench_free(bench);
 }
 
@@ -665,9 +358,9 @@ static void a_full_disk_claims_nothing_and_loses_nothing(void **state)
 	bench_input(bench, "x");
 	a = bench_mount(bench);
 	mem_disk_set_full(bench->disk, true);
-	assert_true(claim(a, "x") < 0);
+	assert_true(bench_claim(a, "x") < 0);
 	mem_disk_set_full(bench->disk, false);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	bench_free(bench);
 }
 
@@ -686,10 +379,10 @@ static void missing_directories_are_made(void **state)
 		assert_int_equal(mem_disk_remove(bench->disk, path), 0);
 	}
 	a = bench_mount(bench);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(bench_end(a, QUEUE_VERB_FAIL, "x"), 0);
 	assert_int_equal(queue_retry(a->queue, "x"), 0);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(bench_end(a, QUEUE_VERB_DONE, "x"), 0);
 	bench_free(bench);
 }
@@ -728,7 +421,7 @@ static void garbage_on_the_disk_is_left_alone(void **state)
 	buf_reset(&text);
 	assert_int_equal(queue_ticket(a->queue, QUEUE_CLAIMS, "y", &text), 0);
 	assert_int_equal(queue_progress(a->queue, true, &text), 0);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(bench_end(a, QUEUE_VERB_DONE, "x"), 0);
 	buf_release(&text);
 	bench_free(bench);
@@ -750,19 +443,7 @@ int main(void)
 		cmocka_unit_test(a_newer_generation_drops_the_claim),
 		cmocka_unit_test(numbers_with_a_gap_are_left_alone),
 		cmocka_unit_test(many_candidates_cost_one_flight),
-		cmocka_unit_test(a_link_without_an_answer_that_happened_is_found_and_kept),
-		cmocka_unit_test(a_link_that_comes_late_is_healed),
-		cmocka_unit_test(a_link_that_comes_after_a_lapse_is_lost),
-		cmocka_unit_test(a_late_link_that_was_claimed_again_is_not_healed_away),
 		cmocka_unit_test(slow_answers_are_verified),
-		cmocka_unit_test(a_released_claim_is_free_at_once_and_does_not_count),
-		cmocka_unit_test(lost_attempts_count_and_set_the_unit_aside),
-		cmocka_unit_test(dead_nodes_attempts_count),
-		cmocka_unit_test(a_release_without_an_answer_is_repeated),
-		cmocka_unit_test(a_late_release_does_not_touch_the_next_claim),
-		cmocka_unit_test(closing_frees_all_claims),
-		cmocka_unit_test(a_disk_with_few_links_an_inode_is_enough),
-		cmocka_unit_test(releases_on_a_disk_with_few_links),
 		cmocka_unit_test(a_full_disk_claims_nothing_and_loses_nothing),
 		cmocka_unit_test(missing_directories_are_made),
 		cmocka_unit_test(garbage_on_the_disk_is_left_alone),

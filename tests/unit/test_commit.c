@@ -4,12 +4,6 @@
  */
 #include "tests/fake/bench_queue.h"
 
-static int claim(struct bench_mount *mount, const char *name)
-{
-	usleep(1500);
-	return queue_claim(mount->queue, name);
-}
-
 static int done(struct bench_mount *mount, const char *name)
 {
 	return bench_end(mount, QUEUE_VERB_DONE, name);
@@ -22,7 +16,7 @@ static struct bench *with_x(struct bench_mount **ret_mount, const char *conf)
 
 	bench_input(bench, "x");
 	*ret_mount = bench_mount(bench);
-	assert_int_equal(claim(*ret_mount, "x"), 0);
+	assert_int_equal(bench_claim(*ret_mount, "x"), 0);
 	return bench;
 }
 
@@ -37,7 +31,7 @@ static void outputs_go_below_directories_that_are_made(void **state)
 	(void)state;
 	bench_input(bench, "d/e/x.jpg");
 	a = bench_mount(bench);
-	assert_int_equal(claim(a, "d/e/x.jpg"), 0);
+	assert_int_equal(bench_claim(a, "d/e/x.jpg"), 0);
 	assert_int_equal(queue_stage(a->queue, "", true, &path), QUEUE_DIR);
 	assert_int_equal(queue_stage(a->queue, "d/e", true, &path), QUEUE_DIR);
 	assert_int_equal(queue_stage(a->queue, "d/e/y.npy", true, &path), QUEUE_NOTHING);
@@ -75,7 +69,7 @@ static void a_file_replaces_a_directory_and_the_other_way_round(void **state)
 	assert_true(bench_holds(bench, "outputs/x", "file"));
 	assert_int_equal(queue_redo(a->queue, "x"), 0);
 	assert_true(bench_holds(bench, "outputs/x", "file"));
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	bench_stage(bench, a, "x/part", "dir");
 	assert_int_equal(done(a, "x"), 0);
 	assert_true(bench_holds(bench, "outputs/x/part", "dir"));
@@ -113,7 +107,7 @@ static void a_look_at_what_was_never_made_costs_nothing(void **state)
 	assert_int_equal(done(a, "x"), 0);
 	assert_int_equal(mem_count(a->store, STORE_FSYNC), fsyncs);
 	assert_int_equal(queue_redo(a->queue, "x"), 0);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	bench_stage(bench, a, "x", "made");
 	assert_int_equal(queue_stage(a->queue, "x", false, &path), QUEUE_TICKET);
 	assert_int_equal(done(a, "x"), 0);
@@ -122,18 +116,34 @@ static void a_look_at_what_was_never_made_costs_nothing(void **state)
 	bench_free(bench);
 }
 
+struct late {
+	struct bench *bench;
+	const char *path;
+};
+
+static void write_before_the_marker(void *arg, const struct store_op *op)
+{
+	const struct late *late = arg;
+
+	if (op->kind == STORE_LINK && op->path2 && strstr(op->path2, "/done/"))
+		assert_int_equal(mem_disk_puts(late->bench->disk, late->path, "late"), 0);
+}
+
 /* A second file made under the name of the unit, by a job that goes on behind its back, is swept; where there was but one, nobody looks. */
 static void what_was_made_twice_is_swept_behind_its_commit(void **state)
 {
 	struct bench_mount *a;
 	struct bench *bench = with_x(&a, "");
+	struct late late = { .bench = bench };
 	struct buf path = BUF_INIT;
 
 	(void)state;
 	bench_stage(bench, a, "x", "first");
 	assert_int_equal(queue_stage(a->queue, "x", true, &path), QUEUE_TICKET);
+	late.path = path.data;
+	mem_set_hook(a->store, write_before_the_marker, &late);
 	assert_int_equal(done(a, "x"), 0);
-	assert_int_equal(mem_disk_puts(bench->disk, path.data, "late"), 0);
+	mem_set_hook(a->store, NULL, NULL);
 	bench_pass(1);
 	assert_false(mem_disk_exists(bench->disk, path.data));
 	assert_true(bench_holds(bench, "outputs/x", "first"));
@@ -152,7 +162,7 @@ static void two_units_of_one_output_are_not_held_together(void **state)
 	bench_input(bench, "x.2");
 	a = bench_mount(bench);
 	assert_int_equal(queue_take(a->queue, NULL, 2, false, NULL, &names), 1);
-	assert_int_equal(claim(a, names.data[2] == '1' ? "x.2" : "x.1"), -EBUSY);
+	assert_int_equal(bench_claim(a, names.data[2] == '1' ? "x.2" : "x.1"), -EBUSY);
 	assert_int_equal(done(a, names.data), 0);
 	buf_reset(&names);
 	usleep(1500);
@@ -306,7 +316,7 @@ static void a_stolen_claim_is_estale(void **state)
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	mem_cut(a->store, 0);
 	bench_pass(BENCH_LEASE + 3);
-	assert_int_equal(claim(b, "x"), 0);
+	assert_int_equal(bench_claim(b, "x"), 0);
 	mem_uncut(a->store);
 	bench_stage(bench, b, "x", "good");
 	assert_int_equal(done(a, "x"), -ESTALE);
@@ -336,7 +346,7 @@ static void a_lapsed_holder_of_what_another_did_is_already(void **state)
 		assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 		mem_cut(a->store, 0);
 		bench_pass(BENCH_LEASE + 3);
-		assert_int_equal(claim(b, "x"), 0);
+		assert_int_equal(bench_claim(b, "x"), 0);
 		if (!swept)
 			mem_fault(b->store, &(struct mem_fault) { .fault = MEM_FAIL, .kind = STORE_REMOVE, .part = "/claims/", .count = 9,
 				.error = STORE_FAILURE });
@@ -424,7 +434,7 @@ static void a_heartbeat_file_that_is_gone_loses_its_claims(void **state)
 	assert_int_equal(done(a, "x"), -ESTALE);
 	bench_pass(BENCH_LEASE + 2);
 	/* A new incarnation claims on. */
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(done(a, "x"), 0);
 	bench_free(bench);
 }
@@ -489,7 +499,7 @@ static void a_redo_is_a_new_generation_and_needs_no_removal(void **state)
 	assert_true(bench_is(b, QUEUE_TODO, "x"));
 	assert_true(bench_is(a, QUEUE_TODO, "x"));
 	assert_int_equal(queue_redo(a->queue, "x"), -ENOENT);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(done(a, "x"), 0);
 	assert_true(mem_disk_exists(bench->disk, bench_marker_path("x", 1)));
 	bench_free(bench);
@@ -505,7 +515,7 @@ static void marking_done_without_work(void **state)
 	bench_input(bench, "y");
 	a = bench_mount(bench);
 	b = bench_mount(bench);
-	assert_int_equal(claim(b, "y"), 0);
+	assert_int_equal(bench_claim(b, "y"), 0);
 	assert_int_equal(queue_mark_done(a->queue, "x"), 0);
 	assert_int_equal(queue_mark_done(a->queue, "x"), -EEXIST);
 	assert_int_equal(queue_mark_done(a->queue, "y"), -EBUSY);
@@ -528,7 +538,7 @@ static void a_changed_input_drops_the_work(void **state)
 	assert_false(mem_disk_exists(bench->disk, "outputs/x"));
 	bench_pass(0.5);
 	assert_true(bench_is(a, QUEUE_TODO, "x"));
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(done(a, "x"), 0);
 	bench_free(bench);
 }
@@ -560,7 +570,7 @@ static void finished_claims_are_swept(void **state)
 
 	(void)state;
 	assert_int_equal(bench_end(a, QUEUE_VERB_LOSE, "x"), 0);
-	assert_int_equal(claim(a, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(done(a, "x"), 0);
 	bench_pass(1);
 	assert_int_equal(mem_disk_list(bench->disk, ".claimfs/claims", &names), 0);
@@ -580,7 +590,7 @@ static void a_long_dead_nodes_stage_is_swept(void **state)
 	assert_int_equal(queue_stage(a->queue, "x", true, &path), QUEUE_TICKET);
 	bench_kill(a);
 	b = bench_mount(bench);
-	assert_int_equal(claim(b, "y"), 0);
+	assert_int_equal(bench_claim(b, "y"), 0);
 	assert_int_equal(done(b, "y"), 0);
 	assert_true(mem_disk_exists(bench->disk, path.data));
 	bench_pass(BENCH_LEASE * 20);

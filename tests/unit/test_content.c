@@ -1,12 +1,6 @@
 /* key = content: units of the same bytes are one piece of work. */
 #include "tests/fake/bench_queue.h"
 
-static int claim(struct bench_mount *mount, const char *name)
-{
-	usleep(1500);
-	return queue_claim(mount->queue, name);
-}
-
 static int done(struct bench_mount *mount, const char *name)
 {
 	return bench_end(mount, QUEUE_VERB_DONE, name);
@@ -24,7 +18,7 @@ static void same_contents_are_done_once(void **state)
 	mem_disk_puts(bench->disk, "inputs/three", "other bytes");
 	bench_pass(3);
 	a = bench_mount(bench);
-	assert_int_equal(claim(a, "one"), 0);
+	assert_int_equal(bench_claim(a, "one"), 0);
 	bench_stage(bench, a, "one", "result");
 	assert_int_equal(done(a, "one"), 0);
 	bench_pass(0.5);
@@ -51,26 +45,26 @@ static void a_content_is_hashed_once(void **state)
 	bench_pass(3);
 	a = bench_mount(bench);
 	b = bench_mount(bench);
-	assert_int_equal(claim(a, "one"), 0);
+	assert_int_equal(bench_claim(a, "one"), 0);
 	mem_fault(a->store, &unread);
 	mem_fault(b->store, &unread);
 	/* Remembered here … */
 	assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, "one"), 0);
 	bench_pass(0.5);
-	assert_int_equal(claim(a, "one"), 0);
+	assert_int_equal(bench_claim(a, "one"), 0);
 	/* … and, through the log, there. */
 	assert_int_equal(bench_end(a, QUEUE_VERB_LOSE, "one"), 0);
 	bench_pass(0.5);
-	assert_int_equal(claim(b, "one"), 0);
+	assert_int_equal(bench_claim(b, "one"), 0);
 	assert_int_equal(done(b, "one"), 0);
 	/* Other bytes are another unit. */
 	mem_disk_puts(bench->disk, "inputs/one", "other bytes");
 	mem_disk_set_mtime(bench->disk, "inputs", mem_disk_time(bench->disk) + 1);
 	bench_pass(3);
-	assert_int_equal(claim(b, "one"), -EACCES);
+	assert_int_equal(bench_claim(b, "one"), -EACCES);
 	mem_clear_faults(b->store);
 	bench_pass(0.5);
-	assert_int_equal(claim(b, "one"), 0);
+	assert_int_equal(bench_claim(b, "one"), 0);
 	bench_free(bench);
 }
 
@@ -85,17 +79,17 @@ static void a_redo_of_shared_contents_is_work(void **state)
 	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
 	bench_pass(3);
 	a = bench_mount(bench);
-	assert_int_equal(claim(a, "one"), 0);
+	assert_int_equal(bench_claim(a, "one"), 0);
 	assert_int_equal(done(a, "one"), 0);
-	assert_int_equal(claim(a, "two"), -ENOENT);		/* done by its content */
+	assert_int_equal(bench_claim(a, "two"), -ENOENT);		/* done by its content */
 	assert_int_equal(queue_redo(a->queue, "one"), 0);
-	assert_int_equal(claim(a, "one"), 0);
+	assert_int_equal(bench_claim(a, "one"), 0);
 	assert_int_equal(done(a, "one"), 0);
 	bench_pass(0.5);
 	b = bench_mount(bench);
 	assert_int_equal(queue_redo(b->queue, "two"), 0);
 	bench_pass(0.5);
-	assert_int_equal(claim(a, "two"), 0);
+	assert_int_equal(bench_claim(a, "two"), 0);
 	assert_int_equal(done(a, "two"), 0);
 	assert_true(bench_is(a, QUEUE_DONE, "one"));
 	bench_free(bench);
