@@ -154,7 +154,8 @@ port_open() {	# PORT
 }
 
 # start_sshd: a server of our own on loopback: keys, configuration, and ssh_config with the host "disk", all in $work/sshd. SHLVL keeps bash from
-# reading ~/.bashrc in its sessions: what it starts there (version managers with locks of their own, say) is not what is tested.
+# reading ~/.bashrc in its sessions: what it starts there (version managers with locks of their own, say) is not what is tested. SSHD_EXTRA: more
+# lines of its configuration; SSHD_UNDER: an array, a command that runs it.
 start_sshd() {
 	local dir=$work/sshd attempt
 	mkdir -p "$dir"
@@ -183,7 +184,7 @@ start_sshd() {
 			Subsystem sftp /usr/lib/openssh/sftp-server
 			${SSHD_EXTRA:-}
 		CONFIG
-		in_background "$dir/log" /usr/sbin/sshd -D -e -f "$dir/sshd_config"
+		in_background "$dir/log" "${SSHD_UNDER[@]}" /usr/sbin/sshd -D -e -f "$dir/sshd_config"
 		sshd_pid=$started_pid
 		wait_until 10 port_open_or_gone "$ssh_port" "$sshd_pid" || return 1
 		gone "$sshd_pid" || break
