@@ -127,9 +127,10 @@ unmount_now() {	# whatever state it is in
 
 # The process id of the claimfs that serves MOUNTPOINT, by its command line.
 daemon_of() {
-	local dir arg
+	local dir arg self
+	self=$(realpath "$(command -v claimfs)")
 	for dir in /proc/[0-9]*; do
-		[ "$(readlink "$dir/exe" 2>/dev/null)" = "$(command -v claimfs | xargs realpath)" ] || continue
+		[ "$dir/exe" -ef "$self" ] || continue
 		while IFS= read -r -d '' arg; do
 			if [ "$arg" = "$1" ]; then
 				basename "$dir"

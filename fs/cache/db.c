@@ -225,8 +225,11 @@ int db_begin(struct db *db)
 
 int db_put(struct db *db, const void *key, size_t key_len, const void *value, size_t value_len)
 {
-	MDB_val name = { key_len, (void *)(uintptr_t)key }, data = { value_len, (void *)(uintptr_t)value };
+	MDB_val name = { key_len, (void *)(uintptr_t)key }, data = { value_len, (void *)(uintptr_t)value }, there;
 
+	if (mdb_get(db->txn, db->dbi, &name, &there) == MDB_SUCCESS && there.mv_size == value_len &&
+	    memcmp(there.mv_data, value, value_len) == 0)
+		return 0;
 	return db_error(mdb_put(db->txn, db->dbi, &name, &data, 0));
 }
 

@@ -28,7 +28,7 @@ int db_walk(struct db *db, const char *prefix, db_each *each, void *arg);
 
 /* One change at a time: all of it is there afterwards, or nothing. */
 int db_begin(struct db *db);
-int db_put(struct db *db, const void *key, size_t key_len, const void *value, size_t value_len);
+int db_put(struct db *db, const void *key, size_t key_len, const void *value, size_t value_len);	/* what is there already is not written */
 int db_clear(struct db *db);		/* all but the format */
 int db_commit(struct db *db);		/* ends it, whatever it returns */
 void db_abort(struct db *db);

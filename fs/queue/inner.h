@@ -170,7 +170,9 @@ struct queue {
 	int64_t markers_ns;		/* when to check the next directory of markers */
 	uint32_t marker_dir;		/* the next of done/00 … ff to check; 256: all were */
 
-	uint64_t remembered;		/* the index's version at the last remember_save() */
+	uint64_t remembered;		/* the index's version at the last good remember_save(), */
+	int64_t remember_took_ns;	/* and how long that took */
+	bool kept_ours;			/* what lies in the keep was written from this index */
 	int64_t remember_ns;		/* the next one, at the earliest */
 
 	/* progress */

@@ -151,15 +151,10 @@ static struct jobs jobs_locked(const struct queue *queue, int64_t now)
 static void remember(struct queue *queue)
 {
 	int64_t begin = clock_now(), took;
-	uint64_t version;
 
-	pthread_mutex_lock(&queue->lock);
-	version = queue->index.version;
-	pthread_mutex_unlock(&queue->lock);
 	remember_save(queue);
 	took = clock_now() - begin;
 	pthread_mutex_lock(&queue->lock);
-	queue->remembered = version;
 	queue->remember_ns = begin + (took * REMEMBER_SHARE > REMEMBER_NS ? took * REMEMBER_SHARE : REMEMBER_NS);
 	pthread_mutex_unlock(&queue->lock);
 }

@@ -318,7 +318,7 @@ void queue_close(struct queue *queue, int64_t timeout_ns)
 	sweep_run(queue);
 	remove_tmp(queue);
 	if (!error)
-		remember_save(queue);
+		remember_close(queue);
 	lease_stop(queue->lease);
 	queue_free(queue);
 }

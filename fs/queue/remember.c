@@ -9,10 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "queue/inner.h"
 #include "queue/keep.h"
 
-#define CHUNK 4096
+#define CHUNK 4096			/* units */
+#define REMEMBER_CLOSE_NS (3 * NS_PER_S)	/* who unmounts does not wait longer for what is only remembered */
+#define BATCH (8U << 20)		/* bytes */
 #define KEY_BYTES (LAYOUT_MAX_LOG + 16)
 #define WHOLE "whole"
 #define KEPT_KEY (CONTENT_MAP_KEY + sizeof(struct hash128))
@@ -51,38 +54,60 @@ static void settings(const struct queue *queue, struct buf *ret)
 	buf_addf(ret, "%d %s", queue->conf.key, queue->conf.input);
 }
 
-static int put_alone(struct keep *keep, const char *key, const void *value, size_t len)
-{
-	int error = keep->ops->begin(keep);
+/* A save under way: changes gather to BATCH before they are committed, since each commit waits for the local disk. Most saves are one. */
+struct save {
+	struct queue *queue;
+	struct keep *keep;
+	int64_t deadline;
+	size_t bytes;			/* put since the last commit */
+	bool open;
+	bool parted;			/* a part of it is committed, as one that is not whole */
+};
 
-	if (error)
-		return error;
-	error = keep->ops->put(keep, key, value, len);
-	if (error) {
-		keep->ops->abort(keep);
-		return error;
-	}
-	return keep->ops->commit(keep);
+static int commit(struct save *save)
+{
+	if (!save->open)
+		return 0;
+	save->open = false;
+	save->bytes = 0;
+	save->parted = true;
+	return save->keep->ops->commit(save->keep);
 }
 
-static int begin_anew(struct keep *keep)
+static int begin(struct save *save)
 {
-	int error = keep->ops->begin(keep);
+	int error;
 
-	if (error)
-		return error;
-	error = keep->ops->clear(keep);
+	if (save->open)
+		return 0;
+	error = save->keep->ops->begin(save->keep);
+	save->open = !error;
+	return error;
+}
+
+static int put(struct save *save, const char *key, const void *value, size_t len)
+{
+	int error = begin(save);
+
 	if (!error)
-		error = keep->ops->put(keep, WHOLE, "no", 2);
-	if (error) {
-		keep->ops->abort(keep);
-		return error;
-	}
-	return keep->ops->commit(keep);
+		error = save->keep->ops->put(save->keep, key, value, len);
+	save->bytes += len;
+	return !error && save->bytes >= BATCH ? commit(save) : error;
 }
 
-static int save_log(struct queue *queue, uint32_t log)
+/* Unless what lies there was written from this very index, it is begun anew. */
+static int begin_save(struct save *save)
 {
+	int error = begin(save);
+
+	if (!error && !save->queue->kept_ours)
+		error = save->keep->ops->clear(save->keep);
+	return error ? error : put(save, WHOLE, "no", 2);
+}
+
+static int save_log(struct save *save, uint32_t log)
+{
+	struct queue *queue = save->queue;
 	struct kept_log kept = { .id = log + 1 };
 	const struct node_facts *node;
 	char name[LAYOUT_MAX_LOG + 1], key[KEY_BYTES];
@@ -100,18 +125,16 @@ static int save_log(struct queue *queue, uint32_t log)
 	kept.spent = node->spent;
 	snprintf(key, sizeof(key), "l%s", name);
 	pthread_mutex_unlock(&queue->lock);
-	return queue->options.keep->ops->put(queue->options.keep, key, &kept, sizeof(kept));
+	return put(save, key, &kept, sizeof(kept));
 }
 
-static int save_logs(struct queue *queue)
+static int save_logs(struct save *save)
 {
-	struct keep *keep = queue->options.keep;
+	struct queue *queue = save->queue;
 	struct kept_sums sums = { 0 };
 	uint32_t count, i;
-	int error = keep->ops->begin(keep);
+	int error;
 
-	if (error)
-		return error;
 	pthread_mutex_lock(&queue->lock);
 	count = queue->log_count;
 	sums = (struct kept_sums) {
@@ -119,14 +142,10 @@ static int save_logs(struct queue *queue)
 		.has_spent = queue->has_spent,
 	};
 	pthread_mutex_unlock(&queue->lock);
-	error = keep->ops->put(keep, "t", &sums, sizeof(sums));
+	error = put(save, "t", &sums, sizeof(sums));
 	for (i = 0; i < count && !error; i++)
-		error = save_log(queue, i);
-	if (error) {
-		keep->ops->abort(keep);
-		return error;
-	}
-	return keep->ops->commit(keep);
+		error = save_log(save, i);
+	return error;
 }
 
 /* A listing that may have missed something is not remembered as good. */
@@ -135,8 +154,9 @@ static int64_t good_mtime(const struct index_dir *dir)
 	return dir->gone || dir->dirty || dir->settle_ns != INT64_MAX ? INT64_MIN : dir->mtime;
 }
 
-static int save_dir(struct queue *queue, uint32_t at)
+static int save_dir(struct save *save, uint32_t at)
 {
+	struct queue *queue = save->queue;
 	struct kept_dir kept;
 	struct buf value = BUF_INIT;
 	char key[KEY_BYTES];
@@ -150,7 +170,7 @@ static int save_dir(struct queue *queue, uint32_t at)
 	snprintf(key, sizeof(key), "d%08" PRIx32, at);
 	error = buf_error(&value);
 	if (!error)
-		error = put_alone(queue->options.keep, key, value.data, value.len);
+		error = put(save, key, value.data, value.len);
 	buf_release(&value);
 	return error;
 }
@@ -166,9 +186,10 @@ static void add_unit_locked(struct queue *queue, const struct index_dir *dir, ui
 	buf_add(value, name, strlen(name) + 1);
 }
 
-/* The units of a directory from its entry `from` on; moves it on. */
-static int save_units(struct queue *queue, uint32_t at, uint32_t *from)
+/* The units of a directory from its entry `from` on; moves it on. Where all have gone, nothing is kept. */
+static int save_units(struct save *save, uint32_t at, uint32_t *from)
 {
+	struct queue *queue = save->queue;
 	const struct index_dir *dir;
 	struct buf value = BUF_INIT;
 	char key[KEY_BYTES];
@@ -178,21 +199,24 @@ static int save_units(struct queue *queue, uint32_t at, uint32_t *from)
 	unit_key(key, at, *from / CHUNK);
 	pthread_mutex_lock(&queue->lock);
 	dir = queue->index.dirs[at];
-	for (i = *from; i < dir->count && i < *from + CHUNK && !dir->gone; i++)
+	for (i = *from; i < dir->count && i < *from + CHUNK; i++)
 		add_unit_locked(queue, dir, dir->entries[i], &value);
-	*from = i < dir->count && !dir->gone ? i : UNITS_NONE;
+	*from = i < dir->count ? i : UNITS_NONE;
+	if (queue->stopping && save->deadline > clock_now() + REMEMBER_CLOSE_NS)
+		save->deadline = clock_now() + REMEMBER_CLOSE_NS;
 	pthread_mutex_unlock(&queue->lock);
 	error = buf_error(&value);
-	if (!error && value.len)
-		error = put_alone(queue->options.keep, key, value.data, value.len);
+	if (!error)
+		error = put(save, key, buf_text(&value), value.len);
 	buf_release(&value);
 	logs_flush(queue);	/* others wait for what this mount has done, not for what it remembers */
-	return error;
+	return error ? error : clock_now() > save->deadline ? -ETIMEDOUT : 0;
 }
 
 /* key = content: which unit stands for a key. */
-static int save_keys(struct queue *queue)
+static int save_keys(struct save *save)
 {
+	struct queue *queue = save->queue;
 	struct buf all = BUF_INIT;
 	const void *name;
 	size_t cursor = 0, len, from;
@@ -210,15 +234,16 @@ static int save_keys(struct queue *queue)
 	for (from = 0; !error && from < all.len; from += CHUNK * KEPT_KEY) {
 		len = all.len - from < CHUNK * KEPT_KEY ? all.len - from : CHUNK * KEPT_KEY;
 		snprintf(key, sizeof(key), "k%08zx", from / (CHUNK * KEPT_KEY));
-		error = put_alone(queue->options.keep, key, all.data + from, len);
+		error = put(save, key, all.data + from, len);
 	}
 	buf_release(&all);
 	return error;
 }
 
 /* key = content: what the hash of each unit's bytes is. */
-static int save_hashes(struct queue *queue)
+static int save_hashes(struct save *save)
 {
+	struct queue *queue = save->queue;
 	struct buf all = BUF_INIT;
 	struct hash128 key;
 	uint32_t i, count;
@@ -238,7 +263,7 @@ static int save_hashes(struct queue *queue)
 	for (from = 0; !error && from < all.len; from += len) {
 		len = all.len - from < CHUNK * 2 * sizeof(key) ? all.len - from : CHUNK * 2 * sizeof(key);
 		snprintf(name, sizeof(name), "h%08zx", from / (CHUNK * 2 * sizeof(key)));
-		error = put_alone(queue->options.keep, name, all.data + from, len);
+		error = put(save, name, all.data + from, len);
 	}
 	buf_release(&all);
 	return error;
@@ -254,34 +279,65 @@ static uint32_t dir_count(struct queue *queue)
 	return count;
 }
 
-int remember_save(struct queue *queue)
+static int save_all(struct save *save)
 {
-	struct keep *keep = queue->options.keep;
 	struct buf whole = BUF_INIT;
 	uint32_t at, from;
-	int error;
+	int error = begin_save(save);
 
-	if (!keep)
-		return 0;
-	error = begin_anew(keep);
 	if (!error)
-		error = save_logs(queue);
-	for (at = 0; !error && at < dir_count(queue); at++) {
-		error = save_dir(queue, at);
+		error = save_logs(save);
+	for (at = 0; !error && at < dir_count(save->queue); at++) {
+		error = save_dir(save, at);
 		for (from = 0; !error && from != UNITS_NONE; )
-			error = save_units(queue, at, &from);
+			error = save_units(save, at, &from);
 	}
 	if (!error)
-		error = save_keys(queue);
+		error = save_keys(save);
 	if (!error)
-		error = save_hashes(queue);
-	settings(queue, &whole);
+		error = save_hashes(save);
+	/* What is told to be whole is on the disk by then. */
+	if (!error && save->parted)
+		error = commit(save);
+	settings(save->queue, &whole);
 	if (!error)
 		error = buf_error(&whole);
 	if (!error)
-		error = put_alone(keep, WHOLE, whole.data, whole.len);
+		error = put(save, WHOLE, whole.data, whole.len);
 	buf_release(&whole);
+	return error ? error : commit(save);
+}
+
+int remember_save(struct queue *queue)
+{
+	int64_t began = clock_now();
+	struct save save = { .queue = queue, .keep = queue->options.keep, .deadline = INT64_MAX };
+	uint64_t version;
+	int error;
+
+	if (!save.keep)
+		return 0;
+	pthread_mutex_lock(&queue->lock);
+	version = queue->index.version;
+	pthread_mutex_unlock(&queue->lock);
+	error = save_all(&save);
+	if (save.open)
+		save.keep->ops->abort(save.keep);
+	queue->kept_ours |= save.parted;
+	pthread_mutex_lock(&queue->lock);
+	queue->remember_took_ns = error == -ETIMEDOUT ? INT64_MAX : error ? 0 : clock_now() - began;
+	if (!error)
+		queue->remembered = version;
+	pthread_mutex_unlock(&queue->lock);
 	return error;
+}
+
+void remember_close(struct queue *queue)
+{
+	/* What came after the last save stands in the logs, which the next mount reads from there on. */
+	if (queue->index.version == queue->remembered || queue->remember_took_ns > REMEMBER_CLOSE_NS)
+		return;
+	remember_save(queue);
 }
 
 /* ---- loading ---- */
@@ -538,6 +594,7 @@ int remember_load(struct queue *queue)
 	if (!error)
 		error = load_body(&load);
 	free(load.logs);
+	queue->kept_ours = !error;
 	return error == -ENODATA ? 0 : error;
 }
 

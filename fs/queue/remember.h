@@ -24,7 +24,14 @@ struct queue;
 int remember_load(struct queue *queue);
 int remember_load_inputs(struct queue *queue);
 
-/* The state as it is now, in steps that hold the lock for moments. 0 or -errno. */
+/*
+ * The state as it is now, in steps that hold the lock for moments; what has not changed since the last time is not written. 0; -ETIMEDOUT: the
+ * queue is being closed, and that must not take long; -errno. After an error nothing is remembered until the next save. Used by one
+ * thread at a time.
+ */
 int remember_save(struct queue *queue);
+
+/* The last one before the queue is closed, if it is needed and can be had soon. */
+void remember_close(struct queue *queue);
 
 #endif

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -86,6 +88,40 @@ static void keeps_what_was_committed(void **state)
 	db = open_db("one");
 	assert_holds(db, "u", "u1=a;u2=b;");
 	assert_holds(db, "w", "");
+	db_close(db);
+}
+
+static struct timespec written(void)
+{
+	struct stat stat_;
+
+	assert_int_equal(stat(in_dir("cache/data.mdb"), &stat_), 0);
+	return stat_.st_mtim;
+}
+
+static void what_is_there_already_is_not_written(void **state)
+{
+	struct db *db = open_db("one");
+	struct timespec before;
+
+	(void)state;
+	assert_int_equal(db_begin(db), 0);
+	put(db, "u1", "a");
+	put(db, "u2", "");
+	assert_int_equal(db_commit(db), 0);
+	before = written();
+	assert_int_equal(db_begin(db), 0);
+	put(db, "u1", "a");
+	put(db, "u2", "");
+	assert_int_equal(db_commit(db), 0);
+	assert_memory_equal(&before, &(struct timespec[]) { written() }, sizeof(before));
+	/* Long enough for the filesystem's clock to have moved. */
+	usleep(20000);
+	assert_int_equal(db_begin(db), 0);
+	put(db, "u1", "b");
+	assert_int_equal(db_commit(db), 0);
+	assert_memory_not_equal(&before, &(struct timespec[]) { written() }, sizeof(before));
+	assert_holds(db, "u", "u1=b;u2=;");
 	db_close(db);
 }
 
@@ -173,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(keeps_what_was_committed, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(what_is_there_already_is_not_written, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(clears_all_but_the_format, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(another_format_begins_anew, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(damage_begins_anew, make_dir, remove_dir),

@@ -259,6 +259,167 @@ static void hashes_of_contents_are_taken_up(void **state)
 	bench_free(bench);
 }
 
+/* ---- how long it takes ---- */
+
+/* A keep in front of the real one, whose disk takes `seconds` for each piece of units. */
+struct slow_keep {
+	struct keep keep;
+	struct keep *real;
+	double seconds;
+	unsigned int puts;		/* of units */
+};
+
+static struct slow_keep *slow(struct keep *keep)
+{
+	return (struct slow_keep *)keep;
+}
+
+static int slow_walk(struct keep *keep, const char *prefix, keep_each *each, void *arg)
+{
+	return slow(keep)->real->ops->walk(slow(keep)->real, prefix, each, arg);
+}
+
+static int slow_begin(struct keep *keep)
+{
+	return slow(keep)->real->ops->begin(slow(keep)->real);
+}
+
+static int slow_put(struct keep *keep, const char *key, const void *value, size_t len)
+{
+	if (key[0] == 'u') {
+		bench_jump(slow(keep)->seconds);
+		slow(keep)->puts++;
+	}
+	return slow(keep)->real->ops->put(slow(keep)->real, key, value, len);
+}
+
+static int slow_clear(struct keep *keep)
+{
+	return slow(keep)->real->ops->clear(slow(keep)->real);
+}
+
+static int slow_commit(struct keep *keep)
+{
+	return slow(keep)->real->ops->commit(slow(keep)->real);
+}
+
+static void slow_abort(struct keep *keep)
+{
+	slow(keep)->real->ops->abort(slow(keep)->real);
+}
+
+static void slow_free(struct keep *keep)
+{
+	slow(keep)->real->ops->free(slow(keep)->real);
+}
+
+static struct slow_keep *open_slow_keep(struct bench *bench, double seconds)
+{
+	static const struct keep_ops ops = {
+		.walk = slow_walk, .begin = slow_begin, .put = slow_put, .clear = slow_clear, .commit = slow_commit, .abort = slow_abort,
+		.free = slow_free,
+	};
+	static struct slow_keep keep;
+
+	open_keep(bench);
+	keep = (struct slow_keep) { .keep = { .ops = &ops }, .real = bench->keep, .seconds = seconds };
+	bench->keep = &keep.keep;
+	return &keep;
+}
+
+/* Five directories, a piece each. */
+static struct bench *five_dirs(void)
+{
+	struct bench *bench = bench_new("");
+	char name[16];
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		snprintf(name, sizeof(name), "d%d/x", i);
+		bench_input(bench, name);
+	}
+	return bench;
+}
+
+static void an_end_is_not_held_up_by_a_slow_disk(void **state)
+{
+	struct bench *bench = five_dirs();
+	struct slow_keep *keep = open_slow_keep(bench, 1.1);
+	struct bench_mount *mount = bench_mount(bench);
+
+	(void)state;
+	finish(mount, QUEUE_VERB_DONE, "d0/x");
+	end_mount(bench);
+	assert_in_range(keep->puts, 1, 4);
+	/* The half of it is not believed. */
+	open_keep(bench);
+	mount = bench_mount(bench);
+	assert_int_equal(count_of(mount, QUEUE_TODO), 4);
+	assert_int_equal(count_of(mount, QUEUE_DONE), 1);
+	end_mount(bench);
+	bench_free(bench);
+}
+
+static bool is_saved(void *arg)
+{
+	struct slow_keep *keep = arg;
+
+	bench_pass(1);
+	return keep->puts >= 6;
+}
+
+/* A save while the mount lived took long: the end does not try, and what was done since is read from the logs. */
+static void an_end_leaves_a_memory_that_takes_long_as_it_is(void **state)
+{
+	struct bench *bench = five_dirs();
+	struct slow_keep *keep = open_slow_keep(bench, 1.1);
+	struct bench_mount *mount = bench_mount(bench);
+	unsigned int puts;
+
+	(void)state;
+	finish(mount, QUEUE_VERB_DONE, "d0/x");
+	/* Old enough that their listings are no race. */
+	bench_pass(4);
+	assert_int_equal(count_of(mount, QUEUE_TODO), 4);
+	assert_true(bench_until(is_saved, keep));
+	bench_pass(1);
+	puts = keep->puts;
+	finish(mount, QUEUE_VERB_DONE, "d1/x");
+	end_mount(bench);
+	assert_int_equal(keep->puts, puts);
+	open_keep(bench);
+	mount = bench_mount(bench);
+	mem_slow_listings(mount->store, "inputs/d4", 1);
+	assert_int_equal(count_of(mount, QUEUE_TODO), 3);
+	assert_int_equal(count_of(mount, QUEUE_DONE), 2);
+	assert_int_equal(mem_slowed(mount->store), 0);	/* the inputs were remembered */
+	end_mount(bench);
+	bench_free(bench);
+}
+
+/* A directory that went away, with all that was in it. */
+static void what_is_gone_is_forgotten(void **state)
+{
+	struct bench *bench = worked_on("");
+	struct bench_mount *mount;
+	int round;
+
+	(void)state;
+	for (round = 0; round < 2; round++) {
+		open_keep(bench);
+		mount = bench_mount(bench);
+		if (round == 0) {
+			assert_int_equal(mem_disk_remove(bench->disk, "inputs/sub/deep/x"), 0);
+			assert_int_equal(mem_disk_remove(bench->disk, "inputs/sub/deep"), 0);
+			assert_int_equal(mem_disk_remove(bench->disk, "inputs/sub"), 0);
+		}
+		assert_int_equal(count_of(mount, QUEUE_DONE), 1);
+		assert_int_equal(count_of(mount, QUEUE_TODO), 8);
+		end_mount(bench);
+	}
+	bench_free(bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +430,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_unfinished_memory_is_not_believed, make_cache, remove_cache),
 		cmocka_unit_test_setup_teardown(junk_in_it_is_forgotten, make_cache, remove_cache),
 		cmocka_unit_test_setup_teardown(content_keys_are_taken_up, make_cache, remove_cache),
+		cmocka_unit_test_setup_teardown(an_end_is_not_held_up_by_a_slow_disk, make_cache, remove_cache),
+		cmocka_unit_test_setup_teardown(an_end_leaves_a_memory_that_takes_long_as_it_is, make_cache, remove_cache),
+		cmocka_unit_test_setup_teardown(what_is_gone_is_forgotten, make_cache, remove_cache),
 		cmocka_unit_test_setup_teardown(hashes_of_contents_are_taken_up, make_cache, remove_cache),
 	};
 
