@@ -15,7 +15,7 @@
 
 enum {
 	KEY_PREFIX = 256, KEY_PROVIDER, KEY_TYPE, KEY_IMAGE, KEY_ZONE, KEY_SPOT, KEY_USER, KEY_HOSTS_FILE, KEY_TIMEOUT, KEY_ONLY, KEY_TO,
-	KEY_INSTALL, KEY_INTERVAL, KEY_JSON, KEY_YES,
+	KEY_INSTALL, KEY_SETUP, KEY_INTERVAL, KEY_JSON, KEY_YES,
 };
 
 static struct fleet_options fleet_options = { .lines = 20 };
@@ -43,6 +43,7 @@ static const struct args_option up_table[] = {
 static const struct args_option ls_table[] = { OPTION_PREFIX, OPTION_ONLY, { KEY_JSON, "json", NULL, "for programs" }, OPTIONS_END };
 static const struct args_option run_table[] = {
 	OPTION_PREFIX, OPTION_ONLY, { KEY_TIMEOUT, "timeout", "TIME", "end it after this time, on each machine" },
+	{ KEY_SETUP, "setup", NULL, "if it succeeds: machines that `watch' makes later run it too" },
 	OPTION_JSON, OPTIONS_END,
 };
 static const struct args_option push_table[] = {
@@ -130,6 +131,7 @@ static int fleet_set_option(void *target, int key, const char *value, struct buf
 		words_add(&options->mount_options, value);
 		return words_error(&options->mount_options);
 	case KEY_INSTALL: options->install = true; return 0;
+	case KEY_SETUP: options->setup = true; return 0;
 	case 'f': options->follow = true; return 0;
 	case KEY_JSON: options->json = true; return 0;
 	case KEY_YES: options->yes = true; return 0;
@@ -172,9 +174,10 @@ static const struct command verbs[] = {
 		.name = "run", .summary = "run a command on all machines at once",
 		.usage = "fleet run [OPTIONS] -- COMMAND [ARGUMENTS]",
 		.description = "Runs COMMAND in the home directory of each machine, without a shell: each argument arrives as it was given. Lines of output\n"
-			       "stand behind the machine's name.\n",
+			       "stand behind the machine's name. It is done once, on machines that are there, unless --setup says that it belongs to them.\n",
 		.exit_status = "the worst of all machines, 124 for one that took too long, 255 for one that could not be reached; 2 usage",
 		.examples = "  claimctl fleet run -- nproc\n  claimctl fleet run --only 'claim-00*' --timeout 1m -- sh -c 'df -h | tail -1'\n"
+			    "  claimctl fleet run --setup -- sudo apt-get install -y imagemagick\n"
 			    "  claimctl fleet run --json -- nproc | jq '[.machines[].stdout | tonumber] | add'\n",
 		.options = run_table, .set = fleet_set_option, .run = fleet_exec, .operands_optional = true,
 	},
@@ -216,7 +219,7 @@ static const struct command verbs[] = {
 	{
 		.name = "watch", .summary = "make preempted machines anew until the work is done",
 		.usage = "fleet watch [OPTIONS]",
-		.description = "Makes machines that are gone anew, pushes, mounts and starts there what was asked for, and says what it did. Ends when all workers\n"
+		.description = "Makes machines that are gone anew, pushes, runs (--setup), mounts and starts there what was asked for, and says what it did. Ends when all workers\n"
 			       "have ended because every unit is done or failed.\n",
 		.exit_status = "0 all work is done, or the fleet was taken down, 1 some units failed, or it could not watch, 2 usage",
 		.examples = "  claimctl fleet watch && claimctl fleet down --yes\n",

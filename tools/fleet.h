@@ -34,6 +34,7 @@ struct fleet_options {
 	int64_t interval_ns;		/* 0: not given */
 	int64_t lines;
 	bool install;
+	bool setup;			/* run: on machines that come later too */
 	bool follow;
 	bool json;
 	bool yes;
@@ -125,7 +126,7 @@ int fleet_json_made(const struct fleet *fleet, int status);
  */
 int fleet_make(struct fleet *fleet, const struct provider_list *list, size_t want, int64_t limit_ns, bool quiet);
 
-/* Pushes, mounts and starts again what the state says, on machines that are meant. The worst exit status. */
+/* Pushes, runs, mounts and starts again what the state says, on machines that are meant. The worst exit status. */
 int fleet_restore(const struct fleet *fleet, const struct fleet_options *options);
 
 extern const char *const fleet_setting_names[SETTINGS];

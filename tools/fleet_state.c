@@ -38,13 +38,11 @@ int fleet_init(struct fleet *fleet, const char *prefix)
 	return fleet->prefix ? 0 : -ENOMEM;
 }
 
-static void release_records(struct words *records, size_t count)
+static void release_records(struct fleet_records *records)
 {
-	size_t i;
-
-	for (i = 0; i < count; i++)
-		words_release(&records[i]);
-	free(records);
+	while (records->count > 0)
+		words_release(&records->list[--records->count]);
+	free(records->list);
 }
 
 void fleet_release(struct fleet *fleet)
@@ -57,9 +55,8 @@ void fleet_release(struct fleet *fleet)
 		buf_release(&fleet->machines[i].why);
 	}
 	free(fleet->machines);
-	release_records(fleet->pushes, fleet->push_count);
-	release_records(fleet->mounts, fleet->mount_count);
-	release_records(fleet->works, fleet->work_count);
+	for (i = 0; i < FLEET_KINDS; i++)
+		release_records(&fleet->records[i]);
 	words_release(&fleet->settings);
 	words_release(&fleet->extra);
 	free(fleet->provider);
@@ -142,33 +139,37 @@ int fleet_set(struct fleet *fleet, const char *name, const char *value)
 	return 0;
 }
 
-int fleet_put_record(struct words **records, size_t *count, size_t key, struct words *record)
+int fleet_put_record(struct fleet *fleet, enum fleet_kind kind, struct words *record)
 {
+	struct fleet_records *records = &fleet->records[kind];
+	const size_t key = kind == FLEET_MOUNT ? 1 : 0;
 	struct words *grown;
 	size_t i;
 
-	for (i = 0; i < *count; i++) {
-		if (strcmp((*records)[i].word[key], record->word[key]) != 0)
+	for (i = 0; i < records->count; i++) {
+		if (strcmp(records->list[i].word[key], record->word[key]) != 0)
 			continue;
-		words_release(&(*records)[i]);
-		(*records)[i] = *record;
+		words_release(&records->list[i]);
+		records->list[i] = *record;
 		*record = (struct words)WORDS_INIT;
 		return 0;
 	}
-	grown = realloc(*records, (*count + 1) * sizeof(*grown));
+	grown = realloc(records->list, (records->count + 1) * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	*records = grown;
-	grown[(*count)++] = *record;
+	records->list = grown;
+	grown[records->count++] = *record;
 	*record = (struct words)WORDS_INIT;
 	return 0;
 }
 
-void fleet_drop_record(struct words *records, size_t *count, size_t at)
+void fleet_drop_record(struct fleet *fleet, enum fleet_kind kind, size_t at)
 {
-	words_release(&records[at]);
-	memmove(&records[at], &records[at + 1], (*count - at - 1) * sizeof(*records));
-	(*count)--;
+	struct fleet_records *records = &fleet->records[kind];
+
+	words_release(&records->list[at]);
+	memmove(&records->list[at], &records->list[at + 1], (records->count - at - 1) * sizeof(*records->list));
+	records->count--;
 }
 
 /* ---- the text ---- */
@@ -189,9 +190,13 @@ static void format_record(struct buf *to, const char *tag, const char *first, co
 	buf_addch(to, '\n');
 }
 
+static const char *const kind_tags[FLEET_KINDS] = {
+	[FLEET_PUSH] = "push", [FLEET_RUN] = "run", [FLEET_MOUNT] = "mount", [FLEET_WORK] = "work",
+};
+
 int fleet_format(const struct fleet *fleet, struct buf *ret_text)
 {
-	size_t i;
+	size_t i, kind;
 
 	buf_adds(ret_text, FLEET_HEAD "\n");
 	format_record(ret_text, "provider", fleet->provider ? fleet->provider : "", NULL);
@@ -199,12 +204,9 @@ int fleet_format(const struct fleet *fleet, struct buf *ret_text)
 	format_record(ret_text, "extra", NULL, &fleet->extra);
 	for (i = 0; i < fleet->count; i++)
 		format_record(ret_text, fleet->machines[i].stage == FLEET_UP ? "up" : "making", fleet->machines[i].name, &fleet->machines[i].ssh);
-	for (i = 0; i < fleet->push_count; i++)
-		format_record(ret_text, "push", NULL, &fleet->pushes[i]);
-	for (i = 0; i < fleet->mount_count; i++)
-		format_record(ret_text, "mount", NULL, &fleet->mounts[i]);
-	for (i = 0; i < fleet->work_count; i++)
-		format_record(ret_text, "work", NULL, &fleet->works[i]);
+	for (kind = 0; kind < FLEET_KINDS; kind++)
+		for (i = 0; i < fleet->records[kind].count; i++)
+			format_record(ret_text, kind_tags[kind], NULL, &fleet->records[kind].list[i]);
 	buf_adds(ret_text, "end\n");
 	return buf_error(ret_text);
 }
@@ -266,17 +268,22 @@ static int take_up(struct fleet *fleet, struct words *words)
 
 static int take_push(struct fleet *fleet, struct words *words)
 {
-	return fleet_put_record(&fleet->pushes, &fleet->push_count, 0, words);
+	return fleet_put_record(fleet, FLEET_PUSH, words);
+}
+
+static int take_run(struct fleet *fleet, struct words *words)
+{
+	return fleet_put_record(fleet, FLEET_RUN, words);
 }
 
 static int take_mount(struct fleet *fleet, struct words *words)
 {
-	return fleet_put_record(&fleet->mounts, &fleet->mount_count, 1, words);
+	return fleet_put_record(fleet, FLEET_MOUNT, words);
 }
 
 static int take_work(struct fleet *fleet, struct words *words)
 {
-	return fleet_put_record(&fleet->works, &fleet->work_count, 0, words);
+	return fleet_put_record(fleet, FLEET_WORK, words);
 }
 
 static const struct record_kind kinds[] = {
@@ -286,6 +293,7 @@ static const struct record_kind kinds[] = {
 	{ "making", 1, SIZE_MAX, take_making },
 	{ "up", 2, SIZE_MAX, take_up },
 	{ "push", 4, SIZE_MAX, take_push },
+	{ "run", 3, SIZE_MAX, take_run },
 	{ "mount", 2, SIZE_MAX, take_mount },
 	{ "work", 2, SIZE_MAX, take_work },
 };

@@ -27,6 +27,20 @@ struct fleet_machine {
 	struct buf why;		/* why it could not be made just now; not kept in the file */
 };
 
+/* What machines were asked to do, and what those that come later are to do as well, in this order. */
+enum fleet_kind {
+	FLEET_PUSH,		/* an identity, directory there, "install" or "", absolute paths here */
+	FLEET_RUN,		/* an identity, seconds or "0", words of the command */
+	FLEET_MOUNT,		/* source, mountpoint, claimfs's options */
+	FLEET_WORK,		/* queue, then the whole command line of claim-worker */
+	FLEET_KINDS
+};
+
+struct fleet_records {
+	struct words *list;
+	size_t count;
+};
+
 struct fleet {
 	char *prefix;
 	char *provider;			/* its name, or an absolute path */
@@ -34,12 +48,7 @@ struct fleet {
 	struct words extra;		/* further arguments of the provider's `up' */
 	struct fleet_machine *machines;
 	size_t count;
-	struct words *pushes;		/* each: an identity, directory there, "install" or "", absolute paths here */
-	size_t push_count;
-	struct words *mounts;		/* each: source, mountpoint, claimfs's options */
-	size_t mount_count;
-	struct words *works;		/* each: queue, then the whole command line of claim-worker */
-	size_t work_count;
+	struct fleet_records records[FLEET_KINDS];
 };
 
 /* May it name a fleet? Letters, digits, '-', '_' and '.', at most 50, no '-' or '.' first. */
@@ -65,9 +74,9 @@ void fleet_forget(struct fleet *fleet, const char *name);
 const char *fleet_setting(const struct fleet *fleet, const char *name);	/* NULL: not set */
 int fleet_set(struct fleet *fleet, const char *name, const char *value);
 
-/* Puts a record (pushes, mounts, works) in the place of the one with the same word at `key`, or adds it. It takes over the words. */
-int fleet_put_record(struct words **records, size_t *count, size_t key, struct words *record);
-void fleet_drop_record(struct words *records, size_t *count, size_t at);
+/* Puts a record in the place of the one with the same identity (a mount's is its mountpoint), or adds it. It takes over the words. 0 or -ENOMEM. */
+int fleet_put_record(struct fleet *fleet, enum fleet_kind kind, struct words *record);
+void fleet_drop_record(struct fleet *fleet, enum fleet_kind kind, size_t at);
 
 /* The file's text, both ways; for tests too. */
 int fleet_format(const struct fleet *fleet, struct buf *ret_text);

@@ -122,8 +122,8 @@ static enum work_state look_at(struct watch *watch, const struct fleet *fleet, c
 	enum work_state worst = WORK_ENDED, state;
 	size_t i;
 
-	for (i = 0; i < fleet->work_count; i++) {
-		state = look_up(watch, buf_text(&task->out), fleet->works[i].word[0]);
+	for (i = 0; i < fleet->records[FLEET_WORK].count; i++) {
+		state = look_up(watch, buf_text(&task->out), fleet->records[FLEET_WORK].list[i].word[0]);
 		if (state == WORK_BROKEN || (state == WORK_RUNS && worst == WORK_ENDED))
 			worst = state;
 	}
@@ -157,7 +157,7 @@ static void note_answers(struct watch *watch, const struct run *run)
 
 static enum round_result see_to_work(struct watch *watch, const struct fleet *fleet, const struct run *run)
 {
-	enum round_result result = fleet->work_count > 0 ? ROUND_ALL_ENDED : ROUND_GO_ON;
+	enum round_result result = fleet->records[FLEET_WORK].count > 0 ? ROUND_ALL_ENDED : ROUND_GO_ON;
 	struct words broken = WORDS_INIT;
 	enum work_state state;
 	size_t i;

@@ -18,29 +18,33 @@
 
 /* ---- run ---- */
 
-int fleet_exec(char **operands, void *target)
+/* Of records: see enum fleet_kind. */
+static int run_record(const struct fleet *fleet, const struct fleet_options *options, const struct words *record)
 {
-	const struct fleet_options *options = target;
 	struct words words = WORDS_INIT;
-	struct fleet fleet;
-	char limit[32];
 	int status = COMMAND_FAILED;
 
-	if (operands[0] || options->rest.count == 0) {
-		log_error("run: run WHAT? claimctl fleet run [OPTIONS] -- COMMAND [ARGUMENTS]");
-		return COMMAND_USAGE;
-	}
-	if (fleet_open(options, "run", &fleet) < 0)
-		return status;
-	snprintf(limit, sizeof(limit), "%.9g", (double)options->timeout_ns / NS_PER_S);
 	words_add(&words, "run");
-	words_add(&words, limit);
-	words_add_all(&words, options->rest.word);
+	words_add_all(&words, record->word + 1);
 	if (words_error(&words) == 0)
-		status = fleet_call_shown(&fleet, options, words.word, "run");
+		status = fleet_call_shown(fleet, options, words.word, "run");
 	words_release(&words);
-	fleet_release(&fleet);
 	return status;
+}
+
+static int make_run_record(char **operands, const struct fleet_options *options, struct words *ret_record)
+{
+	struct buf identity = BUF_INIT;
+	char limit[32];
+
+	(void)operands;
+	quote_words(&identity, options->rest.word);
+	snprintf(limit, sizeof(limit), "%.9g", (double)options->timeout_ns / NS_PER_S);
+	words_add(ret_record, buf_text(&identity));
+	words_add(ret_record, limit);
+	words_add_all(ret_record, options->rest.word);
+	buf_release(&identity);
+	return words_error(ret_record);
 }
 
 /* ---- push ---- */
@@ -112,7 +116,6 @@ static int install(const struct fleet *fleet, const struct fleet_options *option
 	return status;
 }
 
-/* A record of the state: see struct fleet. */
 static int push_record(const struct fleet *fleet, const struct fleet_options *options, const struct words *record)
 {
 	bool installed = strcmp(record->word[2], "install") == 0;
@@ -232,103 +235,113 @@ static int make_work_record(char **operands, const struct fleet_options *options
 	return words_error(ret_record);
 }
 
-int fleet_restore(const struct fleet *fleet, const struct fleet_options *options)
-{
-	size_t i;
-	int status = 0;
-
-	for (i = 0; !status && i < fleet->push_count; i++)
-		status = push_record(fleet, options, &fleet->pushes[i]);
-	for (i = 0; !status && i < fleet->mount_count; i++)
-		status = mount_record(fleet, options, &fleet->mounts[i]);
-	for (i = 0; !status && i < fleet->work_count; i++)
-		status = start_record(fleet, options, &fleet->works[i]);
-	return status;
-}
-
 /*
- * What push, mount and start have in common: a record, kept so that `watch' does the same on machines that come later. What failed is not kept,
- * unless it was for want of a connection: such a machine may be about to be made anew.
+ * What push, mount, start and run --setup have in common: a record, kept so that `watch' does the same on machines that come later. What failed is not
+ * kept, unless it was for want of a connection: such a machine may be about to be made anew.
  */
-struct keeping {
+static const struct keeping {
 	const char *verb;
 	int (*make)(char **operands, const struct fleet_options *options, struct words *ret_record);
 	int (*carry_out)(const struct fleet *fleet, const struct fleet_options *options, const struct words *record);
-	size_t key;
+} keepings[FLEET_KINDS] = {
+	[FLEET_PUSH] = { "push", make_push_record, push_record },
+	[FLEET_RUN] = { "run", make_run_record, run_record },
+	[FLEET_MOUNT] = { "mount", make_mount_record, mount_record },
+	[FLEET_WORK] = { "start", make_work_record, start_record },
 };
 
-static struct words **records_of(struct fleet *fleet, const struct keeping *keeping, size_t **ret_count)
+int fleet_restore(const struct fleet *fleet, const struct fleet_options *options)
 {
-	if (keeping->carry_out == push_record) {
-		*ret_count = &fleet->push_count;
-		return &fleet->pushes;
-	}
-	if (keeping->carry_out == mount_record) {
-		*ret_count = &fleet->mount_count;
-		return &fleet->mounts;
-	}
-	*ret_count = &fleet->work_count;
-	return &fleet->works;
+	size_t kind, i;
+	int status = 0;
+
+	for (kind = 0; kind < FLEET_KINDS; kind++)
+		for (i = 0; !status && i < fleet->records[kind].count; i++)
+			status = keepings[kind].carry_out(fleet, options, &fleet->records[kind].list[i]);
+	return status;
 }
 
-static int keep_and_do(const struct keeping *keeping, char **operands, const struct fleet_options *options)
+static int keep(struct fleet *fleet, enum fleet_kind kind, const struct words *record)
 {
-	struct words record = WORDS_INIT, kept = WORDS_INIT, **records;
+	struct words kept = WORDS_INIT;
+	int error;
+
+	words_add_all(&kept, record->word);
+	error = words_error(&kept);
+	if (!error)
+		error = fleet_put_record(fleet, kind, &kept);
+	if (!error)
+		error = fleet_save(fleet);
+	words_release(&kept);
+	return error;
+}
+
+static int keep_and_do(enum fleet_kind kind, char **operands, const struct fleet_options *options)
+{
+	struct words record = WORDS_INIT;
 	struct fleet fleet;
-	size_t *count;
 	int lock, status = COMMAND_FAILED;
 
-	if (keeping->make(operands, options, &record) < 0) {
-		words_release(&record);
-		return status;
-	}
-	if (fleet_open_locked(options, keeping->verb, &fleet, &lock) < 0) {
-		words_release(&record);
-		return status;
-	}
-	words_add_all(&kept, record.word);
-	records = records_of(&fleet, keeping, &count);
-	if (words_error(&kept) == 0) {
-		status = keeping->carry_out(&fleet, options, &record);
-		if ((status == 0 || status == RUN_SSH_FAILED) &&
-		    (fleet_put_record(records, count, keeping->key, &kept) < 0 || fleet_save(&fleet) < 0))
+	if (keepings[kind].make(operands, options, &record) == 0 && fleet_open_locked(options, keepings[kind].verb, &fleet, &lock) == 0) {
+		status = keepings[kind].carry_out(&fleet, options, &record);
+		if ((status == 0 || status == RUN_SSH_FAILED) && keep(&fleet, kind, &record) < 0)
 			status = COMMAND_FAILED;
+		fleet_release(&fleet);
+		io_close(&lock);
 	}
-	words_release(&kept);
 	words_release(&record);
-	fleet_release(&fleet);
-	io_close(&lock);
 	return status;
+}
+
+/* Done once, and not while others wait for the fleet's lock. */
+static int run_once(const struct fleet_options *options)
+{
+	struct words record = WORDS_INIT;
+	struct fleet fleet;
+	int status = COMMAND_FAILED;
+
+	if (make_run_record(NULL, options, &record) == 0 && fleet_open(options, "run", &fleet) == 0) {
+		status = run_record(&fleet, options, &record);
+		fleet_release(&fleet);
+	}
+	words_release(&record);
+	return status;
+}
+
+int fleet_exec(char **operands, void *target)
+{
+	const struct fleet_options *options = target;
+
+	if (operands[0] || options->rest.count == 0) {
+		log_error("run: run WHAT? claimctl fleet run [OPTIONS] -- COMMAND [ARGUMENTS]");
+		return COMMAND_USAGE;
+	}
+	return options->setup ? keep_and_do(FLEET_RUN, operands, options) : run_once(options);
 }
 
 int fleet_push(char **operands, void *target)
 {
-	static const struct keeping keeping = { "push", make_push_record, push_record, 0 };
-
-	return keep_and_do(&keeping, operands, target);
+	return keep_and_do(FLEET_PUSH, operands, target);
 }
 
 int fleet_mount(char **operands, void *target)
 {
-	static const struct keeping keeping = { "mount", make_mount_record, mount_record, 1 };
-
 	if (!operands[1] || operands[2]) {
 		log_error("mount: claimctl fleet mount HOST:DIR MOUNTPOINT [-o OPTION]");
 		return COMMAND_USAGE;
 	}
-	return keep_and_do(&keeping, operands, target);
+	return keep_and_do(FLEET_MOUNT, operands, target);
 }
 
 int fleet_start(char **operands, void *target)
 {
-	static const struct keeping keeping = { "start", make_work_record, start_record, 0 };
 	const struct fleet_options *options = target;
 
 	if (options->rest.count == 0) {
 		log_error("start: start WHAT? claimctl fleet start QUEUE [OPTIONS of claim-worker] -- COMMAND [ARGUMENTS]");
 		return COMMAND_USAGE;
 	}
-	return keep_and_do(&keeping, operands, target);
+	return keep_and_do(FLEET_WORK, operands, target);
 }
 
 /* ---- stop, logs ---- */
@@ -336,11 +349,12 @@ int fleet_start(char **operands, void *target)
 /* Only where all machines stop it is forgotten: else `watch' would start again what was to stay. */
 static int forget_work(struct fleet *fleet, const char *queue)
 {
+	const struct fleet_records *works = &fleet->records[FLEET_WORK];
 	size_t i = 0;
 
-	while (i < fleet->work_count) {
-		if (!queue || strcmp(fleet->works[i].word[0], queue) == 0)
-			fleet_drop_record(fleet->works, &fleet->work_count, i);
+	while (i < works->count) {
+		if (!queue || strcmp(works->list[i].word[0], queue) == 0)
+			fleet_drop_record(fleet, FLEET_WORK, i);
 		else
 			i++;
 	}

@@ -303,6 +303,10 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 		cp "\$1" "\$2"
 	JOB
 	claimctl fleet push --install "my job"
+	# What belongs to the machine is done again on those that come later, before the mount; what was only asked is not, nor what failed.
+	claimctl fleet run --setup -- sh -c 'echo "$1" >>"$HOME/setup"' - 'it'\''s $x'
+	claimctl fleet run -- sh -c 'echo once >>"$HOME/setup"'
+	fails_with 7 '*exit status 7*' claimctl fleet run --setup -- sh -c 'echo failed >>"$HOME/setup"; exit 7'
 	claimctl fleet mount "disk:$work/disk" disk -- -F "$work/ssh_config"
 	claimctl fleet start disk/q -j 2 -- "my job" '{in}' '{out}' "$work/ran"
 	wait_until 30 test -e disk/q/outputs
@@ -319,6 +323,8 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	wait "$watch"
 	grep -q 'claim-001: is gone: making it anew' watch.out
 	grep -q 'all work is done' watch.out
+	lines_are cloud/claim-000/home/setup 'it'\''s $x' once failed
+	for m in claim-001 claim-002; do lines_are "cloud/$m/home/setup" 'it'\''s $x'; done
 	[ "$(grep -c '^create claim-001 ' cloud/calls)" -eq 2 ]
 	[ "$(entries disk/q/outputs)" -eq 60 ]
 	[ "$(entries disk/q/.claimfs/done)" -eq 60 ]

@@ -117,7 +117,7 @@ static const char odd[] = "odd name\twith 100% 'quotes'\nand lines; $x \\";
 
 static void fill(struct fleet *fleet)
 {
-	struct words mount = WORDS_INIT, work = WORDS_INIT, push = WORDS_INIT;
+	struct words mount = WORDS_INIT, work = WORDS_INIT, push = WORDS_INIT, run = WORDS_INIT;
 	struct fleet_machine *machine;
 
 	assert_int_equal(fleet_init(fleet, "p"), 0);
@@ -137,9 +137,11 @@ static void fill(struct fleet *fleet)
 	words_add(&work, "claim-worker");
 	words_add(&work, "");
 	words_add_all(&push, (char *const[]){ "id", ".", "install", "/a b", NULL });
-	assert_int_equal(fleet_put_record(&fleet->mounts, &fleet->mount_count, 1, &mount), 0);
-	assert_int_equal(fleet_put_record(&fleet->works, &fleet->work_count, 0, &work), 0);
-	assert_int_equal(fleet_put_record(&fleet->pushes, &fleet->push_count, 0, &push), 0);
+	words_add_all(&run, (char *const[]){ "id", "0", "", (char *)odd, NULL });
+	assert_int_equal(fleet_put_record(fleet, FLEET_MOUNT, &mount), 0);
+	assert_int_equal(fleet_put_record(fleet, FLEET_WORK, &work), 0);
+	assert_int_equal(fleet_put_record(fleet, FLEET_PUSH, &push), 0);
+	assert_int_equal(fleet_put_record(fleet, FLEET_RUN, &run), 0);
 }
 
 static void test_state_there_and_back(void **state)
@@ -160,8 +162,10 @@ static void test_state_there_and_back(void **state)
 	assert_string_equal(other.extra.word[0], "");
 	assert_string_equal(fleet_find(&other, "p-001")->ssh.word[1], odd);
 	assert_int_equal(fleet_find(&other, "p-000")->stage, FLEET_MAKING);
-	assert_string_equal(other.mounts[0].word[1], odd);
-	assert_int_equal(other.works[0].count, 3);
+	assert_string_equal(other.records[FLEET_MOUNT].list[0].word[1], odd);
+	assert_int_equal(other.records[FLEET_WORK].list[0].count, 3);
+	assert_int_equal(other.records[FLEET_RUN].list[0].count, 4);
+	assert_string_equal(other.records[FLEET_RUN].list[0].word[3], odd);
 	fleet_release(&fleet);
 	fleet_release(&other);
 	buf_release(&text);
@@ -244,23 +248,26 @@ static void test_state_file(void **state)
 
 static void test_records_are_replaced(void **state)
 {
-	struct words *records = NULL, one = WORDS_INIT, two = WORDS_INIT, other = WORDS_INIT;
-	size_t count = 0;
+	struct words one = WORDS_INIT, two = WORDS_INIT, other = WORDS_INIT;
+	struct fleet_records *records;
+	struct fleet fleet;
 
 	(void)state;
+	assert_int_equal(fleet_init(&fleet, "p"), 0);
+	records = &fleet.records[FLEET_MOUNT];
 	words_add_all(&one, (char *const[]){ "a", "mnt", NULL });
 	words_add_all(&two, (char *const[]){ "b", "mnt", NULL });
 	words_add_all(&other, (char *const[]){ "a", "else", NULL });
-	assert_int_equal(fleet_put_record(&records, &count, 1, &one), 0);
-	assert_int_equal(fleet_put_record(&records, &count, 1, &other), 0);
-	assert_int_equal(fleet_put_record(&records, &count, 1, &two), 0);
-	assert_int_equal(count, 2);
-	assert_string_equal(records[0].word[0], "b");
-	fleet_drop_record(records, &count, 0);
-	assert_string_equal(records[0].word[1], "else");
-	fleet_drop_record(records, &count, 0);
-	assert_int_equal(count, 0);
-	free(records);
+	assert_int_equal(fleet_put_record(&fleet, FLEET_MOUNT, &one), 0);
+	assert_int_equal(fleet_put_record(&fleet, FLEET_MOUNT, &other), 0);
+	assert_int_equal(fleet_put_record(&fleet, FLEET_MOUNT, &two), 0);
+	assert_int_equal(records->count, 2);
+	assert_string_equal(records->list[0].word[0], "b");
+	fleet_drop_record(&fleet, FLEET_MOUNT, 0);
+	assert_string_equal(records->list[0].word[1], "else");
+	fleet_drop_record(&fleet, FLEET_MOUNT, 0);
+	assert_int_equal(records->count, 0);
+	fleet_release(&fleet);
 }
 
 static void test_prefixes(void **state)
