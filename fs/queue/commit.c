@@ -432,7 +432,7 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 	logs_add_locked(queue, &record);
 	sweep_claims_locked(queue, &held->claim);
 	/* What was made once and has been moved away is not there any more. */
-	if (held->makes > (ending->published ? 1u : 0u)) {
+	if (held->makes > (ending->published && !ending->put ? 1u : 0u)) {
 		layout_staged(path, held->stand.node, &held->claim);
 		sweep_path_locked(queue, path, true);
 	}

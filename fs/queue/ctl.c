@@ -1,7 +1,7 @@
 /*
  * ctl: a session of a queue's ctl file: lines in, a thread that runs them, answers out.
  *
- *   ctl_write ──▶ `in` (part of a line) ──▶ commands ──thread──▶ queue_take / queue_finish ──▶ answers ──▶ ctl_read
+ *   ctl_write ──▶ `in` (part of a line, or of the data behind it) ──▶ commands ──thread──▶ queue_take / queue_finish ──▶ answers ──▶ ctl_read
  *
  * The thread takes either one command or as many finishing ones as stand one after another, runs them without the lock, and puts
  * their answers on the list in one go. Only the thread looks at `held`, so that it needs no lock.
@@ -19,22 +19,11 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/pct.h"
+#include "queue/ctl_line.h"
 #include "queue/ctl_parse.h"
 #include "queue/queue.h"
 
 #define MAX_GROUP 1024		/* finishing commands that are run together */
-#define ANSWER_ROOM 64
-
-struct line {			/* a command: as it was written, what it says once parsed, and its answer */
-	struct list link;
-	char *text;
-	size_t len;
-	struct ctl_command command;
-	struct buf answer;	/* room for ANSWER_ROOM bytes from the start, so that an error can always be said */
-	bool eof;		/* the answer is an end of file */
-	size_t taken;		/* bytes of it that were read */
-	struct buf names;	/* of a take: what it names, NUL-terminated each; dropped once the first byte was read */
-};
 
 struct ctl {
 	struct queue *queue;
@@ -57,76 +46,37 @@ struct ctl {
 	void *closed_arg;
 };
 
-/* ---- lines ---- */
+/* ---- writing ---- */
 
-static void line_free(struct line *line)
+/* What is new after the part of a line, or of its data, that is there already. On an error that part stays as it was. */
+static int split_more_locked(struct ctl *ctl, const char *data, size_t len, struct list *ret_lines)
 {
-	if (!line)
-		return;
-	free(line->text);
-	buf_release(&line->answer);
-	buf_release(&line->names);
-	free(line);
-}
+	size_t used = 0, before = ctl->in.len;
+	int error;
 
-static void lines_free(struct list *lines)
-{
-	struct list *link;
-
-	while ((link = list_pop(lines)))
-		line_free(list_entry(link, struct line, link));
-}
-
-static size_t line_bytes(const struct line *line)
-{
-	return sizeof(*line) + ANSWER_ROOM + line->len;
-}
-
-/* Makes a line of what `head` holds and `len` bytes more. NULL: out of memory. */
-static struct line *line_new(const struct buf *head, const char *tail, size_t len)
-{
-	struct line *line = calloc(1, sizeof(*line));
-
-	if (!line)
-		return NULL;
-	line->len = head->len + len;
-	line->text = malloc(line->len + 1);
-	if (!line->text || buf_reserve(&line->answer, ANSWER_ROOM) < 0) {
-		line_free(line);
-		return NULL;
+	if (before == 0) {
+		error = ctl_split(data, len, ret_lines, &used);
+		if (!error)
+			error = buf_reserve(&ctl->in, len - used + 1);
+		if (!error)
+			buf_add(&ctl->in, data + used, len - used);
+		return error;
 	}
-	if (head->len > 0)
-		memcpy(line->text, head->data, head->len);
-	memcpy(line->text + head->len, tail, len);
-	line->text[line->len] = '\0';
-	return line;
-}
-
-/* Cuts `data` after `head` into lines; *ret_used is how much of it whole lines took. 0, -EMSGSIZE, -ENOMEM. */
-static int split(const struct buf *head, const char *data, size_t len, struct list *ret_lines, size_t *ret_used)
-{
-	static const struct buf nothing = BUF_INIT;
-	const char *end, *at = data;
-	struct line *line;
-
-	while ((end = memchr(at, '\n', len - (size_t)(at - data)))) {
-		if (head->len + (size_t)(end - at) > CTL_MAX_LINE)
-			return -EMSGSIZE;
-		line = line_new(head, at, (size_t)(end - at));
-		if (!line)
-			return -ENOMEM;
-		list_append(ret_lines, &line->link);
-		head = &nothing;
-		at = end + 1;
-	}
-	*ret_used = (size_t)(at - data);
-	return head->len + (len - *ret_used) > CTL_MAX_LINE ? -EMSGSIZE : 0;
+	error = buf_reserve(&ctl->in, len + 1);
+	if (error)
+		return error;
+	buf_add(&ctl->in, data, len);
+	error = ctl_split(ctl->in.data, ctl->in.len, ret_lines, &used);
+	if (error)
+		buf_truncate(&ctl->in, before);
+	else
+		buf_drop(&ctl->in, used);
+	return error;
 }
 
 static int write_locked(struct ctl *ctl, const char *data, size_t len)
 {
 	struct list lines, *link;
-	size_t used = 0;
 	int error;
 
 	list_init(&lines);
@@ -134,28 +84,14 @@ static int write_locked(struct ctl *ctl, const char *data, size_t len)
 		return -EBADF;
 	if (ctl->pending + len > CTL_MAX_PENDING)
 		return -ENOMEM;
-	error = split(&ctl->in, data, len, &lines, &used);
-	if (!error && !list_empty(&lines)) {
-		struct buf rest = BUF_INIT;
-
-		buf_add(&rest, data + used, len - used);
-		error = buf_error(&rest);
-		if (!error) {
-			buf_release(&ctl->in);
-			ctl->in = rest;
-		}
-	} else if (!error) {
-		error = buf_reserve(&ctl->in, len + 1);
-		if (!error)
-			buf_add(&ctl->in, data, len);
-	}
+	error = split_more_locked(ctl, data, len, &lines);
 	if (error) {
-		lines_free(&lines);
+		ctl_lines_free(&lines);
 		return error;
 	}
 	list_for_each(link, &lines) {
 		ctl->unanswered++;
-		ctl->pending += line_bytes(list_entry(link, struct line, link));
+		ctl->pending += ctl_line_bytes(list_entry(link, struct ctl_line, link));
 	}
 	list_splice(&ctl->lines, &lines);
 	pthread_cond_broadcast(&ctl->changed);
@@ -174,14 +110,14 @@ ssize_t ctl_write(struct ctl *ctl, const void *data, size_t len)
 
 /* ---- answers ---- */
 
-static void answer_end(struct ctl *ctl, struct line *line)
+static void answer_end(struct ctl *ctl, struct ctl_line *line)
 {
 	ctl->pending -= line->answer.len;
 	list_remove(&line->link);
-	line_free(line);
+	ctl_line_free(line);
 }
 
-static size_t take_bytes(struct ctl *ctl, struct line *line, char *data, size_t len)
+static size_t take_bytes(struct ctl *ctl, struct ctl_line *line, char *data, size_t len)
 {
 	size_t have = line->answer.len - line->taken;
 
@@ -197,13 +133,13 @@ static size_t take_bytes(struct ctl *ctl, struct line *line, char *data, size_t 
 
 static ssize_t read_locked(struct ctl *ctl, char *data, size_t len)
 {
-	struct line *line;
+	struct ctl_line *line;
 	size_t count = 0;
 
 	if (list_empty(&ctl->answers))
 		return ctl->unanswered > 0 ? -EAGAIN : 0;
 	while (!list_empty(&ctl->answers) && count < len) {
-		line = list_entry(ctl->answers.next, struct line, link);
+		line = list_entry(ctl->answers.next, struct ctl_line, link);
 		if (line->eof) {
 			if (count == 0)
 				answer_end(ctl, line);
@@ -235,7 +171,7 @@ bool ctl_readable(struct ctl *ctl)
 }
 
 /* Memory ran out while an answer was written: it must be a line all the same, and never look like an end of file. */
-static void mend_answer(struct line *line)
+static void mend_answer(struct ctl_line *line)
 {
 	if (buf_error(&line->answer) == 0 && (line->eof || line->answer.len > 0))
 		return;
@@ -247,14 +183,14 @@ static void mend_answer(struct line *line)
 static void publish(struct ctl *ctl, struct list *lines)
 {
 	struct list *link;
-	struct line *line;
+	struct ctl_line *line;
 	bool tell;
 
 	pthread_mutex_lock(&ctl->lock);
 	list_for_each(link, lines) {
-		line = list_entry(link, struct line, link);
+		line = list_entry(link, struct ctl_line, link);
 		mend_answer(line);
-		ctl->pending -= line_bytes(line);
+		ctl->pending -= ctl_line_bytes(line);
 		ctl->pending += line->answer.len;
 		ctl->unanswered--;
 	}
@@ -291,7 +227,7 @@ static void give_back(struct ctl *ctl, const struct buf *names, enum queue_verb 
 }
 
 /* Remembers what was taken and writes it as the answer. */
-static int say_names(struct ctl *ctl, struct line *line)
+static int say_names(struct ctl *ctl, struct ctl_line *line)
 {
 	const char *name, *end = line->names.data + line->names.len;
 
@@ -317,7 +253,7 @@ static bool is_closing(struct ctl *ctl)
 	return __atomic_load_n(&ctl->cancel, __ATOMIC_ACQUIRE);
 }
 
-static void run_take(struct ctl *ctl, struct line *line)
+static void run_take(struct ctl *ctl, struct ctl_line *line)
 {
 	int count = -EINTR, error;
 
@@ -340,6 +276,7 @@ static void run_take(struct ctl *ctl, struct line *line)
 
 static const enum queue_verb queue_verbs[] = {
 	[CTL_DONE] = QUEUE_VERB_DONE,
+	[CTL_PUT] = QUEUE_VERB_DONE,
 	[CTL_FAIL] = QUEUE_VERB_FAIL,
 	[CTL_RELEASE] = QUEUE_VERB_RELEASE,
 };
@@ -375,16 +312,19 @@ static void run_finish(struct ctl *ctl, struct list *lines, size_t count)
 	if (!list)
 		return;		/* publish() says so */
 	list_for_each(link, lines) {
-		const struct ctl_command *command = &list_entry(link, struct line, link)->command;
+		struct ctl_line *line = list_entry(link, struct ctl_line, link);
+		const struct ctl_command *command = &line->command;
 
+		line->output.mode = command->mode;
 		list[i].verb = queue_verbs[command->verb];
 		list[i].name = command->name;
+		list[i].output = command->verb == CTL_PUT ? &line->output : NULL;
 		list[i++].values = command->values;
 	}
 	queue_finish(ctl->queue, list, count);
 	i = 0;
 	list_for_each(link, lines)
-		say_finished(ctl, &list[i++], &list_entry(link, struct line, link)->answer);
+		say_finished(ctl, &list[i++], &list_entry(link, struct ctl_line, link)->answer);
 	free(list);
 }
 
@@ -413,7 +353,7 @@ static bool holds(void *arg, const char *name)
 	return map_get_str(&ctl->held, name) != NULL;
 }
 
-static int parse(struct ctl *ctl, struct line *line)
+static int parse(struct ctl *ctl, struct ctl_line *line)
 {
 	struct buf why = BUF_INIT;
 	int error = -EINVAL;
@@ -429,7 +369,7 @@ static int parse(struct ctl *ctl, struct line *line)
 }
 
 /* Runs a line that can't be part of a group. */
-static void run_alone(struct ctl *ctl, struct line *line, bool is_good)
+static void run_alone(struct ctl *ctl, struct ctl_line *line, bool is_good)
 {
 	struct list lines;
 
@@ -446,12 +386,12 @@ static void run_lines(struct ctl *ctl, struct list *lines)
 {
 	struct group group = { .names = MAP_INIT };
 	struct list *link;
-	struct line *line;
+	struct ctl_line *line;
 	bool is_good;
 
 	list_init(&group.lines);
 	while ((link = list_pop(lines))) {
-		line = list_entry(link, struct line, link);
+		line = list_entry(link, struct ctl_line, link);
 		is_good = parse(ctl, line) == 0;
 		if (!is_good || line->command.takes || group.count == MAX_GROUP || map_get_str(&group.names, line->command.name))
 			group_run(ctl, &group);
@@ -489,7 +429,7 @@ static void give_all_back(struct ctl *ctl)
 	size_t len, cursor = 0;
 
 	list_for_each(link, &ctl->answers)
-		give_back(ctl, &list_entry(link, struct line, link)->names, QUEUE_VERB_RELEASE);
+		give_back(ctl, &list_entry(link, struct ctl_line, link)->names, QUEUE_VERB_RELEASE);
 	while (map_next(&ctl->held, &cursor, &name, &len)) {
 		buf_add(&names, name, len);
 		buf_addch(&names, '\0');
@@ -503,8 +443,8 @@ static void give_all_back(struct ctl *ctl)
 
 static void ctl_free(struct ctl *ctl)
 {
-	lines_free(&ctl->lines);
-	lines_free(&ctl->answers);
+	ctl_lines_free(&ctl->lines);
+	ctl_lines_free(&ctl->answers);
 	buf_release(&ctl->in);
 	map_release(&ctl->held);
 	pthread_cond_destroy(&ctl->changed);

@@ -6,11 +6,13 @@
  *                        terminal's; the session goes on after it
  *   claim NAME           ok N (which attempt it is) | error EBUSY … | error ENOENT …
  *   done NAME [k=v …]    ok | already NODE | error ERRNO text
+ *   put BYTES MODE NAME [k=v …]
+ *                        as done, with the unit's output, a file: BYTES bytes behind the line's newline, and its permission bits in octal
  *   fail NAME [k=v …]    ok | …
  *   release NAME         ok | …
  *
- * A session has a thread of its own, which runs the commands that are there one after another; `done` lines that were written together are
- * committed together, and so are fail and release. Claims taken through a session belong to it; they may be finished through any
+ * A session has a thread of its own, which runs the commands that are there one after another; `done` and `put` lines that were written together
+ * are committed together, and so are fail and release. Claims taken through a session belong to it; they may be finished through any
  * session or by mv. When the session closes, commands that were written are still carried out (but for take and claim); then what it still holds is given
  * back: as lost attempts, or, when the answer that named them was never read, as if never taken.
  */
@@ -33,8 +35,8 @@ typedef void ctl_notify(void *arg);
 
 int ctl_open(struct queue *queue, ctl_notify *notify, void *arg, struct ctl **ret_ctl);
 
-/* Takes the bytes in, whole or in part lines. `len`, or -errno, and nothing is taken: -EMSGSIZE for a line over CTL_MAX_LINE, -ENOMEM (also over
- * CTL_MAX_PENDING). */
+/* Takes the bytes in, whole or in part lines. `len`, or -errno, and nothing is taken: -EMSGSIZE for a line over CTL_MAX_LINE or an output over CTL_MAX_PUT, -EINVAL
+ * for a put without a good count (what follows can't be told from lines), -ENOMEM (also over CTL_MAX_PENDING). */
 ssize_t ctl_write(struct ctl *ctl, const void *data, size_t len);
 
 /* Answer bytes that are there, up to `len`; 0 for an end of file, once; -EAGAIN when answers are still to come. With no command

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/args.h"
@@ -24,7 +25,7 @@ struct parser {
 
 typedef int parse_rest(const struct parser *parser, char *rest, struct ctl_command *command);
 
-static parse_rest parse_take, parse_finish, parse_name;
+static parse_rest parse_take, parse_finish, parse_put, parse_name;
 
 static const struct {
 	const char *word;
@@ -35,12 +36,13 @@ static const struct {
 	{ "take", CTL_TAKE, parse_take, "take [N] [wait] [attempt]" },
 	{ "claim", CTL_CLAIM, parse_name, "claim NAME" },
 	{ "done", CTL_DONE, parse_finish, "done NAME [k=v ...]" },
+	{ "put", CTL_PUT, parse_put, "put BYTES MODE NAME [k=v ...]" },
 	{ "fail", CTL_FAIL, parse_finish, "fail NAME [k=v ...]" },
 	{ "release", CTL_RELEASE, parse_name, "release NAME" },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static const char *const command_words[] = { "take", "claim", "done", "fail", "release", NULL };
+static const char *const command_words[] = { "take", "claim", "done", "put", "fail", "release", NULL };
 
 static void add_shown(struct buf *why, const char *text)
 {
@@ -188,6 +190,23 @@ static int parse_finish(const struct parser *parser, char *rest, struct ctl_comm
 	return set_name(parser, rest, command);
 }
 
+/* The count was read by ctl_payload() before. */
+static int parse_put(const struct parser *parser, char *rest, struct ctl_command *command)
+{
+	char *word = rest + strcspn(rest, " ");
+	size_t len;
+
+	if (*word == ' ')
+		word++;
+	len = strspn(word, "01234567");
+	if (len == 0 || len > 4 || word[len] != ' ')
+		return refuse_usage(parser, command->verb);
+	command->mode = (unsigned int)strtoul(word, NULL, 8);
+	if (command->mode > 0777)
+		return refuse_usage(parser, command->verb);
+	return parse_finish(parser, word + len + 1, command);
+}
+
 static int parse_name(const struct parser *parser, char *rest, struct ctl_command *command)
 {
 	command->takes = command->verb == CTL_CLAIM;
@@ -197,6 +216,27 @@ static int parse_name(const struct parser *parser, char *rest, struct ctl_comman
 
 /* ---- lines ---- */
 
+int ctl_payload(const char *line, size_t len, size_t *ret_bytes)
+{
+	static const char word[] = "put ";
+	size_t at = strlen(word), bytes = 0;
+
+	*ret_bytes = 0;
+	if (len < at || memcmp(line, word, at) != 0)
+		return 0;
+	if (at == len || line[at] < '0' || line[at] > '9')
+		return -EINVAL;
+	for (; at < len && line[at] >= '0' && line[at] <= '9'; at++) {
+		bytes = bytes * 10 + (size_t)(line[at] - '0');
+		if (bytes > CTL_MAX_PUT)
+			return -EMSGSIZE;
+	}
+	if (at < len && line[at] != ' ')
+		return -EINVAL;
+	*ret_bytes = bytes;
+	return 0;
+}
+
 static int refuse_command(const struct parser *parser, const char *word)
 {
 	const char *near = strlen(word) <= SHOWN_BYTES ? args_nearest(word, command_words) : NULL;
@@ -205,7 +245,7 @@ static int refuse_command(const struct parser *parser, const char *word)
 	if (near)
 		buf_addf(parser->why, ", did you mean '%s'?", near);
 	else
-		buf_adds(parser->why, ", known are take, claim, done, fail and release");
+		buf_adds(parser->why, ", known are take, claim, done, put, fail and release");
 	return -EINVAL;
 }
 

@@ -156,6 +156,16 @@ size_t flight_create(struct flight *flight, const char *path, const void *input,
 	return last(flight);
 }
 
+size_t flight_put(struct flight *flight, const char *path, const void *input, size_t len, uint32_t mode)
+{
+	struct store_op *op = add(flight, STORE_PUT, path, NULL);
+
+	op->input = input;
+	op->input_len = len;
+	op->mode = mode;
+	return last(flight);
+}
+
 size_t flight_write(struct flight *flight, struct store_file *file, uint64_t offset, const void *input, size_t len)
 {
 	struct store_op *op = add(flight, STORE_WRITE, NULL, NULL);

@@ -38,8 +38,9 @@ size_t flight_fsync(struct flight *flight, const char *path);
 size_t flight_utime(struct flight *flight, const char *path, int64_t mtime);
 /* The bytes go to `data`, which must stay until the flight was run. */
 size_t flight_read(struct flight *flight, const char *path, uint64_t offset, size_t max, struct buf *data);
-/* `input` must stay until the flight was run. */
+/* `input` must stay until the flight was run, of these and those below. */
 size_t flight_create(struct flight *flight, const char *path, const void *input, size_t len);
+size_t flight_put(struct flight *flight, const char *path, const void *input, size_t len, uint32_t mode);
 size_t flight_write(struct flight *flight, struct store_file *file, uint64_t offset, const void *input, size_t len);
 size_t flight_append(struct flight *flight, struct store_file *file, const void *input, size_t len);
 size_t flight_fstat(struct flight *flight, struct store_file *file);

@@ -289,6 +289,8 @@ struct ending {				/* a held claim that is being ended */
 	bool staged;			/* something is staged and not yet published */
 	bool published;			/* what was staged has been moved to its place */
 	bool dir;			/* it is a directory */
+	bool put;			/* a file may be at `source` that was written from finish->output */
+	char source[LAYOUT_PATH];	/* what is staged */
 	int rename_error;
 };
 void commit_claims(struct queue *queue, struct ending *list, size_t count);
@@ -296,7 +298,14 @@ void commit_claims(struct queue *queue, struct ending *list, size_t count);
 void ending_check(struct queue *queue, struct ending *list, size_t count);
 void ending_settle(struct queue *queue, struct ending *ending, int error);
 
+/* put.c */
+/* Writes every finish->output to a file below tmp/, fsynced: ending->source, `staged`. Settles those for which that fails. */
+void put_outputs(struct queue *queue, struct ending *list, size_t count);
+void put_sweep(struct queue *queue, struct ending *list, size_t count);	/* removes those that were not published */
+
 /* publish.c */
+int publish_fsync_error(int error);		/* what is to be made of an fsync's error: 0, with a warning, when the server can't */
+int publish_check_tmp(struct queue *queue, const struct held *held);	/* is tmp/NODE there? 0, -ENOENT (the lease is given up then), -errno */
 void publish_outputs(struct queue *queue, struct ending *list, size_t count);
 int publish_link_output(struct queue *queue, const char *from, struct held *to);	/* a content duplicate's; 1 done, 0 can't be linked */
 

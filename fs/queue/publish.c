@@ -2,6 +2,7 @@
  * publish: what is staged goes into place (queue.md, "Finish"): fsynced, then posix-renamed over the output, directories above it made.
  *
  *   LSTAT staged, FSYNC it (and what is below a directory) ─▶ MKDIR … RENAME ─▶ fsync the directories when durable
+ *   or, when the output's bytes are here, write them (put.c) ─┘
  *
  * A directory can't replace a non-empty one in one step, nor a file: what stood there is moved to tmp/ first.
  */
@@ -20,7 +21,7 @@
 
 /* ---- fsync ---- */
 
-static int fsync_error(int error)
+int publish_fsync_error(int error)
 {
 	static long long last;
 
@@ -62,7 +63,7 @@ static int fsync_all(struct queue *queue, const struct buf *paths)
 			flight_fsync(&flight, path);
 		flight_run(&flight, queue->store);
 		for (i = 0; i < flight.count && !error; i++)
-			error = fsync_error(flight_error(&flight, i));
+			error = publish_fsync_error(flight_error(&flight, i));
 	}
 	flight_release(&flight);
 	return error;
@@ -92,7 +93,7 @@ static int fsync_tree(struct queue *queue, const char *dir, int depth)
 }
 
 /* Nothing is staged: is there still a place where it would be? */
-static int check_tmp(struct queue *queue, const struct held *held)
+int publish_check_tmp(struct queue *queue, const struct held *held)
 {
 	struct flight flight = FLIGHT_INIT;
 	char path[LAYOUT_PATH];
@@ -122,17 +123,15 @@ static bool has_made(struct queue *queue, const struct held *held)
 static void fsync_staged(struct queue *queue, struct ending *list, size_t count)
 {
 	struct flight flight = FLIGHT_INIT;
-	char path[LAYOUT_PATH];
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		list[i].staged = list[i].published = false;
-		list[i].made = !list[i].settled && has_made(queue, list[i].held);
+		list[i].made = !list[i].settled && !list[i].finish->output && has_made(queue, list[i].held);
 		if (!list[i].made)
 			continue;
-		layout_staged(path, list[i].held->stand.node, &list[i].held->claim);
-		list[i].op = flight_lstat(&flight, path);
-		flight_fsync(&flight, path);
+		layout_staged(list[i].source, list[i].held->stand.node, &list[i].held->claim);
+		list[i].op = flight_lstat(&flight, list[i].source);
+		flight_fsync(&flight, list[i].source);
 	}
 	flight_run(&flight, queue->store);
 	for (i = 0; i < count; i++) {
@@ -142,17 +141,15 @@ static void fsync_staged(struct queue *queue, struct ending *list, size_t count)
 		if (!list[i].made)
 			continue;
 		if (stat->error == -ENOENT) {
-			error = check_tmp(queue, list[i].held);
+			error = publish_check_tmp(queue, list[i].held);
 			if (error && error != -ENOENT)
 				ending_settle(queue, &list[i], error);
 			continue;
 		}
-		error = stat->error ? stat->error : fsync_error(flight_error(&flight, list[i].op + 1));
+		error = stat->error ? stat->error : publish_fsync_error(flight_error(&flight, list[i].op + 1));
 		list[i].dir = S_ISDIR(stat->attrs.mode);
-		if (!error && list[i].dir) {
-			layout_staged(path, list[i].held->stand.node, &list[i].held->claim);
-			error = fsync_tree(queue, path, 0);
-		}
+		if (!error && list[i].dir)
+			error = fsync_tree(queue, list[i].source, 0);
 		list[i].staged = !error;
 		if (error)
 			ending_settle(queue, &list[i], error);
@@ -210,7 +207,7 @@ static void fsync_dirs(struct queue *queue, struct ending *list, size_t count)
 
 		/* A job that put its output elsewhere itself has no such directories. */
 		for (op = list[i].op; !list[i].settled && op < list[i].op_end; op++) {
-			int error = fsync_error(flight_error(&flight, op));
+			int error = publish_fsync_error(flight_error(&flight, op));
 
 			if (error && (error != -ENOENT || list[i].staged))
 				ending_settle(queue, &list[i], error);
@@ -224,15 +221,13 @@ static void fsync_dirs(struct queue *queue, struct ending *list, size_t count)
 static void rename_round(struct queue *queue, struct ending *list, size_t count, bool again)
 {
 	struct flight flight = FLIGHT_INIT;
-	char path[LAYOUT_PATH];
 	size_t i;
 
 	for (i = 0; i < count; i++) {
 		if (list[i].settled || !list[i].staged)
 			continue;
 		add_mkdirs(queue, &flight, list[i].held->output, again);
-		layout_staged(path, list[i].held->stand.node, &list[i].held->claim);
-		list[i].op = flight_rename(&flight, path, list[i].held->output);
+		list[i].op = flight_rename(&flight, list[i].source, list[i].held->output);
 	}
 	flight_run(&flight, queue->store);
 	for (i = 0; i < count; i++) {
@@ -283,11 +278,9 @@ static int move_away(struct queue *queue, struct ending *ending)
 static void look_again(struct queue *queue, struct ending *ending)
 {
 	struct flight flight = FLIGHT_INIT;
-	char path[LAYOUT_PATH];
 	int error;
 
-	layout_staged(path, ending->held->stand.node, &ending->held->claim);
-	flight_lstat(&flight, path);
+	flight_lstat(&flight, ending->source);
 	flight_run(&flight, queue->store);
 	error = flight_error(&flight, 0);
 	flight_release(&flight);
@@ -323,6 +316,7 @@ void publish_outputs(struct queue *queue, struct ending *list, size_t count)
 	size_t i;
 	int tries;
 
+	put_outputs(queue, list, count);
 	fsync_staged(queue, list, count);
 	for (i = 0; i < count; i++)
 		open |= !list[i].settled && list[i].staged;
@@ -338,6 +332,7 @@ void publish_outputs(struct queue *queue, struct ending *list, size_t count)
 	for (i = 0; i < count; i++)
 		if (!list[i].settled && list[i].staged)
 			ending_settle(queue, &list[i], -EIO);
+	put_sweep(queue, list, count);
 	fsync_dirs(queue, list, count);
 }
 

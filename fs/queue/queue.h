@@ -106,9 +106,16 @@ int queue_claim_for(struct queue *queue, struct ctl *owner, const char *name, st
 
 enum queue_verb { QUEUE_VERB_DONE, QUEUE_VERB_FAIL, QUEUE_VERB_RELEASE, QUEUE_VERB_LOSE };
 
+struct queue_output {		/* a file */
+	const void *data;
+	size_t len;
+	uint32_t mode;		/* permission bits */
+};
+
 struct queue_finish {
 	enum queue_verb verb;
 	const char *name;
+	const struct queue_output *output;	/* QUEUE_VERB_DONE: published in place of what is staged. NULL: what is staged, if anything */
 	const char *values;	/* "k=v k=v …" (pct-encoded values) for the log record and the ticket, or NULL */
 	struct ctl *owner;	/* not NULL: only if this session took it and holds it still, else -EACCES (what a closing session gives back may
 				   have been finished by mv and taken again by another one) */

@@ -49,6 +49,8 @@ enum store_kind {
 	STORE_FSTAT,		/* `file` → attrs */
 	STORE_APPEND,		/* `file`, opened for appending: append `input`; after a break it may stand there twice */
 	STORE_FSYNC,		/* path: open, fsync, close. A directory too. Runs on a data connection: it may take long. */
+	STORE_PUT,		/* a new file at path with `input` (O_EXCL) and `mode`, fsynced: -EOPNOTSUPP when all is written and the server can't. Not
+				   idempotent; several round trips on a data connection: open, write, fsync. */
 	STORE_COPY,		/* the bytes of path to a new file path2, on the disk's side where it can; several round trips */
 };
 
@@ -62,6 +64,7 @@ struct store_op {
 	uint64_t offset;
 	size_t max;
 	int64_t mtime;
+	uint32_t mode;
 	/* results */
 	int error;
 	struct store_attrs attrs;

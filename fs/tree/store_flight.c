@@ -104,19 +104,37 @@ static void create_close(struct slot *slot)
 	STEP(slot, step_write_end, sftp_close(file, step_on_done, slot));
 }
 
-static void create_write(struct slot *slot)
+/* A server that won't: it is a file all the same. */
+static void on_mode(void *arg, const struct sftp_reply *reply)
 {
+	(void)reply;
+	step_answer(arg, 0);
+}
+
+/* The new file's bytes, and its mode when it is to have one: the server's umask took some of it away, maybe. `next` once they are answered. */
+static void fill_created(struct slot *slot, uint32_t mode, void (*next)(struct slot *slot))
+{
+	const struct sftp_attrs attrs = { .flags = SFTP_ATTR_MODE, .mode = mode };
 	int error;
 
 	if (slot->error) {
 		slot_end(slot);
 		return;
 	}
-	step_begin(slot, create_close);
+	step_begin(slot, next);
 	error = step_chunks(slot, slot->bytes, slot->bytes_len, 0, sftp_max_write(step_sftp(slot)));
 	if (!error)
 		send_writes(slot, slot->file);
+	if (!error && mode) {
+		step_expect(slot);
+		step_sent(slot, sftp_fsetstat(slot->file, &attrs, on_mode, slot));
+	}
 	step_answer(slot, error);
+}
+
+static void create_write(struct slot *slot)
+{
+	fill_created(slot, 0, create_close);
 }
 
 static void start_create(struct slot *slot, const char *path, const char *path2)
@@ -124,6 +142,53 @@ static void start_create(struct slot *slot, const char *path, const char *path2)
 	(void)path2;
 	STEP(slot, create_write, sftp_open(step_sftp(slot), SFTP_CONTROL, path, SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL, NULL,
 					   step_on_open, slot));
+}
+
+/* ---- put ---- */
+
+static void put_unsynced(struct slot *slot)
+{
+	if (!slot->error)
+		slot->error = -EOPNOTSUPP;
+	step_write_end(slot);
+}
+
+/* What is fsynced needs no answer to its close. */
+static void put_end(struct slot *slot)
+{
+	struct sftp_file *file = slot->file;
+
+	if (slot->error != -EOPNOTSUPP) {
+		step_close_quietly(&slot->file);
+		step_write_end(slot);
+		return;
+	}
+	slot->error = 0;
+	slot->file = NULL;
+	STEP(slot, put_unsynced, sftp_close(file, step_on_done, slot));
+}
+
+/* Once the writes are answered: the fsync may go over another connection. */
+static void put_fsync(struct slot *slot)
+{
+	if (slot->error)
+		put_end(slot);
+	else
+		STEP(slot, put_end, sftp_fsync(slot->file, step_on_done, slot));
+}
+
+static void put_write(struct slot *slot)
+{
+	fill_created(slot, slot->mode, put_fsync);
+}
+
+static void start_put(struct slot *slot, const char *path, const char *path2)
+{
+	const struct sftp_attrs attrs = { .flags = SFTP_ATTR_MODE, .mode = slot->mode };
+
+	(void)path2;
+	STEP(slot, put_write, sftp_open(step_sftp(slot), SFTP_DATA, path, SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL, &attrs,
+					step_on_open, slot));
 }
 
 /* ---- reading ---- */
@@ -278,5 +343,6 @@ const struct slot_kind slot_kinds[] = {
 	[STORE_FSTAT] = { start_fstat, true },
 	[STORE_APPEND] = { start_write, true },
 	[STORE_FSYNC] = { start_fsync, true },
+	[STORE_PUT] = { start_put, false },
 	[STORE_COPY] = { store_start_copy, false },
 };

@@ -61,6 +61,7 @@ struct slot {
 	size_t max;
 	int open_flags;
 	int64_t mtime;
+	uint32_t mode;
 	struct sftp_file *file;	/* opened for this slot; closed by the flight's end if nobody took it */
 	struct sftp_file *file2;
 	struct chunk *chunks;

@@ -147,6 +147,7 @@ static int slot_fill(struct slot *slot, const struct store_op *op)
 	slot->offset = op->offset;
 	slot->max = op->max;
 	slot->mtime = op->mtime;
+	slot->mode = op->mode;
 	if (op->file) {
 		pthread_mutex_lock(&store->lock);
 		op->file->refs++;

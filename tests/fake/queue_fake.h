@@ -26,6 +26,9 @@ struct fake_unit {
 	int released;
 	int lost;
 	char values[200];
+	char output[200];		/* of a put: its bytes … */
+	size_t output_len;
+	unsigned int output_mode;	/* … and bits; 0: none came */
 };
 
 static struct fake {
@@ -389,6 +392,11 @@ static inline void fake_finish_locked(struct queue_finish *finish)
 	}
 	finish->error = unit->answer;
 	strncpy(unit->values, finish->values ? finish->values : "", sizeof(unit->values) - 1);
+	if (finish->output && finish->output->len <= sizeof(unit->output)) {
+		memcpy(unit->output, finish->output->data, finish->output->len);
+		unit->output_len = finish->output->len;
+		unit->output_mode = finish->output->mode;
+	}
 	strcpy(finish->node, "node\n2.1");
 	if (finish->error)
 		return;

@@ -327,6 +327,7 @@ static int carry_out(struct mem_disk *disk, struct store_op *op)
 	case STORE_MKDIR:
 		return do_create(disk, op->path, NULL, 0, true);
 	case STORE_CREATE:
+	case STORE_PUT:
 		return do_create(disk, op->path, op->input, op->input_len, false);
 	case STORE_COPY:
 		return do_copy(disk, op->path, op->path2);

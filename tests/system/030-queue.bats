@@ -218,6 +218,27 @@ done'
 	exec 9>&-
 }
 
+@test "ctl: an output that comes with its line is published, whatever its bytes are, and nothing stays below tmp/" {
+	on_queue 3
+	exec 9<>ctl
+	echo 'take 3' >&9
+	read -r -t 20 line <&9
+	echo staged >stage/0001
+	printf 'put 15 640 0001 wall=3\nrelease 0002\n\0\nput 0 600 0002\ndone 0003\n' >&9
+	for _ in 1 2 3; do
+		read -r -t 20 a <&9
+		is ok "$a"
+	done
+	printf 'release 0002\n\0\n' | cmp - outputs/0001
+	is 640 "$(stat -c %a outputs/0001)"
+	is "0 600" "$(stat -c '%s %a' outputs/0002)"
+	[ ! -e outputs/0003 ]
+	counts 0 0 3 0
+	grep -q '^wall: 3' done/0001
+	wait_for 10 '[ -z "$(find .claimfs/tmp -type f)" ]'
+	exec 9>&-
+}
+
 @test "ctl: end of file when nothing is left, and the session goes on after it" {
 	on_queue 1
 	exec 9<>ctl

@@ -231,6 +231,109 @@ static void durable_fsyncs_directories_around_the_link(void **state)
 	bench_free(bench);
 }
 
+/* ---- outputs that come with the line ---- */
+
+static int put(struct bench_mount *mount, const char *name, const char *text)
+{
+	const struct queue_output output = { .data = text, .len = strlen(text), .mode = 0644 };
+	struct queue_finish finish = { .verb = QUEUE_VERB_DONE, .name = name, .output = &output };
+
+	queue_finish(mount->queue, &finish, 1);
+	return finish.error;
+}
+
+/* Published as what is staged is, and in its place; nothing of either stays below tmp/. */
+static void an_output_comes_with_the_line(void **state)
+{
+	struct bench_mount *a;
+	struct bench *bench = with_x(&a, "");
+	struct buf path = BUF_INIT;
+
+	(void)state;
+	assert_int_equal(queue_stage(a->queue, "x", true, &path), QUEUE_TICKET);
+	assert_int_equal(mem_disk_puts(bench->disk, path.data, "staged"), 0);
+	assert_int_equal(put(a, "x", "put"), 0);
+	assert_true(bench_holds(bench, "outputs/x", "put"));
+	assert_true(mem_disk_exists(bench->disk, bench_marker_path("x", 0)));
+	bench_pass(1);
+	assert_false(mem_disk_exists(bench->disk, path.data));
+	assert_int_equal(put(a, "x", "again"), -EACCES);
+	assert_true(bench_holds(bench, "outputs/x", "put"));
+	buf_release(&path);
+	bench_free(bench);
+}
+
+/* Whatever became of what was not answered, even late: no name is used twice. */
+static void a_put_without_an_answer(void **state)
+{
+	struct mem_fault faults[] = {
+		{ .fault = MEM_LOSE_ANSWER, .kind = STORE_PUT, .count = 1 },
+		{ .fault = MEM_LOSE_REQUEST, .kind = STORE_PUT, .count = 2 },
+		{ .fault = MEM_LATE, .kind = STORE_PUT, .count = 1 },
+		{ .fault = MEM_LOSE_ANSWER, .kind = STORE_RENAME, .part = "outputs", .count = 1 },
+		{ .fault = MEM_LOSE_REQUEST, .kind = STORE_RENAME, .part = "outputs", .count = 1 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		struct bench_mount *a;
+		struct bench *bench = with_x(&a, "");
+
+		mem_fault(a->store, &faults[i]);
+		assert_int_equal(put(a, "x", "put"), 0);
+		mem_do_late(a->store);
+		assert_true(bench_holds(bench, "outputs/x", "put"));
+		bench_free(bench);
+	}
+}
+
+static void a_put_that_fails_leaves_the_claim(void **state)
+{
+	struct bench_mount *a;
+	struct bench *bench = with_x(&a, "");
+	struct mem_fault full = { .fault = MEM_FAIL, .kind = STORE_PUT, .error = -ENOSPC, .count = 1 };
+	struct mem_fault never = { .fault = MEM_LOSE_REQUEST, .kind = STORE_PUT, .count = 3 };
+	struct mem_fault gone = { .fault = MEM_FAIL, .kind = STORE_PUT, .error = -ENOENT, .count = 1 };
+
+	(void)state;
+	mem_fault(a->store, &full);
+	assert_int_equal(put(a, "x", "1"), -ENOSPC);
+	mem_fault(a->store, &never);
+	assert_int_equal(put(a, "x", "1"), -EIO);
+	mem_fault(a->store, &gone);
+	assert_int_equal(put(a, "x", "1"), -EIO);
+	assert_true(bench_is(a, QUEUE_CLAIMS, "x"));
+	assert_false(mem_disk_exists(bench->disk, bench_marker_path("x", 0)));
+	assert_int_equal(put(a, "x", "2"), 0);
+	assert_true(bench_holds(bench, "outputs/x", "2"));
+	bench_free(bench);
+}
+
+/* A directory that is in the way goes to tmp/ first, and what stood for the put is swept when it can't be published. */
+static void a_put_replaces_a_directory_or_is_swept(void **state)
+{
+	struct mem_fault rename = { .fault = MEM_FAIL, .kind = STORE_RENAME, .error = STORE_FAILURE, .count = 1, .part = "outputs" };
+	struct bench_mount *a;
+	struct bench *bench = with_x(&a, "");
+	uint64_t removed;
+
+	(void)state;
+	mem_disk_puts(bench->disk, "outputs/x/old", "old");
+	assert_int_equal(put(a, "x", "file"), 0);
+	assert_true(bench_holds(bench, "outputs/x", "file"));
+	assert_int_equal(queue_redo(a->queue, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	mem_disk_puts(bench->disk, "outputs/x", "other");
+	mem_fault(a->store, &rename);
+	bench_pass(1);
+	removed = mem_count(a->store, STORE_REMOVE);
+	assert_int_equal(put(a, "x", "late"), -EIO);
+	bench_pass(1);
+	assert_int_equal(mem_count(a->store, STORE_REMOVE) - removed, 1);
+	bench_free(bench);
+}
+
 /* ---- the deciding link ---- */
 
 static void unanswered_commits(void **state)
@@ -651,6 +754,10 @@ int main(void)
 		cmocka_unit_test(a_failed_fsync_or_rename_leaves_the_claim),
 		cmocka_unit_test(a_rename_without_an_answer),
 		cmocka_unit_test(durable_fsyncs_directories_around_the_link),
+		cmocka_unit_test(an_output_comes_with_the_line),
+		cmocka_unit_test(a_put_without_an_answer),
+		cmocka_unit_test(a_put_that_fails_leaves_the_claim),
+		cmocka_unit_test(a_put_replaces_a_directory_or_is_swept),
 		cmocka_unit_test(unanswered_commits),
 		cmocka_unit_test(a_commit_without_any_answer_is_told_later),
 		cmocka_unit_test(somebody_elses_marker_is_already),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "queue/ctl.h"
+#include "queue/ctl_parse.h"
 #include "tests/fake/queue_fake.h"
 
 #define WAIT_NS (20 * NS_PER_S)
@@ -206,6 +207,10 @@ static void test_refused(void **state)
 		{ "release \n", "error EINVAL usage: release NAME\n" },
 		{ "done a%2\n", "error EINVAL not percent-encoded as ctl gives names: 'a%252'\n" },
 		{ "done ../a\n", "error EINVAL not the name of a unit: '../a'\n" },
+		{ "put 0 644\n", "error EINVAL usage: put BYTES MODE NAME [k=v ...]\n" },
+		{ "put 0 8 a\n", "error EINVAL usage: put BYTES MODE NAME [k=v ...]\n" },
+		{ "put 2 1777 a\nx\n", "error EINVAL usage: put BYTES MODE NAME [k=v ...]\n" },
+		{ "put 0 644 nobody\n", "error EACCES not a unit that this mount has claimed\n" },
 		{ "done nobody\n", "error EACCES not a unit that this mount has claimed\n" },
 	};
 	size_t i;
@@ -279,13 +284,74 @@ static void test_groups(void **state)
 	fake_set_gate(false);
 	hear("ok\nok\nok\nok\nerror EACCES not a unit that this mount has claimed\n");
 	hear("u3\n");
-	hear("ok\nerror EINVAL unknown command 'nonsense', known are take, claim, done, fail and release\nok\n");
+	hear("ok\nerror EINVAL unknown command 'nonsense', known are take, claim, done, put, fail and release\nok\n");
 	assert_int_equal(fake.group_count, 5);
 	assert_int_equal(fake.groups[0], 1);
 	assert_int_equal(fake.groups[1], 3);
 	assert_int_equal(fake.groups[2], 1);
 	assert_int_equal(fake.groups[3], 1);
 	assert_int_equal(fake.groups[4], 1);
+}
+
+static void say_bytes(const char *data, size_t len)
+{
+	assert_int_equal(ctl_write(session.ctl, data, len), len);
+}
+
+/* The bytes behind a put are none of the lines', in whatever pieces they come, and it is committed together with others. */
+static void test_put(void **state)
+{
+	static const char put[] = "put 16 750 a b wall=1\ntake\n\0release a\nput 0 644 c\n";
+	const struct fake_unit *unit;
+	size_t i;
+
+	(void)state;
+	fake_add("a b", QUEUE_TODO);
+	fake_add("c", QUEUE_TODO);
+	fake_add("d", QUEUE_TODO);
+	say("take 3\n");
+	hear("a b\tc\td\n");
+	for (i = 0; i < sizeof(put) - 1; i++)
+		say_bytes(put + i, 1);
+	hear("ok\nok\n");
+	unit = fake_find("a b");
+	assert_int_equal(unit->state, QUEUE_DONE);
+	assert_string_equal(unit->values, "wall=1");
+	assert_int_equal(unit->output_len, 16);
+	assert_memory_equal(unit->output, "take\n\0release a\n", 16);
+	assert_int_equal(unit->output_mode, 0750);
+	assert_int_equal(fake_find("c")->output_len, 0);
+	assert_int_equal(fake_find("c")->output_mode, 0644);
+	fake.group_count = 0;
+	say("put 3 600 d\nxyzdone nobody\n");
+	hear("ok\nerror EACCES not a unit that this mount has claimed\n");
+	assert_int_equal(fake.groups[0], 2);
+	assert_memory_equal(fake_find("d")->output, "xyz", 3);
+}
+
+/* Where the count can't be told, what follows might be taken for lines: nothing of it is. */
+static void test_put_without_a_count(void **state)
+{
+	static const char *const lines[] = { "put\n", "put \n", "put x 644 a\n", "put 3x 644 a\nabc", "put -1 644 a\n" };
+	char line[64];
+	size_t i;
+
+	(void)state;
+	fake_add("a", QUEUE_TODO);
+	say("take\n");
+	hear("a\n");
+	for (i = 1; i < sizeof(lines) / sizeof(lines[0]); i++)
+		assert_int_equal(ctl_write(session.ctl, lines[i], strlen(lines[i])), -EINVAL);
+	say(lines[0]);
+	hear("error EINVAL usage: put BYTES MODE NAME [k=v ...]\n");
+	snprintf(line, sizeof(line), "release a\nput %u 644 a\n", CTL_MAX_PUT + 1);
+	assert_int_equal(ctl_write(session.ctl, line, strlen(line)), -EMSGSIZE);
+	say("put 3 644 ");
+	assert_int_equal(ctl_write(session.ctl, "a\nxyzput x\n", 11), -EINVAL);
+	assert_int_equal(fake_unit("a").state, QUEUE_CLAIMS);
+	say("a\nxyz");
+	hear("ok\n");
+	assert_memory_equal(fake_find("a")->output, "xyz", 3);
 }
 
 static void test_close_loses(void **state)
@@ -391,7 +457,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_cycle), TEST(test_part_lines), TEST(test_end_of_file_in_order), TEST(test_bad_lines), TEST(test_refused),
-		TEST(test_answers), TEST(test_names_with_values), TEST(test_groups), TEST(test_close_loses),
+		TEST(test_answers), TEST(test_names_with_values), TEST(test_groups), TEST(test_put), TEST(test_put_without_a_count), TEST(test_close_loses),
 		TEST(test_this_very_unit),
 		TEST(test_close_at_the_end_of_the_mount), TEST(test_close_ends_a_waiting_take), TEST(test_waiting_take_wakes), TEST(test_take_says_the_attempt),
 	};

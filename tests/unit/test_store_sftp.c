@@ -105,6 +105,47 @@ static void test_flight_in_order(void **state)
 	assert_true(S_ISDIR(ops[5].attrs.mode));
 }
 
+static int put(const char *path, const void *data, size_t len, uint32_t mode)
+{
+	return run_one((struct store_op){ .kind = STORE_PUT, .path = path, .input = data, .input_len = len, .mode = mode }).error;
+}
+
+/* A new file with its bytes and its mode, whatever the server's umask is. */
+static void test_put(void **state)
+{
+	char path[512], *large = calloc(1, 300000);
+	mode_t before = umask(077);
+	struct stat st;
+
+	(void)state;
+	assert_non_null(large);
+	assert_int_equal(put("a", "text", 4, 0664), 0);
+	assert_text("a", "text");
+	assert_int_equal(put("a", "other", 5, 0664), STORE_FAILURE);
+	assert_text("a", "text");
+	assert_int_equal(put("none/a", "x", 1, 0644), -ENOENT);
+	assert_int_equal(put("large", large, 300000, 0750), 0);
+	umask(before);
+	rig_path(&rig, "q/a", path, sizeof(path));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0664);
+	rig_path(&rig, "q/large", path, sizeof(path));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+	assert_int_equal(st.st_size, 300000);
+	assert_int_equal(put("empty", "", 0, 0600), 0);
+	assert_text("empty", "");
+	free(large);
+}
+
+/* Written, but whether for good can't be known. */
+static void test_put_without_fsync(void **state)
+{
+	(void)state;
+	assert_int_equal(put("a", "text", 4, 0644), -EOPNOTSUPP);
+	assert_text("a", "text");
+}
+
 static void test_each_kind(void **state)
 {
 	struct store_op op;
@@ -339,7 +380,8 @@ static void test_cancel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_flight_in_order), TEST(test_each_kind), TEST(test_reading), TEST(test_copy),
+		TEST(test_flight_in_order), TEST(test_each_kind), TEST(test_put),
+		cmocka_unit_test_setup_teardown(test_put_without_fsync, setup_plain, teardown), TEST(test_reading), TEST(test_copy),
 		cmocka_unit_test_setup_teardown(test_copy, setup_plain, teardown), TEST(test_files), TEST(test_listing),
 		TEST(test_lost_answers), TEST(test_cancel),
 	};
