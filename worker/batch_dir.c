@@ -112,7 +112,22 @@ static bool try_name(struct batch_dir *dir, struct unit *unit, const char *name,
 	unit->staged = buf_detach(&path);
 	unit->staged_time = st.st_mtim;
 	unit->staged_bytes = st.st_size;
-	return unit->staged;
+	unit->staged_mode = st.st_mode;
+	if (!unit->staged)
+		return false;
+	unit->dir = dir;
+	batch_dir_ref(dir);
+	return true;
+}
+
+void batch_dir_out(const struct batch_dir *dir, const struct unit *unit, struct buf *ret_path)
+{
+	buf_addf(ret_path, "%s/%s", dir->path, stage_path(unit));
+}
+
+bool batch_dir_find_out(struct batch_dir *dir, struct unit *unit)
+{
+	return try_name(dir, unit, stage_path(unit), true);
 }
 
 bool batch_dir_find(struct batch_dir *dir, struct unit *unit)
@@ -120,12 +135,8 @@ bool batch_dir_find(struct batch_dir *dir, struct unit *unit)
 	const char *const names[] = { stage_path(unit), base_of(stage_path(unit)), unit->name, base_of(unit->name) };
 	size_t i;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!try_name(dir, unit, names[i], i == 0))
-			continue;
-		unit->dir = dir;
-		batch_dir_ref(dir);
-		return true;
-	}
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (try_name(dir, unit, names[i], i == 0))
+			return true;
 	return false;
 }

@@ -1,7 +1,8 @@
 /*
  * job_batch: one process for many units. The word {in...} of the command becomes their inputs, {out} a directory of this machine, where the
  * command leaves an output for each, under one of these names: its path below stage/, that path's base name, the unit's name, the base name
- * of that. (No two units of a batch share a base name.) What is found is copied to stage/ behind the next batch's back.
+ * of that. (No two units of a batch share a base name.) What is found goes to the mount with the line that ends the unit when it is a small file, or is
+ * copied to stage/, behind the next batch's back.
  *
  *   exit 0   units with an output are done; if none has any, the command writes elsewhere, and all are; else the others go alone
  *   other    units with a whole output are done, the others go alone; one that was alone has failed

@@ -4,6 +4,8 @@
  *   worker ──▶ its standard input     in<TAB>out<TAB>name     one unit at a time; bytes below 0x20, 0x7f and % as %XX
  *   worker ◀── its standard output    ok [k=v …] | fail reason
  *
+ * `out` is a path below stage/; while outputs are small, one on this machine's disk: what is found there goes to the mount with the line that ends the unit.
+ *
  * End of file on its standard input: nothing more is wanted. A process that dies, or says anything else, costs its unit one attempt and
  * is started again for the next; after the queue's `attempts` of them the unit has failed.
  */
@@ -21,6 +23,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/pct.h"
+#include "worker/batch_dir.h"
 #include "worker/expand.h"
 #include "worker/options.h"
 #include "worker/pool.h"
@@ -92,15 +95,27 @@ static void add_field(struct buf *to, const char *text, char end)
 	buf_addch(to, end);
 }
 
+/* A place for the output on this machine's disk. False: it goes to stage/. */
+static bool find_local(struct slot *slot, struct unit *unit, struct buf *ret_path)
+{
+	if (!settle_outputs_small(slot->pool) || (!slot->dir && batch_dir_new(&slot->dir) < 0) || batch_dir_prepare(slot->dir, unit) < 0)
+		return false;
+	batch_dir_out(slot->dir, unit, ret_path);
+	return buf_error(ret_path) == 0;
+}
+
 static void resident_ask(struct slot *slot)
 {
 	struct resident *resident = slot->resident;
-	const struct unit *unit = slot_first(slot);
+	struct unit *unit = slot_first(slot);
+	struct buf local = BUF_INIT;
 
+	unit->local = find_local(slot, unit, &local);
 	add_field(&resident->question, unit->in, '\t');
-	add_field(&resident->question, unit->out, '\t');
+	add_field(&resident->question, unit->local ? buf_text(&local) : unit->out, '\t');
 	add_field(&resident->question, unit->name, '\n');
 	write_question(resident);
+	buf_release(&local);
 }
 
 static void close_output(struct resident *resident)
@@ -182,6 +197,8 @@ static void resident_release(struct slot *slot)
 	buf_release(&resident->answer);
 	free(resident);
 	slot->resident = NULL;
+	batch_dir_unref(slot->dir);
+	slot->dir = NULL;
 }
 
 static int resident_new(struct slot *slot, int in_fd, int out_fd)
@@ -286,11 +303,22 @@ static bool begins(const char *line, const char *word)
 	return strncmp(line, word, len) == 0 && (line[len] == '\0' || line[len] == ' ');
 }
 
+/* What it left on this machine's disk for this unit, if that is where its output goes. */
+static void take_local(struct slot *slot, struct unit *unit, bool good)
+{
+	if (!unit->local || !slot->dir)
+		return;
+	batch_dir_find_out(slot->dir, unit);
+	if (!good)
+		unit_forget_staged(unit);
+}
+
 static void resident_answered(struct slot *slot)
 {
 	struct unit *unit = slot_take_unit(slot);
 	char *line = slot->resident->said;
 
+	take_local(slot, unit, begins(line, "ok"));
 	unit->wall_ns = clock_now() - slot->started_ns;
 	supply_job_took(slot->pool, unit->wall_ns);
 	slot_log_unit(slot, unit, begins(line, "ok") ? "done" : "failed");
@@ -309,6 +337,8 @@ static void resident_ended(struct slot *slot)
 {
 	struct unit *unit = slot_take_unit(slot);
 
+	if (unit)
+		take_local(slot, unit, false);
 	resident_release(slot);
 	if (!unit)
 		return;

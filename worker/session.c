@@ -94,11 +94,18 @@ static void session_arm(struct session *session)
 
 void session_send(struct session *session, struct session_command *command, const char *line)
 {
+	session_send_data(session, command, line, NULL, 0);
+}
+
+void session_send_data(struct session *session, struct session_command *command, const char *line, const void *data, size_t len)
+{
 	if (session->error)
 		return;
 	list_append(&session->unanswered, &command->link);
 	buf_adds(&session->out, line);
 	buf_addch(&session->out, '\n');
+	if (len > 0)
+		buf_add(&session->out, data, len);
 }
 
 void session_flush(struct session *session)

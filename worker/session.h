@@ -46,6 +46,8 @@ void session_close(struct session *session);	/* units still held by it are given
 
 /* Adds a line (without newline) to what session_flush() sends. Lines flushed together are committed together. */
 void session_send(struct session *session, struct session_command *command, const char *line);
+/* The same, with `len` bytes of data behind the newline. */
+void session_send_data(struct session *session, struct session_command *command, const char *line, const void *data, size_t len);
 void session_flush(struct session *session);
 bool session_idle(const struct session *session);	/* nothing unanswered */
 

@@ -1,5 +1,5 @@
 /*
- * settle: `done`, `fail` and `release` lines and what their answers mean.
+ * settle: `done`, `put`, `fail` and `release` lines and what their answers mean.
  *
  * A commit that the disk refuses (it is full, say) is neither done nor the unit's fault: the unit is released, and the next take waits a while.
  */
@@ -9,15 +9,22 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "worker/job.h"
 #include "worker/pool.h"
 #include "worker/report.h"
 #include "worker/resume.h"
 #include "worker/supply.h"
 
+#define SETTLE_MAX_PUT (16u << 20)	/* bytes of outputs in lines that are not answered */
+#define SETTLE_MEASURED 16		/* of short jobs: if fewer in a row than SETTLE_SMALL are small by then, they are let be */
+#define SETTLE_SMALL 4			/* so many in a row, and the next one will be small too */
+
 void settle_init(struct pool *pool, int fd)
 {
 	session_init(&pool->settle.session, pool->loop, fd, pool_session_broken, pool);
 	pool->settle.count = 0;
+	pool->settle.put_bytes = 0;
+	pool->settle.small = pool->settle.measured = 0;
 }
 
 void settle_release(struct pool *pool)
@@ -142,6 +149,9 @@ static void settle_answered(struct session_command *command, char *line)
 	struct unit *unit = container_of(command, struct unit, command);
 	size_t i, len;
 
+	if (unit->putting)
+		unit->pool->settle.put_bytes -= (size_t)unit->out_bytes;
+	unit->putting = false;
 	if (!line)
 		line = "error EPROTO end of file";	/* the session says it only for a take */
 	for (i = 0; ; i++) {
@@ -154,22 +164,37 @@ static void settle_answered(struct session_command *command, char *line)
 
 /* ---- lines ---- */
 
+/* The start of the line that commits the unit, and its output if that goes with it. */
+static void add_done(const struct unit *unit, struct buf *line)
+{
+	if (unit->putting)
+		buf_addf(line, "put %zu %03o %s", unit->put.len, (unsigned int)unit->staged_mode & 0777, unit->coded);
+	else
+		buf_addf(line, "done %s", unit->coded);
+}
+
 static void send_line(struct unit *unit)
 {
-	static const char *const verbs[] = { [UNIT_DONE] = "done", [UNIT_FAILED] = "fail", [UNIT_RELEASED] = "release" };
+	static const char *const verbs[] = { [UNIT_FAILED] = "fail", [UNIT_RELEASED] = "release" };
 	struct pool *pool = unit->pool;
 	struct buf line = BUF_INIT;
 
-	buf_addf(&line, "%s %s", verbs[unit->verdict], unit->coded);
+	if (unit->verdict == UNIT_DONE)
+		add_done(unit, &line);
+	else
+		buf_addf(&line, "%s %s", verbs[unit->verdict], unit->coded);
 	if (unit->verdict != UNIT_RELEASED && unit->values.len > 0)
 		buf_addf(&line, " %s", buf_text(&unit->values));
 	unit->command.answer = settle_answered;
 	unit->command.may_end = false;
 	if (buf_error(&line))
 		pool_session_broken(pool, buf_error(&line));
+	else if (unit->verdict == UNIT_DONE && unit->putting)
+		session_send_data(&pool->settle.session, &unit->command, buf_text(&line), unit->put.data, unit->put.len);
 	else
 		session_send(&pool->settle.session, &unit->command, buf_text(&line));
 	buf_release(&line);
+	buf_release(&unit->put);
 }
 
 static void publish_work(struct aside_job *job)
@@ -177,20 +202,57 @@ static void publish_work(struct aside_job *job)
 	unit_publish(container_of(job, struct unit, job));
 }
 
-static void publish_done(struct aside_job *job)
+bool settle_outputs_small(const struct pool *pool)
 {
-	struct unit *unit = container_of(job, struct unit, job);
+	return pool->settle.small >= SETTLE_SMALL;
+}
 
+/* Must be looked at, though it costs as much as the job did: else nobody would ever know how large they are. */
+static bool is_learning(const struct pool *pool)
+{
+	return pool->kind->stays && !settle_outputs_small(pool) && pool->settle.measured < SETTLE_MEASURED;
+}
+
+static void send_done(struct unit *unit)
+{
+	struct settle *settle = &unit->pool->settle;
+
+	settle->measured++;
+	if (unit->out_bytes >= 0 && unit->out_small)
+		settle->small++;
+	else if (unit->out_bytes >= 0)
+		settle->small = settle->measured = 0;
 	unit_forget_staged(unit);
-	if (unit->error) {
-		disk_trouble(unit, log_strerror(unit->error));
-		return;
-	}
 	if (unit->out_bytes >= 0)
 		buf_addf(&unit->values, " out=%" PRId64, unit->out_bytes);
 	if (buf_error(&unit->values))
 		buf_reset(&unit->values);	/* the unit counts, not its figures */
 	send_line(unit);
+}
+
+static void publish_done(struct aside_job *job)
+{
+	struct unit *unit = container_of(job, struct unit, job);
+
+	if (unit->error)
+		disk_trouble(unit, log_strerror(unit->error));
+	else
+		send_done(unit);
+}
+
+/*
+ * What a job has just written to this machine's disk is still in its page cache: a small file is read here, without the detour. Of more than the
+ * mount is to keep for lines it has not answered none goes with its line.
+ */
+static bool put_small(struct unit *unit)
+{
+	struct settle *settle = &unit->pool->settle;
+
+	if (settle->put_bytes + UNIT_MAX_PUT > SETTLE_MAX_PUT || !unit_load(unit))
+		return false;
+	settle->put_bytes += (size_t)unit->out_bytes;
+	send_done(unit);
+	return true;
 }
 
 static void keep_work(struct aside_job *job)
@@ -220,10 +282,12 @@ void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict
 		aside_submit(pool->aside, &unit->job);
 		return;
 	}
-	if (verdict != UNIT_DONE || (unit->skim && !unit->staged)) {
+	if (verdict != UNIT_DONE || (unit->skim && !unit->staged && !is_learning(pool))) {
 		send_line(unit);
 		return;
 	}
+	if (unit->staged && put_small(unit))
+		return;
 	unit->job.work = publish_work;
 	unit->job.done = publish_done;
 	aside_submit(pool->aside, &unit->job);

@@ -13,10 +13,16 @@ struct pool;
 struct settle {
 	struct session session;
 	unsigned int count;		/* units being published, and those whose line is unanswered */
+	size_t put_bytes;		/* of outputs in those lines */
+	unsigned int small;		/* outputs in a row, up to now, that were small enough for a line */
+	unsigned int measured;		/* units whose output was looked at, since one was larger */
 };
 
 void settle_init(struct pool *pool, int fd);
 void settle_release(struct pool *pool);		/* closes the session */
+
+/* Are outputs small, as far as can be told? Then it is cheaper to leave the next one on this machine's disk. */
+bool settle_outputs_small(const struct pool *pool);
 
 /* Takes the unit over. For UNIT_DONE and UNIT_FAILED unit->values are set; the output's size is added. */
 void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict);

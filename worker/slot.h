@@ -64,7 +64,7 @@ struct slot {
 	struct tail tail;
 	struct buf line;		/* with -v: what it wrote since the last newline */
 	struct loop_timer timer;
-	struct batch_dir *dir;		/* job_batch: where it writes outputs */
+	struct batch_dir *dir;		/* job_batch, job_resident: where it writes outputs; NULL: nowhere here */
 	struct resident *resident;	/* job_resident: its pipes */
 };
 

@@ -85,12 +85,15 @@ void unit_free(struct unit *unit)
 	free(unit->out);
 	free(unit->resume);
 	buf_release(&unit->values);
+	buf_release(&unit->put);
 	buf_release(&unit->why);
 	free(unit);
 }
 
 void unit_forget_staged(struct unit *unit)
 {
+	if (unit->staged && unit->local)
+		copy_remove(unit->staged);
 	batch_dir_unref(unit->dir);
 	unit->dir = NULL;
 	free(unit->staged);
@@ -139,6 +142,17 @@ static int64_t measure_directory(char *path)
 	return bytes;
 }
 
+bool unit_load(struct unit *unit)
+{
+	if (!unit->staged || !S_ISREG(unit->staged_mode) || unit->staged_bytes > (int64_t)UNIT_MAX_PUT)
+		return false;
+	buf_reset(&unit->put);
+	unit->putting = unit->out_small = io_read_file(unit->staged, UNIT_MAX_PUT, &unit->put) == 0;
+	if (unit->putting)
+		unit->out_bytes = (int64_t)unit->put.len;
+	return unit->putting;
+}
+
 void unit_publish(struct unit *unit)
 {
 	struct stat st;
@@ -151,4 +165,5 @@ void unit_publish(struct unit *unit)
 	if (lstat(unit->out, &st) < 0)
 		return;
 	unit->out_bytes = S_ISDIR(st.st_mode) ? measure_directory(unit->out) : (int64_t)st.st_size;
+	unit->out_small = S_ISREG(st.st_mode) && st.st_size <= (off_t)UNIT_MAX_PUT;
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "base/buf.h"
@@ -17,6 +18,8 @@
 #include "worker/aside.h"
 #include "worker/place.h"
 #include "worker/session.h"
+
+#define UNIT_MAX_PUT (64u << 10)
 
 struct batch_dir;
 struct pool;
@@ -37,6 +40,7 @@ struct unit {
 	bool look_tells;		/* … and nothing stood in its way */
 	int64_t read_ahead;		/* 0: nothing is read ahead */
 	int64_t out_bytes;		/* -1: nothing staged */
+	bool out_small;			/* it is a file of at most UNIT_MAX_PUT bytes */
 	int64_t taken_ns;		/* clock_now() when its take was sent */
 	int64_t fetch_ns;		/* from its take to its being ready */
 	int64_t wall_ns;
@@ -49,6 +53,10 @@ struct unit {
 	char *staged;			/* its output in this machine's directory; NULL: it is in stage/, if anywhere */
 	struct timespec staged_time;
 	int64_t staged_bytes;
+	mode_t staged_mode;		/* with the type bits */
+	struct buf put;			/* … and what is in it, when it goes to the mount with the line that ends the unit */
+	bool putting;			/* it does */
+	bool local;			/* job_resident: was told to leave it there, by itself: it goes when it is not needed any more */
 	char *resume;			/* with --checkpoint-signal: where what an unfinished attempt left is kept */
 	bool keep;			/* its job is unfinished, and was told to leave something to go on from */
 	bool resumable;			/* something is there */
@@ -67,8 +75,11 @@ void unit_free(struct unit *unit);
 /* On a thread aside: the input's size; an input of at most unit->read_ahead bytes is read into the page cache. What can't be had stays
  * unknown. */
 void unit_look(struct unit *unit);
-/* Likewise, after the run: what a batch made is copied to stage/ (unit->error); how much is staged. */
+/* Likewise, after the run: what a batch made and unit_load() did not take is copied to stage/ (unit->error); how much is staged. */
 void unit_publish(struct unit *unit);
+
+/* Reads what a job left in this machine's directory into unit->put, if it is a file of at most UNIT_MAX_PUT bytes: true. */
+bool unit_load(struct unit *unit);
 
 void unit_forget_staged(struct unit *unit);
 

@@ -69,6 +69,39 @@ static void a_batch_writes_an_output_for_each(void **state)
 	fake_end(&fake);
 }
 
+/* What fits into a line goes with it, whatever its bytes are; what doesn't, or is no file, is copied. */
+static void small_outputs_go_with_their_lines(void **state)
+{
+	char *const command[] = { "sh", "-c", "printf 'done u1.in\\nput 1 2\\0\\n' >$1/u0.out; : >$1/u1.out; head -c 65537 /dev/zero >$1/u2.out; "
+				  "head -c 65536 /dev/zero >$1/u3.out; mkdir $1/u4.out; echo x >$1/u4.out/y", "sh", "{out}", "{in...}", NULL };
+	static const off_t sizes[] = { 20, 0, 65537, 65536 };
+	struct worker_options options = batch_options(1, 5);
+	struct buf text = BUF_INIT;
+	char path[128];
+	struct stat st;
+	struct fake fake;
+	int i;
+
+	(void)state;
+	fake_begin(&fake, 5);
+	assert_int_equal(worker_run(&fake, &options, command), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 5);
+	assert_int_equal(fake.puts, 3);
+	for (i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s/stage/u%d.out", fake.dir, i);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_size, sizes[i]);
+		snprintf(path, sizeof(path), " out=%d", (int)sizes[i]);
+		assert_non_null(strstr(fake.units[i].values, path));
+	}
+	assert_true(has_file(&fake, "stage/u4.out/y"));
+	snprintf(path, sizeof(path), "%s/stage/u0.out", fake.dir);
+	assert_int_equal(io_read_file(path, 100, &text), 0);
+	assert_memory_equal(text.data, "done u1.in\nput 1 2\0\n", 20);
+	buf_release(&text);
+	fake_end(&fake);
+}
+
 static void one_bad_input_condemns_only_itself(void **state)
 {
 	char *const command[] = { "sh", "-c", "out=$1; shift; for i; do case $i in */u3.in) echo bad >&2; exit 4;; esac; "
@@ -162,6 +195,40 @@ static void a_resident_works_on_many_units(void **state)
 	assert_non_null(strchr(text.data, '\n'));
 	strchr(strchr(text.data, '\n') + 1, '\n')[1] = '\0';
 	assert_int_equal(strlen(text.data), text.len);		/* two processes in all */
+	buf_release(&text);
+	fake_end(&fake);
+}
+
+/* After some small outputs the next ones are left on this machine's disk; a large one ends that, and so does one of a unit that has failed. */
+static void a_residents_small_outputs_stay_here(void **state)
+{
+	char *argv[] = { "sh", "-c", "while IFS=\"$(printf '\\t')\" read -r in out name; do "
+			 "echo \"$out\" >>$0; case $name in u30.in) head -c 70000 /dev/zero >\"$out\";; *) echo $name >\"$out\";; esac; "
+			 "if [ $name = u20.in ]; then echo fail; else echo ok; fi; done", NULL, NULL };
+	struct worker_options options = resident_options(1);
+	struct buf text = BUF_INIT;
+	char log[128], path[128];
+	struct stat st;
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 32);
+	snprintf(log, sizeof(log), "%s/log", fake.dir);
+	argv[3] = log;
+	options.ahead = 0;
+	assert_int_equal(worker_run(&fake, &options, argv), 1);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 31);
+	assert_in_range(fake.puts, 16, 27);
+	snprintf(path, sizeof(path), "%s/stage/u30.out", fake.dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 70000);
+	assert_true(has_file(&fake, "stage/u0.out") && has_file(&fake, "stage/u29.out") && has_file(&fake, "stage/u31.out"));
+	assert_false(has_file(&fake, "stage/u20.out"));
+	/* The last of them, and the directory, are gone. */
+	assert_int_equal(io_read_file(log, 8192, &text), 0);
+	assert_non_null(strstr(text.data, "/claim-worker."));
+	*strstr(strstr(text.data, "/claim-worker.") + 1, "/u") = '\0';
+	assert_int_equal(access(strrchr(text.data, '\n') + 1, F_OK), -1);
 	buf_release(&text);
 	fake_end(&fake);
 }
@@ -335,10 +402,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_batch_writes_an_output_for_each),
+		cmocka_unit_test(small_outputs_go_with_their_lines),
 		cmocka_unit_test(one_bad_input_condemns_only_itself),
 		cmocka_unit_test(units_of_one_base_name_share_no_batch),
 		cmocka_unit_test(automatic_batches_grow),
 		cmocka_unit_test(a_resident_works_on_many_units),
+		cmocka_unit_test(a_residents_small_outputs_stay_here),
 		cmocka_unit_test(a_resident_fails_a_unit_with_a_reason),
 		cmocka_unit_test(residents_that_die_or_talk_nonsense_are_replaced),
 		cmocka_unit_test(a_job_that_takes_too_long_fails),

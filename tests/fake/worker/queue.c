@@ -87,16 +87,35 @@ static const char *fake_finish(struct fake *fake, const char *verb, const char *
 	return answer;
 }
 
-static void fake_line(struct fake *fake, int fd, char *line)
+/* What comes with a put lies then where a done would have found it. */
+static void fake_publish(struct fake *fake, const char *name, const void *data, size_t len)
+{
+	struct buf path = BUF_INIT;
+
+	assert_int_equal(place_out(&fake->place, name, &path), 0);
+	assert_int_equal(io_write_file(path.data, data, len, 0600), 0);
+	fake->puts++;
+	buf_release(&path);
+}
+
+static void fake_line(struct fake *fake, int fd, char *line, const char *data, size_t len)
 {
 	char answer[MAX_UNITS * 70] = "", *save = NULL, *verb = strtok_r(line, " ", &save), *word = strtok_r(NULL, " ", &save);
-	bool end = false;
+	bool end = false, put = verb && strcmp(verb, "put") == 0;
+
+	if (put) {
+		strtok_r(NULL, " ", &save);
+		verb = (char *)"done";
+		word = strtok_r(NULL, " ", &save);
+	}
 
 	pthread_mutex_lock(&fake->lock);
 	if (verb && strcmp(verb, "take") == 0)
 		end = !fake_take(fake, word ? atoi(word) : 1, answer);
 	else if (verb && word)
 		strcpy(answer, fake_finish(fake, verb, word, save ? save : ""));
+	if (put && strcmp(answer, "ok\n") == 0)
+		fake_publish(fake, word, data, len);
 	pthread_mutex_unlock(&fake->lock);
 	send(fd, answer, end ? 0 : strlen(answer), MSG_NOSIGNAL);
 }
@@ -115,11 +134,16 @@ static void *fake_serve(void *arg)
 	ssize_t len;
 
 	while ((len = recv(fd, packet, sizeof(packet) - 1, 0)) > 0) {
-		char *line, *save = NULL;
+		char *line = packet, *end;
+		size_t data;
 
 		packet[len] = '\0';
-		for (line = strtok_r(packet, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-			fake_line(fake, fd, line);
+		while (line < packet + len && (end = strchr(line, '\n'))) {
+			*end++ = '\0';
+			data = strncmp(line, "put ", 4) == 0 ? strtoul(line + 4, NULL, 10) : 0;
+			fake_line(fake, fd, line, end, data);
+			line = end + data;
+		}
 	}
 	free(self);
 	return NULL;

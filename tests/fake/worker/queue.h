@@ -34,6 +34,7 @@ struct fake {
 	struct fake_unit units[MAX_UNITS];
 	int count;
 	int releases;
+	int puts;			/* units done by a put */
 	const char *done_answer;	/* instead of ok, for the first done */
 	bool closed[2];
 };
