@@ -59,6 +59,16 @@ static int compare(const void *left, const void *right)
 	return a->rank != b->rank ? (a->rank < b->rank ? -1 : 1) : strcmp(a->name, b->name);
 }
 
+/* What could not be listed is missing from the order; but a unit that has left todo/ meanwhile is nothing to speak of. */
+static int walk_error(const FTSENT *entry)
+{
+	bool failed = entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS;
+
+	if (!failed || (entry->fts_errno == ENOENT && entry->fts_level > FTS_ROOTLEVEL))
+		return 0;
+	return entry->fts_errno ? -entry->fts_errno : -EIO;
+}
+
 static int list(struct order *order, const struct place *place, enum order_how how, char *todo)
 {
 	char *const paths[] = { todo, NULL };
@@ -71,6 +81,7 @@ static int list(struct order *order, const struct place *place, enum order_how h
 	while (!error && (errno = 0, entry = fts_read(walk))) {
 		const char *name = entry->fts_path + strlen(todo) + 1;
 
+		error = walk_error(entry);
 		if (entry->fts_info == FTS_F)
 			error = add(order, name, rank_of(place, how, name));
 	}
