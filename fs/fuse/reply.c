@@ -570,6 +570,7 @@ struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size)
 		if (!reply->data)
 			goto fail;
 	}
+	figures_count_request(&reply->session->tree->figures);
 	enlist(reply);
 	fuse_req_interrupt_func(req, interrupt_hit, (void *)(uintptr_t)reply->id);
 	return &reply->reply;

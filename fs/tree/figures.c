@@ -20,6 +20,11 @@ void figures_count(struct figures *figures, enum figures_cache cache, bool hit)
 		atomic_fetch_add_explicit(&figures->caches[cache].hits, 1, memory_order_relaxed);
 }
 
+void figures_count_request(struct figures *figures)
+{
+	atomic_fetch_add_explicit(&figures->kernel_requests, 1, memory_order_relaxed);
+}
+
 static double load(const atomic_ullong *counter)
 {
 	return (double)atomic_load_explicit(counter, memory_order_relaxed);
@@ -59,6 +64,7 @@ static int print(struct tree *tree, struct buf *ret_json)
 	root = buf_error(ret_json) ? NULL : cJSON_Parse(buf_text(ret_json));
 	if (!root)
 		return -ENOMEM;
+	cJSON_AddNumberToObject(root, "kernel_requests", load(&tree->figures.kernel_requests));
 	add_caches(root, &tree->figures);
 	add_queues(root, tree->queues);
 	text = cJSON_PrintUnformatted(root);

@@ -1,6 +1,6 @@
 /*
- * figures: what the mount has counted, for user.claimfs.stats: the connections' and operations' (sftp/stats.h), how often a cache had the answer, and
- * how old the oldest heartbeat is.
+ * figures: what the mount has counted, for user.claimfs.stats: the connections' and operations' (sftp/stats.h), what the kernel asked, how often a cache
+ * had the answer, and how old the oldest heartbeat is.
  */
 #ifndef CLAIMFS_TREE_FIGURES_H
 #define CLAIMFS_TREE_FIGURES_H
@@ -20,12 +20,14 @@ enum figures_cache {
 };
 
 struct figures {		/* counted by any thread */
+	atomic_ullong kernel_requests;	/* that were answered, or will be: all but forgets */
 	struct {
 		atomic_ullong asked;
 		atomic_ullong hits;
 	} caches[FIGURES_CACHES];
 };
 
+void figures_count_request(struct figures *figures);
 void figures_count(struct figures *figures, enum figures_cache cache, bool hit);
 
 /* Answers an extended attribute: all of it as JSON. On a worker thread, because it asks the queues. */

@@ -378,6 +378,10 @@ import json, os
 def stats():
     return json.loads(os.getxattr(".", "user.claimfs.stats"))
 now = stats()
+asked = now["kernel_requests"]
+os.stat("file")
+os.path.exists("none")
+assert asked < stats()["kernel_requests"] < asked + 20, (asked, stats())
 assert now["queues"] == 0 and now["heartbeat_age_s"] is None, now
 assert os.listdir("todo")
 assert stats()["queues"] == 1 and stats()["heartbeat_age_s"] is None, stats()
