@@ -102,7 +102,8 @@ struct sftp_options {
 	 * answered are not sent again, nor looked for, until it has had so much time. 0: no such process can be.
 	 */
 	int64_t settle_ns;
-	struct channel_maker *data_maker;	/* for the connections that carry no control; NULL: the same. Must outlive the sftp too */
+	/* For the connections that carry no control, while the server is near (below POOL_FAR_NS); NULL: the same. Must outlive the sftp too. */
+	struct channel_maker *data_maker;
 	bool direct;		/* reserved for debugging: no coalescing */
 };
 

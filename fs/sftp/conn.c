@@ -409,14 +409,20 @@ static int make_channel_once(struct conn *conn, struct channel_maker *maker, boo
 	return error;
 }
 
+static struct channel_maker *maker_for(const struct conn *conn)
+{
+	const struct sftp *sftp = conn->sftp;
+	bool far = atomic_load(&sftp->conns[0]->stats.rtt_least_ns) >= POOL_FAR_NS;
+
+	return conn->index && sftp->options.data_maker && !far ? sftp->options.data_maker : sftp->maker;
+}
+
 static int make_channel(struct conn *conn, struct buf *why)
 {
-	struct channel_maker *maker = conn->sftp->maker;
+	struct channel_maker *maker = maker_for(conn);
 	bool again = false;
 	int error;
 
-	if (conn->index && conn->sftp->options.data_maker)
-		maker = conn->sftp->options.data_maker;
 	error = make_channel_once(conn, maker, &again, why);
 	if (!again)
 		return error;

@@ -44,18 +44,21 @@ static struct conn *free_file_conn(struct sftp_file *file)
 	return best;
 }
 
-static void want_another(struct sftp *sftp)
+/* `load`: what lies on the least loaded that is up. One that is being connected will take its part of it. */
+static void want_another(struct sftp *sftp, uint64_t load)
 {
 	int64_t now = clock_now();
+	uint64_t connecting = 0;
 	int i;
 
+	for (i = 1; i < sftp->count; i++)
+		connecting += atomic_load(&sftp->conns[i]->state) == CONN_CONNECTING;
+	if (connecting && load <= connecting * POOL_BUSY_LOAD)
+		return;
 	for (i = 1; i < sftp->count; i++) {
 		struct conn *conn = sftp->conns[i];
-		int state = atomic_load(&conn->state);
 
-		if (state == CONN_CONNECTING)
-			return;		/* one at a time: servers drop connections that come in bursts */
-		if (state == CONN_IDLE && atomic_load(&conn->retry_ns) <= now) {
+		if (atomic_load(&conn->state) == CONN_IDLE && atomic_load(&conn->retry_ns) <= now) {
 			conn_want(conn);
 			return;
 		}
@@ -73,10 +76,11 @@ static bool is_bulk(const struct request *request)
 static void grow(struct sftp *sftp, const struct request *request)
 {
 	const struct conn *data = free_data_conn(sftp);
+	uint64_t load = load_of(data ? data : sftp->conns[0]);
 	bool bulk = request->op->slow || is_bulk(request);
 
-	if (data ? load_of(data) > POOL_BUSY_LOAD : bulk || load_of(sftp->conns[0]) > POOL_FIRST_LOAD)
-		want_another(sftp);
+	if (data ? load > POOL_BUSY_LOAD : bulk || load > POOL_FIRST_LOAD)
+		want_another(sftp, load);
 }
 
 /* For what takes long: rather wait for the first data connection than hold up the control lane. */

@@ -22,6 +22,11 @@
 #define POOL_STRIPE_BYTES (1024u * 1024)
 #define POOL_BUSY_LOAD (1024u * 1024)	/* a data connection with more is reason to open another */
 #define POOL_FIRST_LOAD (256u * 1024)	/* load of connection 0 that is reason to open the first data connection */
+/*
+ * From this round trip on the data maker is not used: the ssh program takes 2 MiB (CHAN_SES_WINDOW_DEFAULT of OpenSSH's channels.h) a round trip and
+ * connection and no more, which from here on is less than libssh2 moves.
+ */
+#define POOL_FAR_NS (5 * NS_PER_MS)
 #define POOL_REQUEST_COST 4096u		/* what a request weighs beside its data */
 
 enum pool_start { POOL_STARTING, POOL_STARTED, POOL_FAILED };

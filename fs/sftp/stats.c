@@ -33,12 +33,15 @@ void stats_count(struct stats *stats, const struct op *op, int error, uint64_t b
 void stats_count_conn(struct stats_conn *conn, int64_t rtt_ns)
 {
 	int64_t mean = atomic_load_explicit(&conn->rtt_ns, memory_order_relaxed);
+	int64_t least = atomic_load_explicit(&conn->rtt_least_ns, memory_order_relaxed);
 
 	add(&conn->requests, 1);
 	if (rtt_ns <= 0)
 		return;
 	mean = mean ? mean + (rtt_ns - mean) / RTT_WEIGHT : rtt_ns;
 	atomic_store_explicit(&conn->rtt_ns, mean ? mean : 1, memory_order_relaxed);
+	if (!least || rtt_ns < least)
+		atomic_store_explicit(&conn->rtt_least_ns, rtt_ns, memory_order_relaxed);
 }
 
 double stats_percentile(const struct stats_op *op, unsigned int percent)

@@ -31,6 +31,7 @@ struct stats_conn {
 	atomic_ullong reconnects;
 	atomic_ullong ignored;		/* answers nobody had asked for */
 	atomic_llong rtt_ns;		/* a moving mean; 0: not known yet */
+	atomic_llong rtt_least_ns;	/* the shortest so far: how far the server is, whatever its load; 0: not known yet */
 };
 
 void stats_count(struct stats *stats, const struct op *op, int error, uint64_t bytes, int64_t latency_ns);

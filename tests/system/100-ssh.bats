@@ -288,3 +288,22 @@ has_ssh_children() { [ "$(ssh_children)" -gt 0 ]; }
 	cmp "$work/mnt/big" "$work/disk/big"
 	not has_ssh_children
 }
+
+connections_up() { getfattr --only-values -n user.claimfs.stats "$work/mnt" 2>/dev/null | grep -o '"state":"up"' | wc -l; }
+several_connections() { [ "$(connections_up)" -gt 2 ]; }
+
+@test "far from the server, where the ssh program's window is the limit, data goes through libssh2, over several connections at once" {
+	start_sshd
+	start_pipe --delay 10ms
+	mkdir -p "$work/disk"
+	dd if=/dev/urandom of="$work/disk/big" bs=1M count=64 status=none
+	mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/pipe_config"
+	cmp "$work/mnt/big" "$work/disk/big"
+	cp "$work/mnt/big" "$work/mnt/copy"
+	wait_until 10 several_connections
+	not has_ssh_children
+	cat "$work/disk/big" >"$work/mnt/again"
+	cmp "$work/disk/big" "$work/disk/again"
+	cmp "$work/disk/big" "$work/disk/copy"
+	not has_ssh_children
+}
