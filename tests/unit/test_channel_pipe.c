@@ -99,6 +99,19 @@ static void test_reason(void **state)
 	channel->ops->free(channel);
 }
 
+/* Not a broken session but its end, with the reason it gave. */
+static void test_end_with_bytes_unread(void **state)
+{
+	struct channel *channel = open_shell("read line; echo had enough >&2; exit 3");
+	char c;
+
+	(void)state;
+	assert_int_equal(channel->ops->write(channel, "enough\nthis nobody reads", 24), 24);
+	assert_int_equal(read_some(channel, &c, 1), 0);
+	assert_string_equal(channel->ops->reason(channel), "had enough");
+	channel->ops->free(channel);
+}
+
 static void test_much_talk(void **state)
 {
 	struct channel *channel = open_shell("i=0; while [ $i -lt 3000 ]; do echo a line that nobody needs to read >&2; i=$((i+1)); done; echo done");
@@ -246,7 +259,7 @@ static void test_fd(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_echo), cmocka_unit_test(test_push_back), cmocka_unit_test(test_reason),
+		cmocka_unit_test(test_echo), cmocka_unit_test(test_push_back), cmocka_unit_test(test_reason), cmocka_unit_test(test_end_with_bytes_unread),
 		cmocka_unit_test(test_much_talk), cmocka_unit_test(test_final_errors), cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_surroundings), cmocka_unit_test(test_stubborn), cmocka_unit_test(test_not_sftp),
 		cmocka_unit_test(test_denied), cmocka_unit_test(test_fd),
