@@ -89,19 +89,21 @@ static void read_units(const cJSON *root, struct progress_facts *facts)
 /* `split` says it best; an older mount has no more than the times of jobs. */
 static void read_parts(const cJSON *root, struct progress_facts *facts)
 {
-	static const char *const names[] = { "computing", "reading", "writing", "starting", "claiming", "idle", "other" };
 	const cJSON *split = cJSON_GetObjectItemCaseSensitive(root, "split"), *spent = cJSON_GetObjectItemCaseSensitive(root, "time_spent");
 	const cJSON *advice = cJSON_GetObjectItemCaseSensitive(root, "advice");
 	double computing = count_of(spent, "user") + count_of(spent, "sys");
+	const char *name;
 	size_t i, count = 0;
 
 	facts->advice = cJSON_IsString(advice) ? advice->valuestring : NULL;
-	for (i = 0; split && i < sizeof(names) / sizeof(names[0]); i++)
-		if (count_of(split, names[i]) > 0)
-			facts->parts[count++] = (struct progress_part){ names[i], count_of(split, names[i]) };
+	for (i = 0; split && i < LIMITS_PARTS; i++) {
+		name = limits_name(limits_parts[i]);
+		if (count_of(split, name) > 0)
+			facts->parts[count++] = (struct progress_part){ name, count_of(split, name) };
+	}
 	if (split || !spent)
 		return;
-	facts->parts[0] = (struct progress_part){ "computing", computing };
+	facts->parts[0] = (struct progress_part){ limits_name(LIMIT_COMPUTING), computing };
 	facts->parts[1] = (struct progress_part){ "waiting", count_of(spent, "wall") > computing ? count_of(spent, "wall") - computing : 0 };
 }
 

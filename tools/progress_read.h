@@ -6,7 +6,9 @@
 
 #include <stddef.h>
 
-#define PROGRESS_PARTS 8
+#include "queue/limits.h"
+
+#define PROGRESS_PARTS (LIMITS_PARTS + 1)
 #define PROGRESS_WARNINGS 8
 
 struct progress_row {

@@ -23,6 +23,10 @@ static const struct {
 	[LIMIT_OTHER] = { "other", "jobs wait for neither processor nor disk: use more slots" },
 };
 
+const enum limit limits_parts[LIMITS_PARTS] = {
+	LIMIT_COMPUTING, LIMIT_READING, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_OTHER,
+};
+
 static double at_least_zero(double value)
 {
 	return value > 0 ? value : 0;
@@ -31,46 +35,42 @@ static double at_least_zero(double value)
 void limits_split(const struct progress_spent *spent, struct limits_split *ret_split)
 {
 	double waited = spent->read_wait_s + spent->write_wait_s + spent->spawn_s;
+	size_t i;
 
-	*ret_split = (struct limits_split) {
-		.computing_s = spent->user_s + spent->sys_s, .reading_s = spent->read_wait_s, .writing_s = spent->write_wait_s,
-		.starting_s = spent->spawn_s, .claiming_s = spent->claim_s, .idle_s = spent->idle_s,
-		.other_s = at_least_zero(spent->wall_s - spent->user_s - spent->sys_s - waited),
-	};
+	*ret_split = (struct limits_split){ .seconds = {
+		[LIMIT_COMPUTING] = spent->user_s + spent->sys_s,
+		[LIMIT_READING] = spent->read_wait_s,
+		[LIMIT_WRITING] = spent->write_wait_s,
+		[LIMIT_STARTING] = spent->spawn_s,
+		[LIMIT_CLAIMING] = spent->claim_s,
+		[LIMIT_IDLE] = spent->idle_s,
+		[LIMIT_OTHER] = at_least_zero(spent->wall_s - spent->user_s - spent->sys_s - waited),
+	} };
+	for (i = 0; i < LIMITS_PARTS; i++)
+		ret_split->total += ret_split->seconds[limits_parts[i]];
 }
 
 /* Processes so short that beginning and ending is most of what they do. What they compute is the loader's work, not theirs. */
-static bool is_starting(const struct progress_spent *spent, const struct limits_split *split, double total)
+static bool is_starting(const struct progress_spent *spent, const struct limits_split *split)
 {
-	if (spent->units <= 0 || spent->wall_s / spent->units > SHORT_JOB_S || split->starting_s < STARTING_SHARE * total)
+	if (spent->units <= 0 || spent->wall_s / spent->units > SHORT_JOB_S || split->seconds[LIMIT_STARTING] < STARTING_SHARE * split->total)
 		return false;
-	return split->starting_s + split->computing_s + split->other_s > total / 2;
+	return split->seconds[LIMIT_STARTING] + split->seconds[LIMIT_COMPUTING] + split->seconds[LIMIT_OTHER] > split->total / 2;
 }
 
 enum limit limits_of(const struct progress_spent *spent)
 {
 	struct limits_split split;
-	double total, most;
 	enum limit limit = LIMIT_COMPUTING;
 	size_t i;
 
 	limits_split(spent, &split);
-	const struct { enum limit limit; double seconds; } parts[] = {
-		{ LIMIT_COMPUTING, split.computing_s }, { LIMIT_READING, split.reading_s }, { LIMIT_WRITING, split.writing_s },
-		{ LIMIT_STARTING, split.starting_s }, { LIMIT_CLAIMING, split.claiming_s }, { LIMIT_IDLE, split.idle_s },
-		{ LIMIT_OTHER, split.other_s },
-	};
-
-	for (total = most = 0, i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		total += parts[i].seconds;
-		if (parts[i].seconds > most) {
-			most = parts[i].seconds;
-			limit = parts[i].limit;
-		}
-	}
-	if (!(total > 0))
+	if (!(split.total > 0))
 		return LIMIT_UNKNOWN;
-	if (limit != LIMIT_IDLE && limit != LIMIT_CLAIMING && is_starting(spent, &split, total))
+	for (i = 0; i < LIMITS_PARTS; i++)
+		if (split.seconds[limits_parts[i]] > split.seconds[limit])
+			limit = limits_parts[i];
+	if (limit != LIMIT_IDLE && limit != LIMIT_CLAIMING && is_starting(spent, &split))
 		return LIMIT_STARTING;
 	if (limit == LIMIT_READING && spent->units > 0 && spent->in_bytes / spent->units < LATENCY_BYTES)
 		return LIMIT_LATENCY;

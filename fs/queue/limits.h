@@ -21,8 +21,13 @@ enum limit {
 	LIMITS
 };
 
-struct limits_split {		/* seconds of slots; LIMIT_LATENCY's are in reading_s */
-	double computing_s, reading_s, writing_s, starting_s, claiming_s, idle_s, other_s;
+/* The parts of the slots' time, in the order in which they are shown; limits_name() names them. LIMIT_LATENCY's is in LIMIT_READING's. */
+#define LIMITS_PARTS 7
+extern const enum limit limits_parts[LIMITS_PARTS];
+
+struct limits_split {
+	double seconds[LIMITS];		/* of slots; 0 of what is no part */
+	double total;
 };
 
 void limits_split(const struct progress_spent *spent, struct limits_split *ret_split);

@@ -247,27 +247,19 @@ static void add_nodes(const struct progress *progress, struct buf *to)
 		add_node(progress, &rest, to);
 }
 
-static void add_part(struct buf *to, const char *name, double seconds, double total)
-{
-	if (total > 0 && seconds / total >= 0.005)
-		buf_addf(to, " %s %.0f%%", name, 100 * seconds / total);
-}
-
 /* The shares, at most 80 columns: only what there is of them. */
 static void add_split(const struct progress_spent *spent, struct buf *to)
 {
 	struct limits_split split;
-	double total;
+	double share;
+	size_t i;
 
 	limits_split(spent, &split);
-	total = split.computing_s + split.reading_s + split.writing_s + split.starting_s + split.claiming_s + split.idle_s + split.other_s;
-	add_part(to, "computing", split.computing_s, total);
-	add_part(to, "reading", split.reading_s, total);
-	add_part(to, "writing", split.writing_s, total);
-	add_part(to, "starting", split.starting_s, total);
-	add_part(to, "claiming", split.claiming_s, total);
-	add_part(to, "idle", split.idle_s, total);
-	add_part(to, "other", split.other_s, total);
+	for (i = 0; i < LIMITS_PARTS; i++) {
+		share = split.total > 0 ? split.seconds[limits_parts[i]] / split.total : 0;
+		if (share >= 0.005)
+			buf_addf(to, " %s %.0f%%", limits_name(limits_parts[i]), 100 * share);
+	}
 }
 
 /* Broken at a space when it is wider than the screen. */
@@ -397,17 +389,13 @@ static void json_split(const struct progress_spent *spent, cJSON *parent, bool *
 {
 	cJSON *object = json_object(parent, "split", ok);
 	struct limits_split split;
+	size_t i;
 
 	if (!object)
 		return;
 	limits_split(spent, &split);
-	json_number(object, "computing", split.computing_s, ok);
-	json_number(object, "reading", split.reading_s, ok);
-	json_number(object, "writing", split.writing_s, ok);
-	json_number(object, "starting", split.starting_s, ok);
-	json_number(object, "claiming", split.claiming_s, ok);
-	json_number(object, "idle", split.idle_s, ok);
-	json_number(object, "other", split.other_s, ok);
+	for (i = 0; i < LIMITS_PARTS; i++)
+		json_number(object, limits_name(limits_parts[i]), split.seconds[limits_parts[i]], ok);
 	json_put(parent, "limit", cJSON_CreateString(limits_name(limits_of(spent))), ok);
 }
 

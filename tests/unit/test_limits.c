@@ -56,13 +56,16 @@ static void the_parts_are_the_whole(void **state)
 	const struct progress_spent spent = { .wall_s = 100, .user_s = 20, .sys_s = 5, .spawn_s = 1, .read_wait_s = 30, .write_wait_s = 4,
 					      .claim_s = 7, .idle_s = 3 };
 	struct limits_split split;
-	double sum;
+	double sum = 0;
+	size_t i;
 
 	(void)state;
 	limits_split(&spent, &split);
-	sum = split.computing_s + split.reading_s + split.writing_s + split.starting_s + split.claiming_s + split.idle_s + split.other_s;
+	for (i = 0; i < LIMITS; i++)
+		sum += split.seconds[i];
 	assert_true(sum > 109.99 && sum < 110.01);
-	assert_true(split.other_s > 39.99 && split.other_s < 40.01);
+	assert_true(split.total > 109.99 && split.total < 110.01);
+	assert_true(split.seconds[LIMIT_OTHER] > 39.99 && split.seconds[LIMIT_OTHER] < 40.01);
 }
 
 int main(void)
