@@ -13,6 +13,8 @@
 #include "tools/html.h"
 
 #define BINS 120
+#define MIN_BINS 24
+#define UNITS_A_BIN 4		/* of fewer, columns would show single units and not a rate */
 #define TOP 14
 #define BOTTOM 190
 #define LEFT 56
@@ -21,6 +23,7 @@
 #define MAX_MARKS 200
 #define TIME_BINS 36
 #define PAD 8			/* between an axis and its labels */
+#define ABOVE 20		/* room for marks' labels above a chart, where no column is */
 
 /* ---- axes ---- */
 
@@ -99,9 +102,10 @@ static double value_axis(double most, double right, const char *format, struct b
 	return top;
 }
 
-static void begin_svg(struct buf *to, int width, double height, const char *label)
+/* From `top`, which may be above 0, down to `bottom`. */
+static void begin_svg(struct buf *to, int width, int top, double bottom, const char *label)
 {
-	buf_addf(to, "<svg viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"%s\">\n", width, height, label);
+	buf_addf(to, "<svg viewBox=\"0 %d %d %.0f\" role=\"img\" aria-label=\"%s\">\n", top, width, bottom - top, label);
 }
 
 /* ---- throughput ---- */
@@ -114,11 +118,11 @@ struct bins {
 
 static void fill_bins(const struct report *report, const struct chart *chart, struct bins *bins)
 {
-	double span = chart->end - chart->begin;
+	double span = chart->end - chart->begin, wanted = fmin(fmax((double)report->job_count / UNITS_A_BIN, MIN_BINS), BINS);
 	size_t i, bin;
 
 	memset(bins, 0, sizeof(*bins));
-	bins->width = ceil(span / BINS);
+	bins->width = ceil(span / wanted);
 	bins->count = (size_t)fmin(ceil(span / bins->width), BINS);
 	for (i = 0; i < report->job_count; i++) {
 		bin = (size_t)fmin((report->jobs[i].end - chart->begin) / bins->width, (double)(bins->count - 1));
@@ -199,7 +203,7 @@ void report_throughput(const struct report *report, struct buf *to)
 	per = most >= 5 ? 1 : most * 60 >= 5 ? 60 : 3600;
 	buf_addf(to, "<section id=\"throughput\"><h2>Throughput</h2><p>Units that ended %s, over the time since the first began.</p>\n",
 		 per < 2 ? "a second" : per < 100 ? "a minute" : "an hour");
-	begin_svg(to, CHART_WIDTH, BOTTOM + 24, "throughput over time");
+	begin_svg(to, CHART_WIDTH, 0, BOTTOM + 24, "throughput over time");
 	chart_time_axis(&chart, TOP, BOTTOM, to);
 	top = value_axis(most * per, RIGHT, "%.3g", to);
 	add_columns(&chart, &bins, top, per, true, to);
@@ -288,9 +292,9 @@ static void add_time_bins(const struct times *times, double top, struct buf *to)
 static void add_quantile(const struct times *times, double wall, const char *name, double y, struct buf *to)
 {
 	double x = time_x(times, wall);
-	bool left = x > HALF_RIGHT - 160;
+	bool left = x > HALF_RIGHT - 110;
 
-	buf_addf(to, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x, TOP, BOTTOM);
+	buf_addf(to, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%d\"/>", x, x, y - 10, BOTTOM);
 	buf_addf(to, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s ", x + (left ? -5 : 5), y, left ? "end" : "start", name);
 	html_seconds(to, wall);
 	buf_adds(to, "</text>");
@@ -318,11 +322,11 @@ int report_times(const struct report *report, struct buf *to)
 	buf_addf(to, "<p>Done units by the time of their jobs%s.</p>\n", times.by_factor ? "; the scale is logarithmic" : "");
 	for (i = 0; i < TIME_BINS; i++)
 		most = fmax(most, (double)times.bins[i]);
-	begin_svg(to, CHART_WIDTH / 2, BOTTOM + 24, "distribution of unit times");
+	begin_svg(to, CHART_WIDTH / 2, -ABOVE, BOTTOM + 24, "distribution of unit times");
 	most = value_axis(fmax(most, 4), HALF_RIGHT, "%.6g", to);
 	add_time_bins(&times, most, to);
-	add_quantile(&times, at_share(walls, count, 0.5), "median", TOP + 10, to);
-	add_quantile(&times, at_share(walls, count, 0.95), "95 %", TOP + 26, to);
+	add_quantile(&times, at_share(walls, count, 0.5), "median", TOP - 20, to);
+	add_quantile(&times, at_share(walls, count, 0.95), "95 %", TOP - 4, to);
 	buf_adds(to, "</svg></section>\n");
 	free(walls);
 	return 0;

@@ -16,12 +16,16 @@
 #define MAX_DRAWN 1500
 #define MIN_DRAWN_S 1.0
 #define MAX_ROWS 16
+#define MIN_SLACK_S 0.5
+#define SLACK_X 2.0		/* of the drawing's width */
 #define BINS 180
 #define TOP 8
 #define LEFT 200
 #define RIGHT 825
-#define LANE 30			/* with the space below it */
+#define MANY_LANES 20		/* more are drawn flatter */
 #define BODY 22
+#define FLAT_BODY 13
+#define GAP 8			/* below each */
 #define NAME_COLUMNS 27
 
 struct lane {
@@ -39,6 +43,7 @@ struct lanes {
 	struct chart chart;
 	struct lane *list;
 	size_t count;
+	int body;			/* a lane's height, without the space below it */
 	uint32_t *of_node;		/* lane of each node */
 	size_t bins;			/* of these, each so many whole seconds */
 	double bin_width;
@@ -106,8 +111,9 @@ static int choose(struct lanes *lanes)
 			lanes->of_node[i] = (uint32_t)own;
 		add_sum(&lanes->list[lanes->of_node[i]], &report->nodes[i]);
 	}
+	lanes->body = lanes->count > MANY_LANES ? FLAT_BODY : BODY;
 	for (i = 0; i < lanes->count; i++)
-		lanes->list[i].y = TOP + LANE * (double)i;
+		lanes->list[i].y = TOP + (lanes->body + GAP) * (double)i;
 	return 0;
 }
 
@@ -145,13 +151,16 @@ static void add_running(const struct lanes *lanes, struct lane *lane, const stru
 		lane->running[bin] += (float)(fmin(till, (double)(bin + 1)) - fmax(from, (double)bin));
 }
 
-/* The first row that is free then. Times are whole seconds and walls are not: a job may seem to begin a second before the last one ended. */
-static uint32_t take_row(struct lane *lane, const struct report_job *job)
+/*
+ * The first row that is free then. Times are whole seconds and walls are not, and a commit takes its time while the slot's next job runs: a job may
+ * seem to begin a little before the last one ended. What is not to be seen (`slack`, seconds) takes no row.
+ */
+static uint32_t take_row(struct lane *lane, const struct report_job *job, double slack)
 {
 	uint32_t row, best = 0;
 
 	for (row = 0; row < lane->row_count; row++) {
-		if (lane->rows[row] <= job->begin + 0.5)
+		if (lane->rows[row] <= job->begin + slack)
 			break;
 		if (lane->rows[row] < lane->rows[best])
 			best = row;
@@ -167,6 +176,7 @@ static uint32_t take_row(struct lane *lane, const struct report_job *job)
 static int fill(struct lanes *lanes)
 {
 	const struct report *report = lanes->report;
+	const double slack = MIN_SLACK_S + SLACK_X * (lanes->chart.end - lanes->chart.begin) / (RIGHT - LEFT);
 	size_t i, bin;
 
 	lanes->drawn = report->job_count <= MAX_DRAWN && report->spent.wall >= MIN_DRAWN_S * (double)report->job_count;
@@ -180,7 +190,7 @@ static int fill(struct lanes *lanes)
 
 		add_running(lanes, lane, &report->jobs[i]);
 		if (lanes->drawn)
-			lanes->row_of_job[i] = take_row(lane, &report->jobs[i]);
+			lanes->row_of_job[i] = take_row(lane, &report->jobs[i], slack);
 	}
 	for (i = 0; i < report->loss_count; i++)
 		lanes->list[lanes->of_node[report->losses[i].node]].lost[whole_bin(lanes, report->losses[i].time)]++;
@@ -196,7 +206,7 @@ static void draw_job(const struct lanes *lanes, size_t i, struct buf *to)
 {
 	const struct report_job *job = &lanes->report->jobs[i];
 	const struct lane *lane = &lanes->list[lanes->of_node[job->node]];
-	double height = (double)BODY / lane->row_count, from = chart_x(&lanes->chart, job->begin), till = chart_x(&lanes->chart, job->end);
+	double height = (double)lanes->body / lane->row_count, from = chart_x(&lanes->chart, job->begin), till = chart_x(&lanes->chart, job->end);
 
 	buf_addf(to, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>", job->failed ? "f" : i % 2 ? "d" : "d o", from,
 		 lane->y + height * lanes->row_of_job[i], fmax(till - from - 0.6, 1.2), fmax(height - 0.8, 0.8));
@@ -219,19 +229,19 @@ static void draw_steps(const struct lanes *lanes, const struct lane *lane, struc
 	for (bin = 0; bin < lanes->bins && lane->node == UINT32_MAX; bin++)
 		most = fmax(bin > 0 ? most : 0, (double)lane->running[bin]);
 
-	buf_addf(to, "<path class=\"d\" d=\"M%d %.1f", LEFT, lane->y + BODY);
+	buf_addf(to, "<path class=\"d\" d=\"M%d %.1f", LEFT, lane->y + lanes->body);
 	for (bin = 0; bin < lanes->bins; bin++) {
-		double height = most > 0 ? (double)lane->running[bin] / most * BODY : 0;
+		double height = most > 0 ? (double)lane->running[bin] / most * lanes->body : 0;
 
 		if (fabs(height - now) >= 0.1 || bin == 0) {
-			buf_addf(to, "H%.1fV%.1f", bin_x(lanes, bin), lane->y + BODY - height);
+			buf_addf(to, "H%.1fV%.1f", bin_x(lanes, bin), lane->y + lanes->body - height);
 			now = height;
 		}
 	}
-	buf_addf(to, "H%.1fV%.1fz\"/><path class=\"f\" d=\"", (double)RIGHT, lane->y + BODY);
+	buf_addf(to, "H%.1fV%.1fz\"/><path class=\"f\" d=\"", (double)RIGHT, lane->y + lanes->body);
 	for (bin = 0; bin < lanes->bins; bin++)
 		if (lane->failed[bin])
-			buf_addf(to, "M%.1f %.1fH%.1fv-4H%.1fz", bin_x(lanes, bin), lane->y + BODY, bin_x(lanes, bin + 1), bin_x(lanes, bin));
+			buf_addf(to, "M%.1f %.1fH%.1fv-4H%.1fz", bin_x(lanes, bin), lane->y + lanes->body, bin_x(lanes, bin + 1), bin_x(lanes, bin));
 	buf_adds(to, "\"/>\n");
 }
 
@@ -240,7 +250,7 @@ static void draw_losses(const struct lanes *lanes, const struct lane *lane, stru
 	size_t bin;
 
 	for (bin = 0; bin < lanes->bins; bin++) {
-		double x = (bin_x(lanes, bin) + bin_x(lanes, bin + 1)) / 2, y = lane->y + BODY / 2.0;
+		double x = (bin_x(lanes, bin) + bin_x(lanes, bin + 1)) / 2, y = lane->y + lanes->body / 2.0;
 
 		if (lane->lost[bin])
 			buf_addf(to, "<g><title>%u claims lost</title><path class=\"x\" d=\"M%.1f %.1fl8 8m0 -8l-8 8\"/></g>\n", lane->lost[bin],
@@ -252,7 +262,7 @@ static void draw_name(const struct lanes *lanes, const struct lane *lane, struct
 {
 	const struct report_node *node = lane->node == UINT32_MAX ? NULL : &lanes->report->nodes[lane->node];
 
-	buf_addf(to, "<text class=\"name\" x=\"0\" y=\"%.1f\">", lane->y + BODY / 2.0 + 4);
+	buf_addf(to, "<text class=\"name\" x=\"0\" y=\"%.1f\">", lane->y + lanes->body / 2.0 + 4);
 	if (node)
 		html_short(to, node->name, NAME_COLUMNS);
 	else
@@ -262,7 +272,7 @@ static void draw_name(const struct lanes *lanes, const struct lane *lane, struct
 		html_text(to, node->name, strlen(node->name));
 	buf_adds(to, " worked for ");
 	html_seconds(to, lane->sum.busy);
-	buf_addf(to, "</title></text><text x=\"%d\" y=\"%.1f\">", RIGHT + 10, lane->y + BODY / 2.0 + 4);
+	buf_addf(to, "</title></text><text x=\"%d\" y=\"%.1f\">", RIGHT + 10, lane->y + lanes->body / 2.0 + 4);
 	html_count(to, lane->sum.done);
 	buf_adds(to, " done");
 	if (lane->sum.failed) {
@@ -284,19 +294,19 @@ static void draw_lane(const struct lanes *lanes, const struct lane *lane, struct
 
 	draw_name(lanes, lane, to);
 	buf_addf(to, "<line class=\"span\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", chart_x(&lanes->chart, lane->sum.first),
-		 chart_x(&lanes->chart, lane->sum.last), lane->y + BODY + 1.5, lane->y + BODY + 1.5);
+		 chart_x(&lanes->chart, lane->sum.last), lane->y + lanes->body + 1.5, lane->y + lanes->body + 1.5);
 	if (!lanes->drawn)
 		draw_steps(lanes, lane, to);
 	if (lane->node == UINT32_MAX || lane->sum.beat <= 0)
 		return;
 	x = chart_x(&lanes->chart, lane->sum.beat);
 	buf_addf(to, "<g><title>fell silent: its claims were taken over</title><line class=\"gone\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
-		 "<path class=\"f\" d=\"M%.1f %.1fl4.5 -8h-9z\"/></g>\n", x, x, lane->y - 4, lane->y + BODY + 4, x, lane->y + 4);
+		 "<path class=\"f\" d=\"M%.1f %.1fl4.5 -8h-9z\"/></g>\n", x, x, lane->y - 4, lane->y + lanes->body + 4, x, lane->y + 4);
 }
 
 static void draw(const struct lanes *lanes, struct buf *to)
 {
-	double bottom = TOP + LANE * (double)lanes->count;
+	double bottom = TOP + (lanes->body + GAP) * (double)lanes->count;
 	size_t i;
 
 	buf_addf(to, "<svg viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"a lane a node\">\n", CHART_WIDTH, bottom + 24);

@@ -97,9 +97,11 @@ static void add_tiles(const struct report *report, struct buf *to)
 	count_tile(to, "lost", report->loss_count, "attempts lost");
 	count_tile(to, "", report->node_count, "nodes");
 	count_tile(to, "failed", silent, "of them fell silent");
-	begin_tile(to, "");
-	html_seconds(to, span);
-	end_tile(to, "from first to last");
+	if (span > 0) {
+		begin_tile(to, "");
+		html_seconds(to, span);
+		end_tile(to, "from first to last");
+	}
 	if (rate > 0) {
 		begin_tile(to, "");
 		buf_addf(to, "%.3g%s", rate >= 1 ? rate : rate * 60 >= 1 ? rate * 60 : rate * 3600, rate >= 1 ? "/s" : rate * 60 >= 1 ? "/min" : "/h");
