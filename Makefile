@@ -11,7 +11,7 @@
 #   make check-report    a report of claimctl drawn by Chromium, and the picture looked at (KEEP=DIRECTORY keeps it)
 #   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
 #   make torture         clients, kills and cuts, and a checker of their histories: on this host, and (as root) in network namespaces
-#                        (SEED=N HOSTS=mounts|netns and more: tests/torture/run)     make model  the protocol searched with spin
+#                        (SEED=N HOSTS=mounts|netns KEY=name|stat|content …: tests/torture/forms)   make model  the protocol searched with spin
 #   make torture-gluster the same on GlusterFS, each node with a client mount of its own; needs root
 #   make soak            a million random operations, two thousand broken connections, every byte compared with a model
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too     make bench-worker  the worker's only
@@ -189,10 +189,15 @@ $(BUILD)/tests/fault/pipe: $(PIPE) $(call archive,base)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 
 # The torture run: clients and a witness that write histories, and the checker that judges them (tests/torture/history.h).
-TORTURE := $(BUILD)/tests/torture/client $(BUILD)/tests/torture/check $(BUILD)/tests/torture/witness
+TORTURE := $(BUILD)/tests/torture/client $(BUILD)/tests/torture/check $(BUILD)/tests/torture/witness \
+	$(BUILD)/tests/torture/few_links.so
 HISTORY := $(BUILD)/tests/torture/history.o $(BUILD)/tests/torture/judge.o $(BUILD)/tests/torture/judge_disk.o
 $(BUILD)/tests/unit/test_history: $(HISTORY)
 $(BUILD)/tests/torture/check: $(HISTORY)
+$(BUILD)/tests/torture/%.so: tests/torture/%.c
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CPPFLAGS_ALL) -std=c11 $(WARNINGS) $(CFLAGS) -shared -fPIC -o $@ $< -ldl
 $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o $(call archive,queue) $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_base)
@@ -289,9 +294,7 @@ soak: deps-check
 
 torture: deps-check
 	$(Q)$(SUBMAKE) -j$$(nproc) all tests
-	$(Q)for hosts in $${HOSTS:-mounts $$(test "$$(id -u)" = 0 && command -v ip >/dev/null && echo netns)}; do \
-		CLAIMFS_BUILD='$(abspath $(BUILD))' HOSTS=$$hosts tests/torture/run || exit 1; \
-	done
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/torture/forms
 
 torture-gluster: deps-check
 	$(call install_missing,glusterfs-server)

@@ -9,7 +9,8 @@
 # A node gets a wall clock that is wrong by up to five hours, and so do its clients.
 
 declare -A mount_pid=() clock_offset=() pipe_pid=()
-sshd_pid='' witness_pid='' filler=''
+sshd_pid='' witness_pid='' filler='' few_links=''
+[ "$links" -eq 0 ] || few_links=$build/tests/torture/few_links.so
 space=claimfs-$$
 sshd_port=2222 pipe_port=2223
 
@@ -23,15 +24,23 @@ make_disk() {
 		filler=$work/disk/filler
 	fi
 	mkdir -p "$work/disk/q/inputs"
-	(cd "$work/disk/q/inputs" && seq -f 'unit%g' "$units" | xargs touch -d '1 minute ago')
-	"$build/claimctl" init "$work/disk/q" --lease "${lease}s" --attempts 50 >/dev/null || fail 'claimctl init failed'
+	make_inputs || fail 'no inputs'
+	"$build/claimctl" init "$work/disk/q" --lease "${lease}s" --attempts 50 --key "$key" --durable "$durable" >/dev/null || fail 'claimctl init failed'
+}
+
+# Each of its own content.
+make_inputs() {
+	cd "$work/disk/q/inputs" && seq "$units" | awk -v dirs="$nested" '
+		{ print (dirs > 0 ? "d" $1 % dirs % 3 "/e" $1 % dirs "/" : "") "unit" $1 }' >"$work/inputs" &&
+		{ [ "$nested" -eq 0 ] || sed 's|/[^/]*$||' "$work/inputs" | sort -u | xargs mkdir -p; } &&
+		awk '{ print >$0; close($0) }' "$work/inputs" && xargs touch -d '1 minute ago' <"$work/inputs" && cd - >/dev/null
 }
 
 # Writes down what happens on the disk (tests/torture/witness.c).
 start_witness() {
 	# A distributed disk's directories are made through a node of it, never where the witness stands.
 	[ -z "${WITNESS_AT:-}" ] || (cd "$work/disk/q/.claimfs" && mkdir -p nodes claims failed redo && printf 'done/%02x\n' {0..255} | xargs mkdir -p)
-	"$build/tests/torture/witness" "${WITNESS_AT:-$work/disk}/q" "$work/history.disk" >"$work/witness.out" 2>&1 &
+	"$build/tests/torture/witness" "${WITNESS_AT:-$work/disk}/q" "$work/history.disk" "$key" >"$work/witness.out" 2>&1 &
 	witness_pid=$!
 	wait_until 10 grep -q '^ready' "$work/witness.out" || fail "no witness: $(cat "$work/witness.out")"
 }
@@ -95,7 +104,7 @@ make_networks() {
 }
 
 start_sshd() {
-	inside disk /usr/sbin/sshd -D -e -f "$work/ssh/sshd_config" 2>>"$work/ssh/log" &
+	LD_PRELOAD=$few_links CLAIMFS_TORTURE_LINKS=$links inside disk /usr/sbin/sshd -D -e -f "$work/ssh/sshd_config" 2>>"$work/ssh/log" &
 	sshd_pid=$!
 }
 
@@ -122,7 +131,8 @@ mount_node() {
 	mkdir -p "$work/$node"
 	: "${clock_offset[$node]:=$((RANDOM % 36000 - 18000))}"
 	[ "$hosts" = mounts ] || { source=disk:$work/disk && options+=(-F "$work/ssh/config"); }
-	CLAIMFS_FAULT_WALL_OFFSET=${clock_offset[$node]} inside "$node" "$build/claimfs" "${options[@]}" "$source" "$work/$node" \
+	LD_PRELOAD=$few_links CLAIMFS_TORTURE_LINKS=$links CLAIMFS_FAULT_WALL_OFFSET=${clock_offset[$node]} \
+		inside "$node" "$build/claimfs" "${options[@]}" "$source" "$work/$node" \
 		2>>"$work/$node.log" &
 	mount_pid[$node]=$!
 	wait_until 30 mounted "$node" || fail "$node does not mount: $(tail -n 3 "$work/$node.log")"

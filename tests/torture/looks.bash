@@ -1,10 +1,14 @@
 # looks.bash: what a torture run looks at, sourced by run: quiet points, and the end.
 
-# Every unit of a node's mount with the directory it stands in, a line each, to $work/states. 1 when a directory cannot be listed.
+# The names of units below a directory.
+units_in() { find "$1" -type f -printf '%P\n'; }
+
+# Every unit of a node's mount with the directory it stands in, a line each, to $work/states. 1 when a directory cannot be listed: one of nested inputs
+# may have gone since it was shown.
 list_states() {
 	local state
 	for state in todo claims done failed; do
-		ls -U "$work/$1/q/$state" >"$work/names" || return 1
+		units_in "$work/$1/q/$state" >"$work/names" || return 1
 		sed "s/\$/ $state/" "$work/names"
 	done | sort >"$work/states" && [ "${PIPESTATUS[0]}" -eq 0 ]
 }
@@ -15,13 +19,13 @@ look_quietly() {
 	: >"$work/states.before"
 	for ((tries = 0; tries < 10; tries++)); do
 		time=$(now)
-		list_states "$node" || fail "the directories of $node cannot be listed"
+		wait_until 10 list_states "$node" || fail "the directories of $node cannot be listed"
 		[ "$tries" -gt 0 ] && cmp -s "$states" "$states.before" && break
 		cp "$states" "$states.before"
 		read -rt 0.3 <> <(:)
 	done
 	[ "$tries" -lt 10 ] || return 0
-	ls -U "$work/disk/q/inputs" | sort >"$work/names"
+	sort "$work/inputs" >"$work/names"
 	awk -v head="$time run $node" -v units="$(wc -l <"$work/names")" '
 		{ state[$2]++; seen[$1]++ }
 		END {
@@ -57,9 +61,9 @@ digest_of() {
 write_end() {
 	local name state time node
 	for node in "${!mount_pid[@]}"; do look_quietly "$node"; done
-	list_states n0 || fail 'the directories of n0 cannot be listed'
+	wait_until 10 list_states n0 || fail 'the directories of n0 cannot be listed'
 	time=$(now)
-	ls -U "$work/disk/q/inputs" | sort | join -a 1 -e none -o 0,2.2 - "$work/states" | while read -r name state; do
+	sort "$work/inputs" | join -a 1 -e none -o 0,2.2 - "$work/states" | while read -r name state; do
 		printf '%s run - end %s %s %s\n' "$time" "$name" "$state" "$(digest_of "$work/disk/q/outputs/$name")"
 	done >>"$work/history.run"
 }

@@ -79,11 +79,11 @@ fill_disk() {
 redo() {
 	local node=$1 name pick=$RANDOM
 	say "  redo through $node"
-	for name in $(ls "$work/$node/q/done" 2>/dev/null | shuf -n 5 --random-source=<(yes "$pick")); do
+	for name in $(units_in "$work/$node/q/done" 2>/dev/null | sort | shuf -n 5 --random-source=<(yes "$pick")); do
 		printf '%s run %s redo %s\n' "$(now)" "$node" "$name" >>"$work/history.run"
 		timeout 20 mv "$work/$node/q/done/$name" "$work/$node/q/todo/$name" 2>>"$work/redo.log"
 	done
-	for name in $(ls -U "$work/$node/q/failed" 2>/dev/null | head -n 2); do
+	for name in $(units_in "$work/$node/q/failed" 2>/dev/null | head -n 2); do
 		printf '%s run %s retry %s\n' "$(now)" "$node" "$name" >>"$work/history.run"
 		timeout 20 mv "$work/$node/q/failed/$name" "$work/$node/q/todo/$name" 2>>"$work/redo.log"
 	done

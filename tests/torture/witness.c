@@ -3,7 +3,7 @@
  * claims and what became of them, markers, generations (history.h, "disk"). So the checker knows which lease was live at which moment of
  * the server's time, whatever clients believe.
  *
- *   witness QUEUE HISTORY
+ *   witness QUEUE HISTORY name|stat|content        the last is the queue's key; no two inputs are of one content
  *
  * Makes the directories it watches, says "ready", and writes until it gets SIGTERM. Each line has two times: when the event was read at the
  * latest, and the last moment at which it had surely not happened yet. All come through one inotify queue, so that their order is exact.
@@ -33,15 +33,17 @@
 #define MARKER_DIRS 256
 #define IDLE_MS 10		/* an idle queue is looked at this often: how far apart an event's two times are at rest */
 #define BUFFER 65536
+#define INPUT_BYTES 4096
 
 enum place { PLACE_NODES, PLACE_CLAIMS, PLACE_FAILED, PLACE_REDO, PLACE_DONE, PLACES = PLACE_DONE + MARKER_DIRS };
 
 struct witness {
 	const char *queue;
+	const char *key;
 	int inotify;
 	int history;
 	int watch[PLACES];
-	struct map names;		/* UNIT's hex → input's name */
+	struct map names;		/* UNIT's and KEY's hex → input's name */
 	int64_t empty_ns;		/* the queue was surely empty then */
 	struct buf out;
 };
@@ -246,29 +248,65 @@ static int add_watches(struct witness *witness)
 	return error;
 }
 
-static int learn_names(struct witness *witness)
+static int learn(struct witness *witness, const struct hash128 *hash, const char *unit)
 {
-	char hex[HASH_HEX_LEN + 1], *name;
+	char hex[HASH_HEX_LEN + 1], *name = strdup(unit);
+
+	hash128_hex(hash, hex);
+	return name ? map_set_str(&witness->names, hex, name, NULL) : -ENOMEM;
+}
+
+/* UNIT and, where it is another, KEY (layout.h). */
+static int learn_input(struct witness *witness, const char *path, const char *unit, const struct stat *status)
+{
+	bool with_stat = strcmp(witness->key, "name") != 0;
+	struct hash128 hash = layout_unit(unit, with_stat, (uint64_t)status->st_size, status->st_mtime);
+	struct buf text = BUF_INIT;
+	int error = learn(witness, &hash, unit);
+
+	if (!error && !strcmp(witness->key, "content")) {
+		error = io_read_file(path, INPUT_BYTES, &text);
+		hash = hash128_of(text.data, text.len);
+		error = error ? error : learn(witness, &hash, unit);
+	}
+	buf_release(&text);
+	return error;
+}
+
+static int learn_names(struct witness *witness, const char *dir, size_t base)
+{
 	struct buf path = BUF_INIT;
 	struct dirent *entry;
-	struct hash128 unit;
+	struct stat status;
 	int error = 0;
-	DIR *dir;
+	DIR *listed = opendir(dir);
 
-	buf_addf(&path, "%s/inputs", witness->queue);
-	dir = opendir(buf_text(&path));
-	buf_release(&path);
-	while (dir && !error && (entry = readdir(dir))) {
+	if (!listed)
+		return -errno;
+	while (!error && (entry = readdir(listed))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		unit = layout_unit(entry->d_name, false, 0, 0);
-		hash128_hex(&unit, hex);
-		name = strdup(entry->d_name);
-		error = name ? map_set_str(&witness->names, hex, name, NULL) : -ENOMEM;
+		buf_reset(&path);
+		buf_addf(&path, "%s/%s", dir, entry->d_name);
+		error = buf_error(&path) ? buf_error(&path) : lstat(path.data, &status) < 0 ? -errno : 0;
+		if (!error && S_ISDIR(status.st_mode))
+			error = learn_names(witness, path.data, base);
+		else if (!error)
+			error = learn_input(witness, path.data, path.data + base, &status);
 	}
-	if (!dir)
-		return -errno;
-	closedir(dir);
+	closedir(listed);
+	buf_release(&path);
+	return error;
+}
+
+static int learn_inputs(struct witness *witness)
+{
+	struct buf dir = BUF_INIT;
+	int error;
+
+	buf_addf(&dir, "%s/inputs", witness->queue);
+	error = buf_error(&dir) ? buf_error(&dir) : learn_names(witness, dir.data, dir.len + 1);
+	buf_release(&dir);
 	return error;
 }
 
@@ -279,18 +317,19 @@ int main(int argc, char **argv)
 	struct sched_param first = { .sched_priority = 1 };
 	int error;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: witness QUEUE HISTORY\n");
+	if (argc != 4) {
+		fprintf(stderr, "usage: witness QUEUE HISTORY name|stat|content\n");
 		return 2;
 	}
 	sigaction(SIGTERM, &action, NULL);
 	/* It must not lag when the machine is busy; without the right to it, it knows times and owners less well. */
 	sched_setscheduler(0, SCHED_FIFO, &first);
 	witness.queue = argv[1];
+	witness.key = argv[3];
 	map_init(&witness.names);
 	witness.history = open(argv[2], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	witness.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	error = witness.history < 0 || witness.inotify < 0 ? -errno : learn_names(&witness);
+	error = witness.history < 0 || witness.inotify < 0 ? -errno : learn_inputs(&witness);
 	if (!error)
 		error = add_watches(&witness);
 	if (!error) {
