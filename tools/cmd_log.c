@@ -149,6 +149,8 @@ static void print_line(const struct story_event *event)
 		}
 	}
 	add_value(&line, record->values, "by", "  it was done by ", "");
+	add_value(&line, record->values, "hedge", "  second attempt: ", "");
+	add_value(&line, record->values, "wasted", "  in vain ", " s");
 	if (number_value(record, "wall") >= 0) {
 		format_time(record->time - number_value(record, "wall"), time);
 		buf_addf(&line, "  begun %s", time);

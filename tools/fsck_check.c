@@ -287,17 +287,18 @@ static void fill_gaps(struct fsck *fsck, const struct layout_claim *claims, size
 	}
 }
 
-/* All of one UNIT.G. */
+/* All of one UNIT.G, in the order of their numbers: a hedge, which is none of the chain, comes first. */
 static void check_claims_of(struct fsck *fsck, const struct layout_claim *claims, size_t count)
 {
+	size_t hedges = claims[0].number == LAYOUT_HEDGE;
 	const struct fsck_unit *unit = fsck_unit_find(fsck, &claims[0].unit);
 	uint32_t generation = claims[0].generation;
 	const char *name = unit ? unit->name : NULL;
 
 	if (unit && (unit->generation > generation || unit->marker == generation + 1 || unit->failed == generation + 1))
 		sweep(fsck, claims, count, name);
-	else if (claims[count - 1].number != count)
-		fill_gaps(fsck, claims, count, name);
+	else if (count > hedges && claims[count - 1].number != count - hedges)
+		fill_gaps(fsck, claims + hedges, count - hedges, name);
 }
 
 static void check_claims(struct fsck *fsck)

@@ -50,7 +50,7 @@ static int list_claims(int fd, struct wanted *list, size_t count)
 		return error == -ENOENT ? 0 : error;
 	}
 	while ((errno = 0, entry = readdir(dir)) != NULL) {
-		if (layout_parse_claim(entry->d_name, strlen(entry->d_name), &claim) < 0)
+		if (layout_parse_claim(entry->d_name, strlen(entry->d_name), &claim) < 0 || claim.number == LAYOUT_HEDGE)
 			continue;
 		for (i = 0; i < count; i++) {
 			newest = &list[i].newest;

@@ -23,7 +23,7 @@ enum option_key {
 	KEY_JOBS = 'j', KEY_VERBOSE = 'v', KEY_QUIET = 'q', KEY_HELP = 'h', KEY_VERSION = 'V',
 	KEY_GRACE = 256, KEY_AHEAD, KEY_BATCH, KEY_BATCH_TIME, KEY_RESIDENT, KEY_TIMEOUT, KEY_RETRIES, KEY_MEMORY, KEY_NICE, KEY_LOAD,
 	KEY_MEM_FREE, KEY_MAX_UNITS, KEY_MAX_TIME, KEY_WATCH, KEY_HALT, KEY_DRAIN_FILE, KEY_DRAIN_CMD, KEY_LOGS, KEY_DRY_RUN,
-	KEY_CHECKPOINT, KEY_ORDER, KEY_SHUFFLE,
+	KEY_CHECKPOINT, KEY_ORDER, KEY_SHUFFLE, KEY_HEDGE,
 };
 
 static const struct args_option table[] = {
@@ -42,6 +42,7 @@ static const struct args_option table[] = {
 	{ KEY_MAX_TIME, "max-time", "TIME", "take nothing more after TIME, as on SIGTERM" },
 	{ KEY_ORDER, "order", "HOW", "name|size|-size: claim units in this order, not as they come" },
 	{ KEY_SHUFFLE, "shuffle", NULL, "claim units in a random order" },
+	{ KEY_HEDGE, "hedge", NULL, "with nothing left to take, try units again that take far longer than the others" },
 	{ KEY_WATCH, "watch", NULL, "stay for new inputs when all is done" },
 	{ KEY_HALT, "halt", "WHEN", "soon|now,fail=N|N%: end when so many have failed" },
 	{ KEY_GRACE, "grace", "TIME", "on SIGTERM let jobs end by themselves this long (25s)" },
@@ -220,6 +221,7 @@ static void set_flag(struct worker_options *options, int key)
 		options->order = ORDER_SHUFFLED;
 	options->resident |= key == KEY_RESIDENT;
 	options->watch |= key == KEY_WATCH;
+	options->hedge |= key == KEY_HEDGE;
 	options->dry_run |= key == KEY_DRY_RUN;
 	options->verbose |= key == KEY_VERBOSE;
 	options->quiet |= key == KEY_QUIET;

@@ -36,6 +36,7 @@ struct worker_options {
 	int64_t max_units;		/* 0: no limit */
 	int64_t max_time_ns;		/* 0: no limit */
 	bool watch;			/* stay for new inputs */
+	bool hedge;			/* second attempts at units that take far longer than the others */
 	enum order_how order;
 	enum halt_when halt;
 	int64_t halt_count;		/* failed units; 0: see halt_percent */

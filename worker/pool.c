@@ -278,8 +278,10 @@ static void sample_fired(struct loop_timer *timer)
 	struct pool *pool = container_of(timer, struct pool, sample);
 	unsigned int i;
 
-	for (i = 0; i < pool->slot_count; i++)
+	for (i = 0; i < pool->slot_count; i++) {
 		slot_sample(&pool->slots[i], POOL_SAMPLE_NS);
+		hedge_check(&pool->slots[i]);
+	}
 	if (pool->busy > 0)
 		loop_timer_set(pool->loop, timer, next_sample());
 }
@@ -289,6 +291,7 @@ static void pool_pump(struct pool *pool)
 	if (pool->phase == POOL_WORKING) {
 		start_jobs(pool);
 		supply_pump(pool);
+		hedge_pump(pool);
 	}
 	if (pool->busy > 0 && !loop_timer_is_set(&pool->sample))
 		loop_timer_set(pool->loop, &pool->sample, next_sample());
@@ -298,7 +301,7 @@ static void pool_pump(struct pool *pool)
 
 static bool nothing_left(const struct pool *pool)
 {
-	return supply_empty(pool) && pool->settle.count == 0 && (pool->supply.ended || pool->phase != POOL_WORKING);
+	return supply_empty(pool) && pool->settle.count == 0 && !pool->hedge.asking && (pool->supply.ended || pool->phase != POOL_WORKING);
 }
 
 /* Processes that stay are told last. */
@@ -435,6 +438,7 @@ int pool_new(const struct worker_options *options, const struct place *place, ch
 	drain_begin(&pool->drain, pool->loop, options, drain_told, pool);
 	if (options->max_time_ns > 0)
 		loop_timer_set(pool->loop, &pool->max_time, clock_now() + options->max_time_ns);
+	hedge_init(pool);
 	supply_init(pool, take_fd);
 	settle_init(pool, finish_fd);
 	*ret_pool = pool;
@@ -456,8 +460,10 @@ void pool_free(struct pool *pool)
 	for (i = 0; i < pool->slot_count; i++)
 		slot_release(&pool->slots[i]);
 	free(pool->slots);
-	if (pool->supply.session.loop)
+	if (pool->supply.session.loop) {
 		supply_release(pool);
+		hedge_release(pool);
+	}
 	if (pool->settle.session.loop)
 		settle_release(pool);
 	list_for_each_safe(position, next, &pool->units)

@@ -16,6 +16,7 @@
 #include "worker/bar.h"
 #include "worker/batch.h"
 #include "worker/guard.h"
+#include "worker/hedge.h"
 #include "worker/loop.h"
 #include "worker/place.h"
 #include "worker/settle.h"
@@ -59,6 +60,7 @@ struct pool {
 	enum pool_phase phase;
 	struct supply supply;
 	struct settle settle;
+	struct hedge hedge;
 	struct pool_counts counts;
 	struct loop_fd signals;
 	struct loop_timer timer;	/* DRAINING: the grace; ENDING: when to give up */

@@ -85,6 +85,11 @@ static void fail_good(struct unit *unit, const char *rest)
 	struct pool *pool = unit->pool;
 
 	(void)rest;
+	if (unit->hedge) {	/* the other attempt decides */
+		report_unit(unit, "the second attempt failed:", buf_text(&unit->why));
+		finish(unit);
+		return;
+	}
 	pool->counts.failed++;
 	report_failed(unit);
 	finish_for_good(unit);
@@ -152,6 +157,10 @@ static void settle_answered(struct session_command *command, char *line)
 	if (unit->putting)
 		unit->pool->settle.put_bytes -= (size_t)unit->out_bytes;
 	unit->putting = false;
+	if (unit->overtaken) {
+		finish_for_good(unit);	/* the line was on its way when that was found */
+		return;
+	}
 	if (!line)
 		line = "error EPROTO end of file";	/* the session says it only for a take */
 	for (i = 0; ; i++) {
@@ -270,6 +279,12 @@ static void keep_done(struct aside_job *job)
 		report_say(unit->pool, LOG_LEVEL_WARN, "unit %s: can't keep what its job left, the next attempt begins anew: %s", unit->coded,
 			   log_strerror(unit->error));
 	send_line(unit);
+}
+
+void settle_overtaken(struct unit *unit)
+{
+	unit->pool->settle.count++;
+	finish_for_good(unit);
 }
 
 void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict)

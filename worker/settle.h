@@ -25,6 +25,7 @@ void settle_release(struct pool *pool);		/* closes the session */
 bool settle_outputs_small(const struct pool *pool);
 
 /* Takes the unit over. For UNIT_DONE and UNIT_FAILED unit->values are set; the output's size is added. */
+void settle_overtaken(struct unit *unit);	/* its claim is over, and its job too: there is nothing to tell */
 void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict);
 
 #endif

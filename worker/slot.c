@@ -8,7 +8,7 @@
  *   ENDING    -       -                  ended   KILL → KILLED     -                KILL → KILLED
  *   KILLED    -       -                  ended   -                 -                -
  *
- * CHECKPOINT, in RUNNING alone, sends --checkpoint-signal and changes no state.
+ * CHECKPOINT, in RUNNING alone, sends --checkpoint-signal and changes no state. OVERTAKEN, there too, is as STOP.
  *
  * What ended by itself is done or failed by its exit status; what timed out has failed; what was stopped is released, whatever its status: a
  * program that ends well on SIGTERM may have done half of its work.
@@ -350,6 +350,12 @@ static void on_stop_term(struct slot *slot)
 	ask_to_end(slot);
 }
 
+static void on_overtaken_term(struct slot *slot)
+{
+	slot->reason = SLOT_IN_VAIN;
+	ask_to_end(slot);
+}
+
 static void on_stop_dismiss(struct slot *slot)
 {
 	slot->state = SLOT_ENDING;
@@ -382,7 +388,7 @@ static void (*const table[SLOT_STATES][SLOT_EVENTS])(struct slot *slot) = {
 	[SLOT_WAITING] = { [SLOT_GIVE] = on_give_ask, [SLOT_ANSWER] = on_unasked_kill, [SLOT_EXIT] = on_exit_ended,
 			   [SLOT_STOP] = on_stop_dismiss, [SLOT_KILL] = on_kill },
 	[SLOT_RUNNING] = { [SLOT_ANSWER] = on_answer, [SLOT_EXIT] = on_exit_ended, [SLOT_TIMER] = on_timer_term,
-			   [SLOT_CHECKPOINT] = on_checkpoint, [SLOT_STOP] = on_stop_term, [SLOT_KILL] = on_kill },
+			   [SLOT_CHECKPOINT] = on_checkpoint, [SLOT_STOP] = on_stop_term, [SLOT_OVERTAKEN] = on_overtaken_term, [SLOT_KILL] = on_kill },
 	[SLOT_ENDING] = { [SLOT_EXIT] = on_exit_ended, [SLOT_TIMER] = on_timer_kill, [SLOT_KILL] = on_kill },
 	[SLOT_KILLED] = { [SLOT_EXIT] = on_exit_ended },
 };

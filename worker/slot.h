@@ -35,12 +35,13 @@ enum slot_event {
 	SLOT_EXIT,	/* the process has ended: slot->result */
 	SLOT_TIMER,
 	SLOT_CHECKPOINT,/* the worker ends soon: the job is to leave in {out} what another attempt can go on from */
+	SLOT_OVERTAKEN,	/* another attempt has done its unit: the job is asked to end */
 	SLOT_STOP,	/* the worker ends: the job is asked to */
 	SLOT_KILL,	/* the worker ends now */
 	SLOT_EVENTS
 };
 
-enum slot_reason { SLOT_BY_ITSELF, SLOT_TIMED_OUT, SLOT_STOPPED, SLOT_MISBEHAVED };
+enum slot_reason { SLOT_BY_ITSELF, SLOT_TIMED_OUT, SLOT_STOPPED, SLOT_MISBEHAVED, SLOT_IN_VAIN };
 
 struct slot {
 	struct pool *pool;

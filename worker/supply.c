@@ -234,8 +234,7 @@ static bool is_quiet(const struct pool *pool)
 	return pool->supply.preparing <= pool->slot_count && pool->settle.count == 0;
 }
 
-/* "2 NAME": the attempt's number comes first. */
-static void add_unit(struct pool *pool, const char *coded)
+void supply_add(struct pool *pool, const char *coded, bool hedge)
 {
 	struct unit *unit;
 	char *name;
@@ -248,6 +247,7 @@ static void add_unit(struct pool *pool, const char *coded)
 	}
 	pool->counts.taken++;
 	unit->attempt = (unsigned int)attempt;
+	unit->hedge = hedge;
 	unit->taken_ns = pool->supply.sent_ns;
 	if (pool->supply.stopped) {
 		settle_unit(pool, unit, UNIT_RELEASED);
@@ -304,7 +304,7 @@ static void take_answered(struct session_command *command, char *line)
 		return;
 	}
 	for (name = strtok_r(line, "\t", &save); name; name = strtok_r(NULL, "\t", &save))
-		add_unit(pool, name);
+		supply_add(pool, name, false);
 }
 
 /* "ok 2": its attempt. Somebody else has it, or it is done, is no trouble: the next one is claimed. */
@@ -319,7 +319,7 @@ static void claim_answered(struct session_command *command, char *line)
 		if (buf_error(&unit))
 			pool_session_broken(pool, -ENOMEM);
 		else
-			add_unit(pool, buf_text(&unit));
+			supply_add(pool, buf_text(&unit), false);
 		buf_release(&unit);
 	} else if (!line || (strncmp(line, "error EBUSY", 11) != 0 && strncmp(line, "error ENOENT", 12) != 0)) {
 		report_say(pool, LOG_LEVEL_WARN, "unit %s: can't be claimed, will be later: %s", buf_text(&pool->supply.claiming),

@@ -43,6 +43,8 @@ void supply_init(struct pool *pool, int fd);
 void supply_release(struct pool *pool);		/* closes the session */
 
 void supply_pump(struct pool *pool);		/* takes more, if more are wanted */
+/* A unit that was claimed: "N NAME", its attempt and its name as ctl says it; is it a second attempt? */
+void supply_add(struct pool *pool, const char *coded, bool hedge);
 bool supply_ready(const struct pool *pool);	/* there is something to be started now */
 void supply_pop(struct pool *pool, struct list *ret_units);	/* what one job is to get: one unit, or a batch */
 void supply_push_back(struct pool *pool, struct unit *unit);	/* it has to be run, again or elsewhere */

@@ -54,6 +54,7 @@ int unit_new(struct pool *pool, const struct place *place, const char *coded, st
 	list_init(&unit->link);
 	list_init(&unit->job.link);
 	list_init(&unit->command.link);
+	list_init(&unit->check.link);
 	list_append(&pool->units, &unit->all);
 	unit->pool = pool;
 	unit->in_bytes = unit->out_bytes = -1;

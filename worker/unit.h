@@ -60,6 +60,11 @@ struct unit {
 	char *resume;			/* with --checkpoint-signal: where what an unfinished attempt left is kept */
 	bool keep;			/* its job is unfinished, and was told to leave something to go on from */
 	bool resumable;			/* something is there */
+	bool hedge;			/* it is a second attempt */
+	bool overtaken;			/* another attempt has done it: the claim is over, and the job may end */
+	bool checking;			/* whether it was is being asked */
+	int64_t check_ns;		/* not asked before */
+	struct session_command check;
 	int error;			/* of copying it to stage/ */
 	enum unit_verdict verdict;
 	struct buf values;		/* k=v …, of done and fail */

@@ -31,7 +31,7 @@ static bool key_known(const struct queue *queue)
 }
 
 /* Its output is that of another unit held here, or would lie outside the queue. */
-static bool output_taken_locked(struct queue *queue, uint32_t unit)
+bool claim_output_taken_locked(struct queue *queue, uint32_t unit)
 {
 	struct buf name = BUF_INIT, stage = BUF_INIT;
 	bool taken;
@@ -53,7 +53,7 @@ bool claim_ready_locked(struct queue *queue, uint32_t unit, struct attempt *ret_
 		return false;
 	queue_clock(queue, &clock);
 	index_chance(&queue->index, unit, &clock, &ret_attempt->chance);
-	if (!ret_attempt->chance.claimable || output_taken_locked(queue, unit))
+	if (!ret_attempt->chance.claimable || claim_output_taken_locked(queue, unit))
 		return false;
 	at->flags |= UNIT_BUSY;
 	ret_attempt->unit = unit;
@@ -84,7 +84,7 @@ static void prepare(struct queue *queue, struct attempt *list, size_t count, str
 			error = held_new(queue, attempt->unit, name.data, owner, &attempt->held);
 		if (!error) {
 			attempt->held->claim = (struct layout_claim) { at->hash, at->generation, attempt->chance.next };
-			attempt->held->attempt = attempt->chance.attempts + 1;
+			attempt->held->attempt = attempt->chance.attempts + attempt->chance.hedged + 1;
 			attempt->held->key = at->hash;
 			attempt->held->has_key = key_known(queue);
 			error = held_add_locked(queue, attempt->held);
@@ -154,7 +154,10 @@ static bool is_over(struct queue *queue, struct flight *flight, struct attempt *
 		index_mark(&queue->index, attempt->unit, claim->generation, UNIT_FAILED);
 	if (marker == LOOK_THERE)
 		index_mark(&queue->index, attempt->unit, claim->generation, UNIT_DONE);
-	sweep_claims_locked(queue, claim);
+	if (marker == LOOK_THERE || redo == LOOK_THERE)
+		sweep_generation_locked(queue, claim);
+	else
+		sweep_claims_locked(queue, claim);
 	index_update(&queue->index, attempt->unit, &clock, queue_time(queue));
 	pthread_mutex_unlock(&queue->lock);
 	attempt->found_done = marker == LOOK_THERE && redo != LOOK_THERE;
@@ -375,6 +378,7 @@ static void accept_locked(struct queue *queue, struct attempt *attempt, const st
 
 	held->claimed = true;
 	held->since = queue_time(queue);
+	held->claimed_ns = clock_now();
 	at->flags |= UNIT_HELD;
 	index_claim_put(&queue->index, &held->claim, held->since, clock);
 	sign_locked(queue, held);
@@ -388,7 +392,7 @@ static void take_over(struct queue *queue, struct attempt *attempt)
 	struct index_clock clock;
 	int error = 0;
 
-	if (attempt->chance.attempts >= (uint64_t)queue->conf.attempts) {
+	if (!held_is_hedge(attempt->held) && attempt->chance.attempts >= (uint64_t)queue->conf.attempts) {
 		error = fail_exhausted(queue, attempt->held, attempt->chance.attempts);
 		settle(attempt, error ? error : -ENOENT);
 	} else if (queue->conf.key == QCONF_KEY_CONTENT) {

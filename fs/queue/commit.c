@@ -1,7 +1,7 @@
 /*
  * commit: what is held becomes done (queue.md, "Finish"). A batch goes through these steps together, each one flight:
  *
- *   check (verify where in doubt) ─▶ input unchanged? ─▶ publish (fsync, rename) ─▶ LINK claim → marker ─▶ fsync done/KK when durable
+ *   check (verify where in doubt; done by another?) ─▶ input unchanged? ─▶ publish (fsync, rename) ─▶ LINK claim → marker ─▶ fsync done/KK when durable
  *
  * What the LINK's answer means:
  *
@@ -24,6 +24,7 @@
 #include "queue/owner.h"
 
 #define LINK_TRIES 6
+#define LATE_NS NS_PER_S		/* what was claimed that long ago may have been done by a second attempt */
 
 void ending_settle(struct queue *queue, struct ending *ending, int error)
 {
@@ -420,9 +421,13 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 
 	if (by) {
 		buf_addf(&values, "by=%s", by);
-		record.values = buf_error(&values) ? NULL : values.data;
 		snprintf(ending->finish->node, sizeof(ending->finish->node), "%s", by);
+	} else {
+		buf_adds(&values, record.values ? record.values : "");
 	}
+	hedge_values(held, !by, &values);
+	if (buf_error(&values) == 0)
+		record.values = buf_text(&values);
 	if (record.values && !record_values_good(record.values))
 		record.values = NULL;
 	pthread_mutex_lock(&queue->lock);
@@ -430,7 +435,7 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 	if (!by)
 		remember_answer_locked(queue, held);
 	logs_add_locked(queue, &record);
-	sweep_claims_locked(queue, &held->claim);
+	sweep_generation_locked(queue, &held->claim);
 	/* What was made once and has been moved away is not there any more. */
 	if (held->makes > (ending->published && !ending->put ? 1u : 0u)) {
 		layout_staged(path, held->stand.node, &held->claim);
@@ -472,6 +477,29 @@ static void make_durable(struct queue *queue, struct ending *list, size_t count)
 	flight_release(&flight);
 }
 
+/* ---- done by another meanwhile ---- */
+
+/* Of those that were claimed `age_ns` ago or longer. */
+static void look_for_others(struct queue *queue, struct ending *list, size_t count, int64_t age_ns)
+{
+	int64_t now = clock_now();
+	bool some = false;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		list[i].look = !list[i].settled && now - list[i].held->claimed_ns >= age_ns;
+		some |= list[i].look;
+	}
+	if (some)
+		look_for_markers(queue, list, count);
+}
+
+void check_claims(struct queue *queue, struct ending *list, size_t count)
+{
+	ending_check(queue, list, count);
+	look_for_others(queue, list, count, 0);
+}
+
 static void commit_batch(struct queue *queue, struct ending *list, size_t count)
 {
 	int64_t began = clock_now();
@@ -479,6 +507,8 @@ static void commit_batch(struct queue *queue, struct ending *list, size_t count)
 	size_t i;
 
 	ending_check(queue, list, count);
+	/* A late output is whole, but one that is not needed had better not replace what others may be reading. */
+	look_for_others(queue, list, count, LATE_NS);
 	check_inputs(queue, list, count);
 	publish_outputs(queue, list, count);
 	/* Publishing may have taken long. */

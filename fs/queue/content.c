@@ -132,7 +132,7 @@ static void log_duplicate(struct queue *queue, struct held *held, const struct b
 	pthread_mutex_lock(&queue->lock);
 	record.time = queue_time(queue);
 	logs_add_locked(queue, &record);
-	sweep_claims_locked(queue, &held->claim);
+	sweep_generation_locked(queue, &held->claim);
 	pthread_mutex_unlock(&queue->lock);
 	buf_release(&values);
 }

@@ -238,9 +238,11 @@ static int say_names(struct ctl *ctl, struct ctl_line *line)
 			buf_addf(&line->answer, "ok %u", queue_attempt(ctl->queue, name));
 			continue;
 		}
-		if (line->answer.len > 0)
+		if (line->command.verb == CTL_HEDGE)
+			buf_adds(&line->answer, "ok ");
+		else if (line->answer.len > 0)
 			buf_addch(&line->answer, '\t');
-		if (line->command.attempt)
+		if (line->command.attempt || line->command.verb == CTL_HEDGE)
 			buf_addf(&line->answer, "%u ", queue_attempt(ctl->queue, name));
 		pct_encode(&line->answer, name, strlen(name));
 	}
@@ -259,6 +261,8 @@ static void run_take(struct ctl *ctl, struct ctl_line *line)
 
 	if (!is_closing(ctl) && line->command.verb == CTL_CLAIM)
 		count = queue_claim_for(ctl->queue, ctl, line->command.name, &line->names);
+	else if (!is_closing(ctl) && line->command.verb == CTL_HEDGE)
+		count = queue_hedge_for(ctl->queue, ctl, line->command.name, &line->names);
 	else if (!is_closing(ctl))
 		count = queue_take(ctl->queue, ctl, line->command.count, line->command.wait, &ctl->cancel, &line->names);
 	error = count < 0 ? count : count > 0 ? say_names(ctl, line) : 0;
@@ -272,24 +276,27 @@ static void run_take(struct ctl *ctl, struct ctl_line *line)
 	ctl_say_error(&line->answer, error);
 }
 
-/* ---- done, fail, release ---- */
+/* ---- done, fail, release, check ---- */
 
 static const enum queue_verb queue_verbs[] = {
 	[CTL_DONE] = QUEUE_VERB_DONE,
 	[CTL_PUT] = QUEUE_VERB_DONE,
 	[CTL_FAIL] = QUEUE_VERB_FAIL,
 	[CTL_RELEASE] = QUEUE_VERB_RELEASE,
+	[CTL_CHECK] = QUEUE_VERB_CHECK,
 };
 
 /* After these there is nothing left to give back. */
-static bool is_over(int error)
+static bool is_over(const struct queue_finish *finish)
 {
-	return error == 0 || error == -EEXIST || error == -ESTALE || error == -EACCES || error == -ENOENT || error == -EAGAIN;
+	int error = finish->error;
+
+	return (error == 0 && finish->verb != QUEUE_VERB_CHECK) || error == -EEXIST || error == -ESTALE || error == -EACCES || error == -ENOENT || error == -EAGAIN;
 }
 
 static void say_finished(struct ctl *ctl, const struct queue_finish *finish, struct buf *to)
 {
-	if (is_over(finish->error))
+	if (is_over(finish))
 		map_remove_str(&ctl->held, finish->name);
 	if (finish->error == 0) {
 		buf_adds(to, "ok\n");

@@ -5,6 +5,8 @@
  *                        names separated by tabs, or end of file: one read of 0 bytes in the place of the answer, like a
  *                        terminal's; the session goes on after it
  *   claim NAME           ok N (which attempt it is) | error EBUSY … | error ENOENT …
+ *   hedge [NAME]         ok N NAME | error EBUSY … | error ENOENT …
+ *   check NAME           ok (it is still the session's, and nobody has done it) | already NODE | error ERRNO text: then it is not any more
  *   done NAME [k=v …]    ok | already NODE | error ERRNO text
  *   put BYTES MODE NAME [k=v …]
  *                        as done, with the unit's output, a file: BYTES bytes behind the line's newline, and its permission bits in octal
@@ -13,7 +15,7 @@
  *
  * A session has a thread of its own, which runs the commands that are there one after another; `done` and `put` lines that were written together
  * are committed together, and so are fail and release. Claims taken through a session belong to it; they may be finished through any
- * session or by mv. When the session closes, commands that were written are still carried out (but for take and claim); then what it still holds is given
+ * session or by mv. When the session closes, commands that were written are still carried out (but for take, claim and hedge); then what it still holds is given
  * back: as lost attempts, or, when the answer that named them was never read, as if never taken.
  */
 #ifndef CLAIMFS_QUEUE_CTL_H

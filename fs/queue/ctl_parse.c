@@ -25,7 +25,7 @@ struct parser {
 
 typedef int parse_rest(const struct parser *parser, char *rest, struct ctl_command *command);
 
-static parse_rest parse_take, parse_finish, parse_put, parse_name;
+static parse_rest parse_take, parse_hedge, parse_finish, parse_put, parse_name;
 
 static const struct {
 	const char *word;
@@ -35,6 +35,8 @@ static const struct {
 } commands[] = {
 	{ "take", CTL_TAKE, parse_take, "take [N] [wait] [attempt]" },
 	{ "claim", CTL_CLAIM, parse_name, "claim NAME" },
+	{ "hedge", CTL_HEDGE, parse_hedge, "hedge [NAME]" },
+	{ "check", CTL_CHECK, parse_name, "check NAME" },
 	{ "done", CTL_DONE, parse_finish, "done NAME [k=v ...]" },
 	{ "put", CTL_PUT, parse_put, "put BYTES MODE NAME [k=v ...]" },
 	{ "fail", CTL_FAIL, parse_finish, "fail NAME [k=v ...]" },
@@ -42,7 +44,7 @@ static const struct {
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static const char *const command_words[] = { "take", "claim", "done", "put", "fail", "release", NULL };
+static const char *const command_words[] = { "take", "claim", "hedge", "check", "done", "put", "fail", "release", NULL };
 
 static void add_shown(struct buf *why, const char *text)
 {
@@ -237,6 +239,13 @@ int ctl_payload(const char *line, size_t len, size_t *ret_bytes)
 	return 0;
 }
 
+static int parse_hedge(const struct parser *parser, char *rest, struct ctl_command *command)
+{
+	command->takes = true;
+	command->values = "";
+	return rest[0] == '\0' ? 0 : set_name(parser, rest, command);
+}
+
 static int refuse_command(const struct parser *parser, const char *word)
 {
 	const char *near = strlen(word) <= SHOWN_BYTES ? args_nearest(word, command_words) : NULL;
@@ -245,7 +254,7 @@ static int refuse_command(const struct parser *parser, const char *word)
 	if (near)
 		buf_addf(parser->why, ", did you mean '%s'?", near);
 	else
-		buf_adds(parser->why, ", known are take, claim, done, put, fail and release");
+		buf_adds(parser->why, ", known are take, claim, hedge, check, done, put, fail and release");
 	return -EINVAL;
 }
 

@@ -11,16 +11,16 @@
 #define CTL_MAX_TAKE 100000
 #define CTL_MAX_PUT (1u << 20)	/* bytes of an output in ctl */
 
-enum ctl_verb { CTL_TAKE, CTL_CLAIM, CTL_DONE, CTL_PUT, CTL_FAIL, CTL_RELEASE };
+enum ctl_verb { CTL_TAKE, CTL_CLAIM, CTL_HEDGE, CTL_CHECK, CTL_DONE, CTL_PUT, CTL_FAIL, CTL_RELEASE };
 
 struct ctl_command {
 	enum ctl_verb verb;
-	bool takes;		/* take, claim */
+	bool takes;		/* take, claim, hedge */
 	int count;		/* take */
 	bool wait;
 	bool attempt;		/* take: say each unit's attempt too */
 	unsigned int mode;	/* put: permission bits */
-	const char *name;	/* claim, done, put, fail, release: decoded */
+	const char *name;	/* of all but take: decoded; NULL: hedge, of whichever unit */
 	const char *values;	/* done, put, fail: "k=v k=v", still encoded; "" when none */
 };
 

@@ -102,6 +102,23 @@ static void settle_failed(struct queue *queue, struct ending *ending, const stru
 	ending_settle(queue, ending, error);
 }
 
+/* A hedge that fails leaves the unit to the attempt that it was made beside. */
+static void drop_hedges(struct queue *queue, struct ending *list, size_t count)
+{
+	size_t i;
+
+	pthread_mutex_lock(&queue->lock);
+	for (i = 0; i < count; i++) {
+		if (list[i].settled || !held_is_hedge(list[i].held))
+			continue;
+		hedge_log_lost_locked(queue, list[i].held, list[i].finish->values);
+		release_held_locked(queue, list[i].held, DEBT_FREE);
+		list[i].held = NULL;
+		ending_settle(queue, &list[i], 0);
+	}
+	pthread_mutex_unlock(&queue->lock);
+}
+
 void fail_claims(struct queue *queue, struct ending *list, size_t count)
 {
 	struct buf *texts = calloc(count, sizeof(*texts));
@@ -110,6 +127,7 @@ void fail_claims(struct queue *queue, struct ending *list, size_t count)
 	int tries;
 
 	ending_check(queue, list, count);
+	drop_hedges(queue, list, count);
 	for (i = 0; i < count; i++) {
 		int error = -ENOMEM;
 

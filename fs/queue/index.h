@@ -79,6 +79,7 @@ struct index_chance {
 	int64_t stale_mtime;
 	uint32_t highest;		/* slot of the highest claim that is not free; UNITS_NONE: none */
 	uint32_t attempts;		/* claims that are not free */
+	bool hedged;			/* a hedge was made in this generation; it is in none of the others */
 };
 
 struct index {
@@ -174,6 +175,9 @@ void index_claims_end(struct index *index, const struct index_clock *clock);
 int index_claim_put(struct index *index, const struct layout_claim *claim, int64_t mtime, const struct index_clock *clock);
 /* The slot of this very claim, or NULL. Valid until the next addition. */
 struct index_claim *index_claim_find(const struct index *index, uint32_t unit, uint32_t generation, uint32_t number);
+
+/* Neither given back nor stale. */
+bool index_claim_is_live(const struct index_claim *claim, const struct index_clock *clock);
 
 void index_chance(const struct index *index, uint32_t unit, const struct index_clock *clock, struct index_chance *ret_chance);
 

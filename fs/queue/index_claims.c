@@ -154,6 +154,11 @@ static bool is_stale(const struct index_claim *claim, const struct index_clock *
 	return clock->server_ns - mtime_ns > clock->lease_ns + NS_PER_S && watched > clock->lease_ns / 2;
 }
 
+bool index_claim_is_live(const struct index_claim *claim, const struct index_clock *clock)
+{
+	return claim->mtime != INDEX_FREE_MTIME && claim->mtime != INDEX_LOST_MTIME && !is_stale(claim, clock);
+}
+
 void index_chance(const struct index *index, uint32_t unit, const struct index_clock *clock, struct index_chance *ret)
 {
 	const struct unit *at = units_at(&index->units, unit);
@@ -165,6 +170,10 @@ void index_chance(const struct index *index, uint32_t unit, const struct index_c
 		claim = slot(index, i);
 		if (claim->generation != at->generation)
 			continue;
+		if (claim->number == LAYOUT_HEDGE) {
+			ret->hedged = true;
+			continue;
+		}
 		entries++;
 		if (claim->number > top)
 			top = claim->number;

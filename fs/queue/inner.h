@@ -21,6 +21,7 @@
 #include "queue/progress.h"
 #include "queue/queue.h"
 #include "queue/record.h"
+#include "queue/walls.h"
 
 /* A claim of this mount, or (not yet `claimed`) one under way, which keeps others from the same name and output. */
 struct held {
@@ -41,6 +42,7 @@ struct held {
 	uint64_t size;			/* of the input at the claim */
 	int64_t mtime;
 	int64_t since;			/* the server's seconds */
+	int64_t claimed_ns;		/* clock_now() */
 	struct ctl *owner;		/* NULL: the mount */
 };
 
@@ -180,6 +182,8 @@ struct queue {
 	int64_t first_done, last_done;
 	struct progress_spent spent;
 	bool has_spent;
+	struct walls walls;			/* of done units */
+	struct progress_hedges hedges;
 	double take_s, commit_s;
 	uint64_t claims_tried, claims_lost;	/* LINKs sent for claims, and those that somebody else was before */
 	int64_t refresh_ns;			/* how long the last refresh took */
@@ -234,6 +238,16 @@ bool held_has_locked(const struct queue *queue, const struct layout_claim *claim
 struct held *held_find_locked(struct queue *queue, const char *name);	/* claimed ones only */
 bool held_is_sure(struct queue *queue, const struct held *held);	/* needs no verifying */
 
+/* hedge.c */
+bool held_is_hedge(const struct held *held);
+/* Adds what a record of this attempt says besides: whether it is a hedge and came first, how long it was worked on in vain. */
+void hedge_values(const struct held *held, bool won, struct buf *values);
+/* It ended without a commit of its unit; `job` is what there is to say of its job, as in queue_finish.values. */
+void hedge_log_lost_locked(struct queue *queue, const struct held *held, const char *job);
+
+/* take.c */
+int64_t take_age(struct queue *queue);			/* how old a view may be to take by */
+
 /* verify.c */
 struct verify {
 	struct held *held;
@@ -255,6 +269,7 @@ struct attempt {			/* one unit that is to be claimed */
 	size_t link, marker, failed, redo, stale, input;	/* in the flight */
 };
 /* May the unit be claimed now? Then it is UNIT_BUSY and `ret_attempt` filled in. */
+bool claim_output_taken_locked(struct queue *queue, uint32_t unit);	/* its output is that of another unit held here */
 bool claim_ready_locked(struct queue *queue, uint32_t unit, struct attempt *ret_attempt);
 void claim_units(struct queue *queue, struct attempt *list, size_t count, struct ctl *owner);
 
@@ -294,6 +309,8 @@ struct ending {				/* a held claim that is being ended */
 	int rename_error;
 };
 void commit_claims(struct queue *queue, struct ending *list, size_t count);
+/* Still this mount's, and not done by another? Those that are neither end here, with nothing published; the others stay open. */
+void check_claims(struct queue *queue, struct ending *list, size_t count);
 /* What must be so before an end: still this mount's claim (verified where there is doubt). Others are settled with their error. */
 void ending_check(struct queue *queue, struct ending *list, size_t count);
 void ending_settle(struct queue *queue, struct ending *ending, int error);
@@ -320,7 +337,9 @@ int content_duplicate(struct queue *queue, struct held *held);
 void content_map_key(const struct hash128 *key, uint32_t generation, char ret_key[CONTENT_MAP_KEY]);
 
 /* sweep.c */
-void sweep_claims_locked(struct queue *queue, const struct layout_claim *highest);	/* 1 … number, of its generation */
+void sweep_claims_locked(struct queue *queue, const struct layout_claim *highest);	/* 1 … number, of its generation; a hedge: it alone */
+/* All claims of its generation, which is done or has a successor: a hedge too, which may outlive one that failed. */
+void sweep_generation_locked(struct queue *queue, const struct layout_claim *highest);
 void sweep_path_locked(struct queue *queue, const char *path, bool tree);
 void sweep_run(struct queue *queue);
 void sweep_nodes(struct queue *queue);

@@ -160,7 +160,7 @@ int layout_parse_claim(const char *name, size_t len, struct layout_claim *ret_cl
 	if (parse_number(name, len, &at, &claim.generation) < 0 || at >= len || name[at] != '.')
 		return -EINVAL;
 	at++;
-	if (parse_number(name, len, &at, &claim.number) < 0 || at != len || claim.number == 0)
+	if (parse_number(name, len, &at, &claim.number) < 0 || at != len)
 		return -EINVAL;
 	*ret_claim = claim;
 	return 0;

@@ -2,7 +2,9 @@
  * layout: the names below .claimfs/, built and read strictly. claimfs-queue(7) lists them:
  *
  *   nodes/NODE[.K]  nodes/NODE.free[.K]  nodes/NODE.lost[.K]
- *   claims/UNIT.G.N   done/KK/KEY.G   failed/UNIT.G   redo/UNIT.G   log/NODE[.K]   tmp/NODE/…   tmp/resume/UNIT.G   listing (share.h)
+ *   claims/UNIT.G.N   claims/UNIT.G.0   done/KK/KEY.G   failed/UNIT.G   redo/UNIT.G   log/NODE[.K]   tmp/NODE/…   tmp/resume/UNIT.G   listing (share.h)
+ *
+ * UNIT.G.0 is a hedge: a second attempt beside the claims 1 … N (hedge.c).
  *
  * UNIT and KEY are 32 lower-case hex digits; G, N and K are decimal without leading zeros, of at most nine digits; NODE is
  * host.incarnation, the incarnation eight hex digits. Any other name in these directories is somebody else's and is left alone.
@@ -29,6 +31,7 @@
 #define LAYOUT_PROBE "clock-"		/* in tmp/: files that live for a moment, to learn the server's time */
 
 #define LAYOUT_MAX_NUMBER 999999999u
+#define LAYOUT_HEDGE 0			/* the number of a claim that is a hedge */
 #define LAYOUT_MAX_HOST 100
 #define LAYOUT_MAX_NODE (LAYOUT_MAX_HOST + 1 + 8)
 #define LAYOUT_MAX_LOG_NUMBER 9999999u	/* seven digits: an incarnation has eight */
@@ -38,7 +41,7 @@
 struct layout_claim {
 	struct hash128 unit;
 	uint32_t generation;		/* from 0 */
-	uint32_t number;		/* from 1 */
+	uint32_t number;		/* from 1; LAYOUT_HEDGE: a second attempt */
 };
 
 /* UNIT of an input: of its name, and (`with_stat`: key = stat and content) of size and mtime too. */

@@ -19,10 +19,14 @@ struct leftover {
 	size_t marker, failed, redo;
 };
 
-static bool is_over(const struct unit *unit, const struct index_claim *claim)
+static bool is_over(const struct unit *unit, const struct index_claim *claim, const struct index_clock *clock)
 {
-	return claim->generation < unit->generation ||
-	       (claim->generation == unit->generation && (unit->flags & (UNIT_DONE | UNIT_FAILED)));
+	if (claim->generation != unit->generation)
+		return claim->generation < unit->generation;
+	/* A hedge may still be committed though the other attempt failed. */
+	if (claim->number == LAYOUT_HEDGE && !(unit->flags & UNIT_DONE) && index_claim_is_live(claim, clock))
+		return false;
+	return unit->flags & (UNIT_DONE | UNIT_FAILED);
 }
 
 /* Some that were over a lease ago and are listed still. */
@@ -30,17 +34,19 @@ static size_t collect(struct queue *queue, struct leftover *list)
 {
 	const struct index *index = &queue->index;
 	bool content = queue->conf.key == QCONF_KEY_CONTENT;
+	struct index_clock clock;
 	int64_t before;
 	size_t count = 0;
 	uint32_t i;
 
 	pthread_mutex_lock(&queue->lock);
+	queue_clock(queue, &clock);
 	before = queue_time(queue) - queue->conf.lease_ns / NS_PER_S;
 	for (i = 0; i < index->claim_count && count < LEFTOVERS; i++) {
 		const struct index_claim *claim = &index->claims[i];
 		const struct unit *at = claim->unit != UNITS_NONE ? units_at(&index->units, claim->unit) : NULL;
 
-		if (!at || !is_over(at, claim) || at->changed > before)
+		if (!at || !is_over(at, claim, &clock) || at->changed > before)
 			continue;
 		list[count] = (struct leftover) {
 			.claim = { at->hash, claim->generation, claim->number }, .key = at->hash, .has_key = !content,

@@ -100,12 +100,28 @@ static void add_spent(struct progress_spent *to, const char *values)
 	to->out_bytes += number_value(values, "out");
 }
 
+/* Second attempts, and work in vain. */
+static void count_hedges(struct queue *queue, const struct record *record)
+{
+	const char *hedge;
+	size_t len;
+
+	hedge = record_find_value(record->values, "hedge", &len);
+	if (hedge && len == 3 && memcmp(hedge, "won", len) == 0)
+		queue->hedges.won++;
+	else if (hedge)
+		queue->hedges.lost++;
+	queue->hedges.wasted_s += number_value(record->values, "wasted");
+}
+
 /* Where the time went: sums for progress. */
 static void spend(struct queue *queue, uint32_t node, const struct record *record)
 {
 	if (!record->values || !record->values[0])
 		return;
 	queue->has_spent = true;
+	if (record->what == RECORD_DONE)
+		walls_add(&queue->walls, number_value(record->values, "wall"));
 	add_spent(&queue->spent, record->values);
 	if (node)
 		add_spent(&queue->nodes[node - 1].spent, record->values);
@@ -163,6 +179,14 @@ static bool is_hearsay(const struct record *record)
 	return record->values && record_find_value(record->values, "by", &len);
 }
 
+/* Of a second attempt, which counts as none of those that were lost. */
+static bool is_hedge(const struct record *record)
+{
+	size_t len;
+
+	return record->values && record_find_value(record->values, "hedge", &len);
+}
+
 static void remember_key(struct queue *queue, const struct record *record, uint32_t unit)
 {
 	char key[sizeof(struct hash128) + sizeof(uint32_t)];
@@ -197,6 +221,8 @@ static int apply_mark(struct queue *queue, const struct record *record, const st
 		return 0;
 	if (done)
 		remember_key(queue, record, unit);
+	if (!place->counted)
+		count_hedges(queue, record);
 	/* Counted for its node the first time that it, not hearsay, is met: a marker that was listed before is no reason not to. */
 	counts = !place->counted && !is_hearsay(record) && !at->attempt;
 	/* The record of who did it stands for the unit, not that of one who found it done. One that was merged is found in its new place. */
@@ -258,7 +284,9 @@ int logs_apply_locked(struct queue *queue, const struct record *record, const st
 		return apply_mark(queue, record, place, clock);
 	if (record->what == RECORD_LOST) {
 		node = loser_of(queue, record, node);
-		if (node && !place->counted)
+		if (!place->counted)
+			count_hedges(queue, record);
+		if (node && !place->counted && !is_hedge(record))
 			queue->nodes[node - 1].lost++;
 		return 0;
 	}

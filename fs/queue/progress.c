@@ -293,6 +293,13 @@ static void add_node_splits(const struct progress *progress, struct buf *to)
 	}
 }
 
+static void add_hedges(const struct progress_hedges *hedges, struct buf *to)
+{
+	if (hedges->won + hedges->lost > 0 || hedges->wasted_s >= 1)
+		buf_addf(to, "second attempts %" PRIu64 ", %" PRIu64 " came first; %.0f s of work in vain\n", hedges->won + hedges->lost,
+			 hedges->won, hedges->wasted_s);
+}
+
 static void add_spent(const struct progress *progress, struct buf *to)
 {
 	const struct progress_spent *spent = &progress->spent;
@@ -302,6 +309,7 @@ static void add_spent(const struct progress *progress, struct buf *to)
 	buf_addf(to, "\njobs ran %.0f s, read %.0f MB, wrote %.0f MB; slots:\n", spent->wall_s, spent->in_bytes / 1e6, spent->out_bytes / 1e6);
 	add_split(spent, to);
 	buf_addch(to, '\n');
+	add_hedges(&progress->hedges, to);
 	add_advice(limits_advice(limits_of(spent)), to);
 	add_node_splits(progress, to);
 }
@@ -442,6 +450,17 @@ static void json_spent(const struct progress *progress, cJSON *root, bool *ok)
 	json_known(object, "commit", spent->commit_s, ok);
 }
 
+static void json_hedges(const struct progress_hedges *hedges, cJSON *root, bool *ok)
+{
+	cJSON *object = json_object(root, "hedges", ok);
+
+	if (!object)
+		return;
+	json_number(object, "won", (double)hedges->won, ok);
+	json_number(object, "lost", (double)hedges->lost, ok);
+	json_number(object, "wasted", hedges->wasted_s, ok);
+}
+
 static void json_this_mount(const struct progress *progress, cJSON *root, bool *ok)
 {
 	cJSON *object = json_object(root, "this_mount", ok);
@@ -470,6 +489,7 @@ static bool json_fill(const struct progress *progress, cJSON *root)
 	json_spent(progress, root, &ok);
 	json_split(&progress->spent, root, &ok);
 	json_put(root, "advice", cJSON_CreateString(limits_advice(limits_of(&progress->spent))), &ok);
+	json_hedges(&progress->hedges, root, &ok);
 	json_this_mount(progress, root, &ok);
 	warnings = cJSON_AddArrayToObject(root, "warnings");
 	for (warning = progress->warnings; warnings && warning && *warning; warning++) {

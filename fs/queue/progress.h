@@ -11,6 +11,7 @@
  *                  "lost":n, "last_seen":n|null, "split":SPLIT, "limit":s } ],
  *     "time_spent": { "wall":n, "user":n, "sys":n, "in":n, "out":n, "units":n, "take":n|null, "commit":n|null } | null,
  *     "split":SPLIT, "limit":s, "advice":s,                              of all nodes
+ *     "hedges": { "won":n, "lost":n, "wasted":n },                       second attempts; seconds in vain
  *     "this_mount": { "claims_tried":n, "claims_lost":n, "refresh":n },  lost: to another mount; seconds the last refresh took
  *     "warnings": [ s ] }
  *   SPLIT: { "computing":n, "reading":n, "writing":n, "starting":n, "claiming":n, "idle":n, "other":n }   seconds of slots (limits.h)
@@ -46,6 +47,12 @@ struct progress_spent {			/* where the time goes: sums over done and failed unit
 	double units;
 };
 
+struct progress_hedges {		/* second attempts at units that took far longer than the others */
+	uint64_t won;			/* they came first */
+	uint64_t lost;			/* they did not, or were given up */
+	double wasted_s;		/* attempts of either kind that another was before: seconds of slots */
+};
+
 struct progress_node {
 	const char *name;		/* NODE */
 	const char *host;		/* NULL: not known */
@@ -77,6 +84,7 @@ struct progress {
 	double refresh_s;		/* how long this mount's last refresh took */
 	bool has_spent;
 	struct progress_spent spent;
+	struct progress_hedges hedges;
 	const char *const *warnings;	/* one line each, ends with NULL; NULL: none */
 };
 

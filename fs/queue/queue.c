@@ -174,6 +174,8 @@ static int forget(struct queue *queue)
 	queue->first_done = queue->last_done = 0;
 	memset(&queue->spent, 0, sizeof(queue->spent));
 	queue->has_spent = false;
+	memset(&queue->walls, 0, sizeof(queue->walls));
+	memset(&queue->hedges, 0, sizeof(queue->hedges));
 	index_release(&queue->index);
 	return index_init(&queue->index, &queue->conf, queue->options.seed);
 }

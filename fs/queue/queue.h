@@ -104,7 +104,17 @@ int queue_claim(struct queue *queue, const char *name);
 /* The same for a session, as queue_take(): 1, and its name is appended, or -errno. */
 int queue_claim_for(struct queue *queue, struct ctl *owner, const char *name, struct buf *ret_names);
 
-enum queue_verb { QUEUE_VERB_DONE, QUEUE_VERB_FAIL, QUEUE_VERB_RELEASE, QUEUE_VERB_LOSE };
+/*
+ * A second attempt for a session at a unit that another mount works on, the first there is in its generation: at `name`, or (NULL) at the one
+ * that takes longest, if it takes far longer than the others and nothing is left in todo/. 1, and its name is appended; -EBUSY there is one
+ * already, or this mount has the unit; -ENOENT nobody works on it, or none takes that long; -errno.
+ *
+ * It is held like a claim. Given up or failed it leaves the unit as it is.
+ */
+int queue_hedge_for(struct queue *queue, struct ctl *owner, const char *name, struct buf *ret_names);
+
+/* CHECK ends a claim only if it is over: -EEXIST done by another (nothing is published), -ESTALE lost. 0: it goes on. */
+enum queue_verb { QUEUE_VERB_DONE, QUEUE_VERB_FAIL, QUEUE_VERB_RELEASE, QUEUE_VERB_LOSE, QUEUE_VERB_CHECK };
 
 struct queue_output {		/* a file */
 	const void *data;

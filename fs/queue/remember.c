@@ -33,6 +33,8 @@ struct kept_sums {
 	int64_t first_done, last_done;
 	struct progress_spent spent;
 	uint64_t has_spent;
+	struct progress_hedges hedges;
+	struct walls walls;
 };
 
 struct kept_dir {		/* the path follows */
@@ -139,7 +141,7 @@ static int save_logs(struct save *save)
 	count = queue->log_count;
 	sums = (struct kept_sums) {
 		.first_done = queue->first_done, .last_done = queue->last_done, .spent = queue->spent,
-		.has_spent = queue->has_spent,
+		.has_spent = queue->has_spent, .hedges = queue->hedges, .walls = queue->walls,
 	};
 	pthread_mutex_unlock(&queue->lock);
 	error = put(save, "t", &sums, sizeof(sums));
@@ -435,6 +437,8 @@ static int load_sums(void *arg, const void *key, size_t key_len, const void *val
 	queue->last_done = sums.last_done;
 	queue->spent = sums.spent;
 	queue->has_spent = sums.has_spent != 0;
+	queue->hedges = sums.hedges;
+	queue->walls = sums.walls;
 	return 0;
 }
 

@@ -185,6 +185,7 @@ static int fill_locked(struct status *status)
 	progress->refresh_s = (double)queue->refresh_ns / NS_PER_S;
 	progress->has_spent = queue->has_spent;
 	progress->spent = queue->spent;
+	progress->hedges = queue->hedges;
 	progress->spent.take_s = progress->spent.commit_s = PROGRESS_UNKNOWN;
 	fill_rates_locked(status);
 	progress->eta_s = progress_eta(progress);

@@ -36,8 +36,25 @@ void sweep_claims_locked(struct queue *queue, const struct layout_claim *highest
 	struct layout_claim claim = *highest;
 	char path[LAYOUT_PATH];
 
-	for (claim.number = 1; claim.number <= highest->number; claim.number++) {
+	for (claim.number = highest->number == LAYOUT_HEDGE ? LAYOUT_HEDGE : 1; claim.number <= highest->number; claim.number++) {
 		layout_claim(path, &claim);
+		sweep_path_locked(queue, path, false);
+	}
+}
+
+void sweep_generation_locked(struct queue *queue, const struct layout_claim *highest)
+{
+	uint32_t unit = units_find(&queue->index.units, &highest->unit), at;
+	const struct index_claim *claim;
+	char path[LAYOUT_PATH];
+
+	sweep_claims_locked(queue, highest);
+	for (at = unit == UNITS_NONE ? UNITS_NONE : units_at(&queue->index.units, unit)->claims; at != UNITS_NONE; at = claim->next) {
+		claim = &queue->index.claims[at];
+		if (claim->generation != highest->generation ||
+		    (claim->number <= highest->number && (claim->number == highest->number || claim->number != LAYOUT_HEDGE)))
+			continue;
+		layout_claim(path, &(struct layout_claim) { highest->unit, claim->generation, claim->number });
 		sweep_path_locked(queue, path, false);
 	}
 }

@@ -280,7 +280,7 @@ static void wait_for_change_locked(struct queue *queue, int64_t until, const boo
  * How old a view may be to take by. What decides is asked of the server, the view only says what is worth a try; and claims/ is as long as the
  * fleet is large, so if each of many nodes listed it every second, the host would do little else. What is shown stays as new as ever.
  */
-static int64_t age_for_takes(struct queue *queue)
+int64_t take_age(struct queue *queue)
 {
 	int64_t age, most;
 
@@ -299,7 +299,7 @@ static int store_error(int error)
 
 int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, const bool *cancel, struct buf *ret_names)
 {
-	int64_t until, began = clock_now(), fresh, age = age_for_takes(queue);
+	int64_t until, began = clock_now(), fresh, age = take_age(queue);
 	bool ending = false, left = false;
 	int taken = 0, error;
 
@@ -325,7 +325,7 @@ int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, con
 			return store_error(taken);
 		if (ending)
 			return -EINTR;
-		age = age_for_takes(queue);
+		age = take_age(queue);
 	}
 }
 

@@ -40,7 +40,8 @@ static void give_back(struct queue *queue, struct ending *list, size_t count)
 {
 	size_t i;
 
-	ending_check(queue, list, count);
+	/* Of a generation that is over nothing is given back: the name may have been swept. */
+	check_claims(queue, list, count);
 	pthread_mutex_lock(&queue->lock);
 	for (i = 0; i < count; i++) {
 		struct queue_finish *finish = list[i].finish;
@@ -50,7 +51,10 @@ static void give_back(struct queue *queue, struct ending *list, size_t count)
 		/* Where the disk could not be asked, it is given up all the same, as lost. */
 		if (!held)
 			continue;
-		if (lost || finish->error) {
+		if (held_is_hedge(held)) {
+			hedge_log_lost_locked(queue, held, NULL);
+			lost = false;
+		} else if (lost || finish->error) {
 			struct record record = {
 				.what = RECORD_LOST, .unit = held->claim.unit, .generation = held->claim.generation, .attempt = held->attempt,
 				.name = held->name, .time = queue_time(queue), .key = held->has_key ? held->key : held->claim.unit,
@@ -74,6 +78,7 @@ static end_claims *const ends[] = {
 	[QUEUE_VERB_FAIL] = fail_claims,
 	[QUEUE_VERB_RELEASE] = give_back,
 	[QUEUE_VERB_LOSE] = give_back,
+	[QUEUE_VERB_CHECK] = check_claims,
 };
 
 static void finish_verb(struct queue *queue, struct queue_finish *list, size_t count, enum queue_verb verb, struct ending *endings)
@@ -252,7 +257,7 @@ static int renew(struct queue *queue, const char *name, enum queue_state state)
 	logs_add_locked(queue, &record);
 	index_generation(&queue->index, renewal.unit, renewal.generation);
 	index_update(&queue->index, renewal.unit, &clock, record.time);
-	sweep_claims_locked(queue, &renewal.highest);
+	sweep_generation_locked(queue, &renewal.highest);
 	pthread_mutex_unlock(&queue->lock);
 	return 0;
 }

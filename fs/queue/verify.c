@@ -4,6 +4,8 @@
  *
  *   heartbeat ─▶ owner inside claims/UNIT.G.N ─▶ N+1 absent ─▶ marker, failed, redo/UNIT.(G+1) absent
  *
+ * A hedge has no N+1, and that the other attempt failed is no reason to end it.
+ *
  * A claim that is still this mount's on the disk but is not its turn any more is given up as lost, so that nothing hangs on it; one whose
  * generation is over is swept.
  */
@@ -76,6 +78,8 @@ static void look_around(struct queue *queue, struct verify *list, struct checks 
 	/* The successors of all come first: the server answers in order, so the markers are looked at last. */
 	for (i = 0; i < count; i++) {
 		next = list[i].held->claim;
+		if (next.number == LAYOUT_HEDGE)
+			continue;
 		next.number++;
 		layout_claim(path, &next);
 		checks[i].next = flight_lstat(&flight, path);
@@ -85,8 +89,10 @@ static void look_around(struct queue *queue, struct verify *list, struct checks 
 
 		layout_marker(path, held->has_key ? &held->key : &held->claim.unit, held->claim.generation);
 		checks[i].marker = flight_lstat(&flight, path);
-		layout_failed(path, &held->claim.unit, held->claim.generation);
-		checks[i].failed = flight_lstat(&flight, path);
+		if (!held_is_hedge(held)) {
+			layout_failed(path, &held->claim.unit, held->claim.generation);
+			checks[i].failed = flight_lstat(&flight, path);
+		}
 		layout_redo(path, &held->claim.unit, held->claim.generation + 1);
 		checks[i].redo = flight_lstat(&flight, path);
 	}
@@ -96,11 +102,13 @@ static void look_around(struct queue *queue, struct verify *list, struct checks 
 			continue;
 		/* A content's marker may be another unit's: that this one is done as well takes a record. */
 		checks[i].over = (queue->conf.key != QCONF_KEY_CONTENT && !flight_error(&flight, checks[i].marker)) ||
-				 !flight_error(&flight, checks[i].failed) || !flight_error(&flight, checks[i].redo);
-		list[i].error = absent(&flight, checks[i].next);
+				 (!held_is_hedge(list[i].held) && !flight_error(&flight, checks[i].failed)) ||
+				 !flight_error(&flight, checks[i].redo);
+		if (!held_is_hedge(list[i].held))
+			list[i].error = absent(&flight, checks[i].next);
 		if (!list[i].error)
 			list[i].error = absent(&flight, checks[i].marker);
-		if (!list[i].error)
+		if (!list[i].error && !held_is_hedge(list[i].held))
 			list[i].error = absent(&flight, checks[i].failed);
 		if (!list[i].error)
 			list[i].error = absent(&flight, checks[i].redo);

@@ -166,7 +166,7 @@ static int facts_load(struct queue *queue, uint32_t unit, struct facts *facts)
 	index_chance(&queue->index, unit, &clock, &chance);
 	facts->ticket = (struct ticket) {
 		.state = (enum queue_state)at->state, .unit = facts->name.data, .input = facts->input.data, .since = at->changed,
-		.attempt = at->state == QUEUE_TODO || at->state == QUEUE_CLAIMS ? chance.attempts : at->attempt,
+		.attempt = at->state == QUEUE_TODO || at->state == QUEUE_CLAIMS ? chance.attempts + chance.hedged : at->attempt,
 	};
 	if (queue->conf.key != QCONF_KEY_CONTENT) {
 		hash128_hex(&at->hash, facts->key);

@@ -382,6 +382,29 @@ int queue_claim_for(struct queue *queue, struct ctl *owner, const char *name, st
 	return 1;
 }
 
+/* Units that another mount works on: each may be hedged once. */
+int queue_hedge_for(struct queue *queue, struct ctl *owner, const char *name, struct buf *ret_names)
+{
+	struct fake_unit *unit;
+	size_t i;
+	int error = -ENOENT;
+
+	(void)queue;
+	pthread_mutex_lock(&fake.lock);
+	for (i = 0; i < fake.count && error; i++) {
+		unit = &fake.units[i];
+		if (unit->state != QUEUE_CLAIMS || (name && strcmp(unit->name, name) != 0))
+			continue;
+		error = unit->mine ? -EBUSY : 0;
+		if (error)
+			continue;
+		fake_claim_locked(unit, owner);
+		buf_add(ret_names, unit->name, strlen(unit->name) + 1);
+	}
+	pthread_mutex_unlock(&fake.lock);
+	return error ? error : 1;
+}
+
 static inline void fake_finish_locked(struct queue_finish *finish)
 {
 	struct fake_unit *unit = fake_find(finish->name);
@@ -398,7 +421,7 @@ static inline void fake_finish_locked(struct queue_finish *finish)
 		unit->output_mode = finish->output->mode;
 	}
 	strcpy(finish->node, "node\n2.1");
-	if (finish->error)
+	if (finish->error || finish->verb == QUEUE_VERB_CHECK)
 		return;
 	unit->mine = false;
 	unit->owner = NULL;

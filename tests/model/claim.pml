@@ -1,11 +1,12 @@
 /*
  * The claim protocol of claimfs-queue(7) as a model for spin: claim, heartbeat, expiry, steal, verify, commit, release, too many
- * attempts, redo, sweep, with connections that break at any request, answers that are lost, requests that an old server process
+ * attempts, redo, hedge, sweep, with connections that break at any request, answers that are lost, requests that an old server process
  * carries out late or never, mounts that lapse (do not reach the server for a lease) and mounts that die.
  *
  * NU units. With CONTENT they share one key, as with key = content: a unit is done by its own record, not by the marker.
  * Names on the disk:
  *   C(u,g,n)  0 absent, 1 … NM the owner inside, 8 + owner free, 16 + owner lost    claims/UNIT.G.N
+ *   C(u,g,0)  the same, of a second attempt beside a live claim: a hedge             claims/UNIT.G.0
  *   marker[g] 0 absent, else what the claim was when it was linked                   done/KK/KEY.G
  *   F(u,g), R(u,g)                                                                   failed/UNIT.G, redo/UNIT.G
  *   D(u,g)    the record that UNIT.G is done (CONTENT only)                          log/NODE
@@ -14,10 +15,10 @@
  * so. A lapse clears valid first, fresh after (a node measures its lease from the *sending* of the last acknowledged beat); ver[m] changes
  * with each beat, as the heartbeat file's mtime does.
  *
- * Bounds, by -D: NM mounts, NU units, NN claim numbers, GG generations, BREAKS, LAPSES, CRASHES, GIVES, REDOS, ATT attempts.
+ * Bounds, by -D: NM mounts, NU units, NN claim numbers, GG generations, BREAKS, LAPSES, CRASHES, GIVES, REDOS, HEDGES, ATT attempts.
  * Rules that can be switched off, each of which must then be seen to matter: NO_STALE_LOOK, NO_HEAL, NO_VERIFY, REMOVE_EARLY (free and
  * lost claims are removed while the generation runs), REDO_REMOVES (a redo removes what was there, in place of a new generation),
- * NO_REDO_LOOK (a redo under a shared key does not look whether KEY.G was done before).
+ * HEDGE_IN_CHAIN (a hedge is the claim N+1, and not one beside the chain), NO_REDO_LOOK (a redo under a shared key does not look whether KEY.G was done before).
  *
  * Checked: promise 1 (assert at every `ok`), promise 2 (an end state in which a live mount waits for ever for a unit that is neither
  * done nor failed is an invalid end state), promise 4 (assert when a mount begins to believe in its claim), and that no commit from
@@ -50,6 +51,9 @@
 #ifndef REDOS
 #define REDOS (GG - 1)
 #endif
+#ifndef HEDGES
+#define HEDGES 0
+#endif
 #ifndef ATT
 #define ATT 2
 #endif
@@ -58,7 +62,7 @@
 #define LOST 16
 
 #define C(u, g, n) claims[((u) * GG + (g)) * (NN + 2) + (n)]
-byte claims[NU * GG * (NN + 2)];	/* numbers 1 … NN; 0 and NN+1 stay absent */
+byte claims[NU * GG * (NN + 2)];	/* numbers 1 … NN, and 0 of a hedge; NN+1 stays absent */
 byte marker[GG];
 #define F(u, g) failed[(u) * GG + (g)]
 bit failed[NU * GG];
@@ -99,6 +103,7 @@ byte breaks = BREAKS;
 byte lapses = LAPSES;
 byte crashes = CRASHES;
 byte gives = GIVES;		/* how often a holder gives back of its own will */
+byte hedges = HEDGES;
 bit limit;			/* the model ran out of claim numbers */
 
 mtype = { NOTHING, LINKC, FREEC, LOSTC, MARK, FAIL, REDO, DONE, BEAT };
@@ -126,7 +131,7 @@ byte late_m[NLATE], late_u[NLATE], late_g[NLATE], late_n[NLATE];
 #define JUDGE(u, g) (HELD(C(u,g,4)) -> 4 : (HELD(C(u,g,3)) -> 3 : (HELD(C(u,g,2)) -> 2 : (HELD(C(u,g,1)) -> 1 : 0))))
 #define COUNT(u, g) (HELD(C(u,g,1)) + HELD(C(u,g,2)) + HELD(C(u,g,3)) + HELD(C(u,g,4)))
 #endif
-#define OWNER(u, g) C(u, g, JUDGE(u, g))
+#define OWNER(u, g) (JUDGE(u, g) -> C(u, g, JUDGE(u, g)) : 0)
 #ifdef CONTENT
 #define IS_DONE(u, g) D(u, g)
 #else
@@ -240,7 +245,7 @@ inline verify(m, u, g, n, res, good)
 		:: else
 		fi;
 		if
-		:: C(u, g, n + 1) != 0 -> good = 0; break
+		:: n != 0 && C(u, g, n + 1) != 0 -> good = 0; break
 		:: else
 		fi;
 		if
@@ -248,7 +253,7 @@ inline verify(m, u, g, n, res, good)
 		:: else
 		fi;
 		if
-		:: F(u, g) || R(u, g + 1) -> good = 0; break
+		:: (n != 0 && F(u, g)) || R(u, g + 1) -> good = 0; break
 		:: else
 		fi;
 #endif
@@ -294,6 +299,14 @@ inline answer_ok(m, g)
 
 #define HEALABLE(u, m) (!ENDED(u, GEN(u)) && ORPHAN(u, GEN(u), m))
 #define TAKEABLE(u, m) (!ENDED(u, GEN(u)) && !ORPHAN(u, GEN(u), m) && STALE(u, GEN(u)))
+/* Another mount's claim is live, and nobody has hedged the unit. */
+#define OTHERS(u, m) (OWNER(u, GEN(u)) != 0 && OWNER(u, GEN(u)) < FREE && OWNER(u, GEN(u)) != m && fresh[OWNER(u, GEN(u))])
+#define HEDGEABLE(u, m) (hedges > 0 && !ENDED(u, GEN(u)) && OTHERS(u, m) && C(u, GEN(u), 0) == 0)
+#ifdef HEDGE_IN_CHAIN
+#define HEDGE_NUMBER(u, g) (TOP(u, g) + 1)
+#else
+#define HEDGE_NUMBER(u, g) 0
+#endif
 #if NU > 1
 #define CHOOSE(to) u = to; g = GEN(u)
 #define HOLD(m, u) holdu[m] = u;
@@ -340,6 +353,9 @@ wait:
 		goto heal
 #endif
 	:: atomic { TAKEABLE(0, m) -> CHOOSE(0); look(u) }
+#if HEDGES > 0
+	:: atomic { HEDGEABLE(0, m) && HEDGE_NUMBER(0, GEN(0)) < NN -> hedges--; CHOOSE(0); n = HEDGE_NUMBER(u, g); toomany = 0 }
+#endif
 #if NU > 1
 #ifndef NO_HEAL
 	:: atomic { HEALABLE(1, m) -> CHOOSE(1); n = JUDGE(u, g) };
@@ -390,7 +406,10 @@ believe:
 	:: atomic {
 		!unsure && valid[m] && !suspect[m] ->
 		hold[m] = n; holdg[m] = g; HOLD(m, u)
-		check_one_owner(m, u, g)
+		if
+		:: n != 0 -> check_one_owner(m, u, g)
+		:: else			/* the second attempt that was asked for */
+		fi
 	   }
 	:: atomic { unsure || !valid[m] || suspect[m] -> unsure = 0 };
 		verify(m, u, g, n, res, good);
@@ -426,7 +445,7 @@ commit:
 	:: !valid[m] || suspect[m] ->
 		verify(m, u, g, n, res, good);
 		if
-		:: good -> atomic { if :: valid[m] && !suspect[m] -> check_one_owner(m, u, g) :: else fi }
+		:: good -> atomic { if :: n != 0 && valid[m] && !suspect[m] -> check_one_owner(m, u, g) :: else fi }
 		:: else -> goto stolen
 		fi
 	:: else
@@ -527,10 +546,15 @@ end:
 #define MAY_SWEEP(u, g, n) (C(u, g, n) != 0 && ENDED(u, g))
 #endif
 #define SWEEP(u, g, n) atomic { MAY_SWEEP(u, g, n) -> C(u, g, n) = 0 }
-#if NN > 3
-#define SWEEPS(u, g) :: SWEEP(u, g, 1) :: SWEEP(u, g, 2) :: SWEEP(u, g, 3) :: SWEEP(u, g, 4)
+#if HEDGES > 0
+#define SWEEP_HEDGE(u, g) :: SWEEP(u, g, 0)
 #else
-#define SWEEPS(u, g) :: SWEEP(u, g, 1) :: SWEEP(u, g, 2) :: SWEEP(u, g, 3)
+#define SWEEP_HEDGE(u, g)
+#endif
+#if NN > 3
+#define SWEEPS(u, g) SWEEP_HEDGE(u, g) :: SWEEP(u, g, 1) :: SWEEP(u, g, 2) :: SWEEP(u, g, 3) :: SWEEP(u, g, 4)
+#else
+#define SWEEPS(u, g) SWEEP_HEDGE(u, g) :: SWEEP(u, g, 1) :: SWEEP(u, g, 2) :: SWEEP(u, g, 3)
 #endif
 proctype Sweeper()
 {

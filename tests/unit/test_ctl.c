@@ -284,7 +284,7 @@ static void test_groups(void **state)
 	fake_set_gate(false);
 	hear("ok\nok\nok\nok\nerror EACCES not a unit that this mount has claimed\n");
 	hear("u3\n");
-	hear("ok\nerror EINVAL unknown command 'nonsense', known are take, claim, done, put, fail and release\nok\n");
+	hear("ok\nerror EINVAL unknown command 'nonsense', known are take, claim, hedge, check, done, put, fail and release\nok\n");
 	assert_int_equal(fake.group_count, 5);
 	assert_int_equal(fake.groups[0], 1);
 	assert_int_equal(fake.groups[1], 3);
@@ -402,6 +402,27 @@ static void test_this_very_unit(void **state)
 	assert_int_equal(fake_unit("a").released, 1);
 }
 
+static void test_a_second_attempt(void **state)
+{
+	(void)state;
+	say("hedge\nhedge a\n");
+	hear("error ENOENT No such file or directory\nerror ENOENT No such file or directory\n");
+	fake_add("a", QUEUE_TODO);
+	fake_add("b c", QUEUE_CLAIMS);
+	fake_add("d", QUEUE_CLAIMS);
+	say("hedge a\nhedge b c\nhedge b%20c\nhedge\nhedge\n");
+	hear("error ENOENT No such file or directory\nok 1 b c\nerror EBUSY Device or resource busy\nok 1 d\nerror EBUSY Device or resource busy\n");
+	/* What goes on stays the session's; what is over is not given back. */
+	say("check b c\ncheck d\ncheck a\n");
+	hear("ok\nok\nerror EACCES not a unit that this mount has claimed\n");
+	fake_find("d")->answer = -EEXIST;
+	say("check d\n");
+	hear("already node%0A2.1\n");
+	end(true);
+	assert_int_equal(fake_unit("b c").lost, 1);
+	assert_int_equal(fake_unit("d").lost, 0);
+}
+
 static void test_close_at_the_end_of_the_mount(void **state)
 {
 	(void)state;
@@ -459,6 +480,7 @@ int main(void)
 		TEST(test_cycle), TEST(test_part_lines), TEST(test_end_of_file_in_order), TEST(test_bad_lines), TEST(test_refused),
 		TEST(test_answers), TEST(test_names_with_values), TEST(test_groups), TEST(test_put), TEST(test_put_without_a_count), TEST(test_close_loses),
 		TEST(test_this_very_unit),
+		TEST(test_a_second_attempt),
 		TEST(test_close_at_the_end_of_the_mount), TEST(test_close_ends_a_waiting_take), TEST(test_waiting_take_wakes), TEST(test_take_says_the_attempt),
 	};
 

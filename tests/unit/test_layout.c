@@ -38,7 +38,7 @@ static void names_are_read_as_they_are_built(void **state)
 static void other_spellings_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", ".", UNIT, UNIT ".0", UNIT ".0.", UNIT ".0.0", UNIT ".0.01", UNIT ".00.1", UNIT ".0.1 ", UNIT ".0.1.1", UNIT ".-1.1",
+		"", ".", UNIT, UNIT ".0", UNIT ".0.", UNIT ".0.01", UNIT ".00.1", UNIT ".0.1 ", UNIT ".0.1.1", UNIT ".-1.1",
 		UNIT ".0.1000000000", UNIT ".1000000000.1", UNIT "..1", UNIT "a.0.1", "0123456789abcdef0123456789abcde.0.1",
 		"0123456789ABCDEF0123456789abcdef.0.1", "g123456789abcdef0123456789abcdef.0.1", UNIT ".0,1",
 	};
@@ -57,6 +57,8 @@ static void other_spellings_are_refused(void **state)
 	/* What follows the given length is not looked at. */
 	assert_int_equal(layout_parse_claim(UNIT ".0.12", strlen(UNIT ".0.1"), &claim), 0);
 	assert_int_equal(claim.number, 1);
+	assert_int_equal(layout_parse_claim(UNIT ".3.0", strlen(UNIT ".3.0"), &claim), 0);
+	assert_int_equal(claim.number, LAYOUT_HEDGE);
 }
 
 static void units_differ_by_size_and_time_only_when_asked(void **state)
