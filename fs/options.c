@@ -191,7 +191,7 @@ static int parse_spec(struct options *options, const char *spec, struct buf *why
 static int options_init(struct options *options)
 {
 	memset(options, 0, sizeof(*options));
-	options->connections = 4;
+	options->connections = 5;
 	options->timeout_ns = 60 * NS_PER_S;
 	options->alive_interval = -1;
 	options->alive_count = 3;

@@ -126,7 +126,7 @@ static const struct option table[] = {
 	/* the connection */
 	{ "port", OPT_SSH, 0, "PORT", "Port", NULL, 0, 0, NULL },
 	{ "compression", OPT_SSH, 0, "BOOL", "Compression", NULL, 0, 0, NULL },
-	{ "connections", OPT_NUMBER, AT(connections), "N", "connections at most; one of them for metadata alone (4)", NULL, 1, 64, NULL },
+	{ "connections", OPT_NUMBER, AT(connections), "N", "connections at most; one of them for metadata alone (5)", NULL, 1, 64, NULL },
 	{ "max_conns", OPT_NUMBER, AT(connections), "N", "the same, as sshfs calls it", NULL, 1, 64, NULL },
 	{ "reconnect", OPT_NOTHING, 0, NULL, "make broken connections anew (always on)", NULL, 0, 0, NULL },
 	{ "timeout", OPT_TIME, AT(timeout_ns), "SECONDS", "how long an operation waits for a connection; 0 for ever (60)", NULL, 0, 0, NULL },

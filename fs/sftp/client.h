@@ -46,7 +46,13 @@ struct sftp;		/* one server, several connections */
 struct sftp_file;	/* an open remote file; its own handle on every connection that carries it */
 
 /* Which connection: control is for metadata, claims, heartbeats, never bulk data; data for reads, writes and long listings. */
-enum sftp_lane { SFTP_CONTROL, SFTP_DATA };
+enum sftp_lane {
+	SFTP_CONTROL,
+	SFTP_DATA,
+	/* To create a file and look at it, in this order. Control where the server is near; far away a data connection, the same for both as long as it
+	 * is up, so that what is written next can follow at once where it may go. */
+	SFTP_CREATE,
+};
 
 /* Which fields of struct sftp_attrs are there (SSH_FILEXFER_ATTR_*). */
 #define SFTP_ATTR_SIZE 0x1

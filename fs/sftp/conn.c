@@ -412,9 +412,8 @@ static int make_channel_once(struct conn *conn, struct channel_maker *maker, boo
 static struct channel_maker *maker_for(const struct conn *conn)
 {
 	const struct sftp *sftp = conn->sftp;
-	bool far = atomic_load(&sftp->conns[0]->stats.rtt_least_ns) >= POOL_FAR_NS;
 
-	return conn->index && sftp->options.data_maker && !far ? sftp->options.data_maker : sftp->maker;
+	return conn->index && sftp->options.data_maker && !pool_is_far(sftp) ? sftp->options.data_maker : sftp->maker;
 }
 
 static int make_channel(struct conn *conn, struct buf *why)

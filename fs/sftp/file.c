@@ -46,7 +46,7 @@ int sftp_open(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t
 	if (strlen(path) > PROTO_MAX_PATH)
 		return -ENAMETOOLONG;
 	request = request_new(OP_OPEN, 4 + strlen(path) + 4 + codec_attrs_len(&mode), done, arg);
-	error = request ? file_new(sftp, lane, path, flags, &file) : -ENOMEM;
+	error = request ? file_new(sftp, lane == SFTP_CREATE ? SFTP_CONTROL : lane, path, flags, &file) : -ENOMEM;
 	if (!error)
 		error = file_slot(file, sftp->conns[0], &request->slot);
 	if (error)

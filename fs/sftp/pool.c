@@ -31,6 +31,21 @@ static struct conn *free_data_conn(const struct sftp *sftp)
 	return best;
 }
 
+static struct conn *first_data_conn(const struct sftp *sftp)
+{
+	int i;
+
+	for (i = 1; i < sftp->count; i++)
+		if (conn_is_up(sftp->conns[i]))
+			return sftp->conns[i];
+	return NULL;
+}
+
+bool pool_is_far(const struct sftp *sftp)
+{
+	return atomic_load(&sftp->conns[0]->stats.rtt_least_ns) >= POOL_FAR_NS;
+}
+
 /* The least loaded data connection on which the file is open. */
 static struct conn *free_file_conn(struct sftp_file *file)
 {
@@ -106,7 +121,10 @@ static void warm_more(struct sftp_file *file)
 			file_warm(file, sftp->conns[i]);
 }
 
-/* Bulk on an open file: where it is open already, so that nothing waits for an open; others are opened ahead. */
+/*
+ * Bulk on an open file: where it is open already, so that nothing waits for an open; others are opened ahead. The control connection may carry
+ * the first of it, but what would hold it up rather waits for a data connection.
+ */
 static struct conn *bulk_conn(struct sftp_file *file, struct conn *home)
 {
 	bool home_usable = file_usable(file, home), striped = atomic_load(&file->outstanding) > POOL_STRIPE_BYTES;
@@ -117,9 +135,14 @@ static struct conn *bulk_conn(struct sftp_file *file, struct conn *home)
 	if (home_usable && home->index && !striped)
 		return home;
 	best = free_file_conn(file);
-	if (!best && (data = free_data_conn(file->sftp)))
+	if (best)
+		return best;
+	data = free_data_conn(file->sftp);
+	if (data)
 		file_warm(file, data);
-	return best ? best : home_usable ? home : NULL;
+	if (data && striped && !file_refused(file, data))
+		return data;
+	return home_usable ? home : NULL;
 }
 
 static struct conn *any_usable(struct sftp_file *file)
@@ -183,6 +206,8 @@ static struct conn *choose(struct sftp *sftp, enum sftp_lane lane, const struct 
 		return file_conn(request->slot->file, request);
 	if (lane == SFTP_DATA)
 		conn = free_data_conn(sftp);
+	else if (lane == SFTP_CREATE && pool_is_far(sftp))
+		conn = first_data_conn(sftp);
 	return conn ? conn : sftp->conns[0];
 }
 

@@ -2,8 +2,8 @@
  * pool: one server and its connections: which of them carries what. Internal to the engine.
  *
  * Connection 0 carries the control lane; the others, opened when the load asks for them, the data lane. While no data connection is up,
- * data goes over connection 0. A small request on an open file goes where the file was opened; large ones are spread over the data
- * connections once more than STRIPE_BYTES of a file are under way.
+ * data goes over connection 0; else no more than the first STRIPE_BYTES of a file that was opened there. A small request on an open file goes
+ * where the file was opened; large ones are spread over the data connections once more than STRIPE_BYTES of a file are under way.
  */
 #ifndef CLAIMFS_SFTP_POOL_H
 #define CLAIMFS_SFTP_POOL_H
@@ -51,6 +51,8 @@ struct sftp {
 	int start_error;
 	struct buf start_why;
 };
+
+bool pool_is_far(const struct sftp *sftp);
 
 /* Sends a request: sets its deadline, chooses its connection. It is finished once, whatever happens. */
 void pool_submit(struct sftp *sftp, enum sftp_lane lane, struct request *request);

@@ -207,7 +207,7 @@ static uint32_t create_flags(const struct creating *creating)
 	return creating->flags & O_TRUNC ? flags | SFTP_OPEN_TRUNC : flags;
 }
 
-/* On the control lane: one connection, so that the LSTAT comes second. */
+/* On one connection, so that the LSTAT comes second; where one broke it may not find the file, see created(). */
 static void create_send(struct creating *creating)
 {
 	struct sftp_attrs attrs = { .flags = SFTP_ATTR_MODE, .mode = creating->mode & 07777 };
@@ -220,12 +220,12 @@ static void create_send(struct creating *creating)
 	creating->tries++;
 	flight_begin(&creating->flight, create_landed);
 	leg = flight_leg(&creating->flight);
-	flight_sent(leg, sftp_open(sftp, SFTP_CONTROL, path, create_flags(creating), &attrs, open_done, leg));
+	flight_sent(leg, sftp_open(sftp, SFTP_CREATE, path, create_flags(creating), &attrs, open_done, leg));
 	leg = flight_leg(&creating->flight);
 	if (creating->task->tree->options.follow_symlinks)
-		flight_sent(leg, sftp_stat(sftp, SFTP_CONTROL, path, flight_done, leg));
+		flight_sent(leg, sftp_stat(sftp, SFTP_CREATE, path, flight_done, leg));
 	else
-		flight_sent(leg, sftp_lstat(sftp, SFTP_CONTROL, path, flight_done, leg));
+		flight_sent(leg, sftp_lstat(sftp, SFTP_CREATE, path, flight_done, leg));
 	flight_go(&creating->flight);
 }
 

@@ -346,7 +346,7 @@ static int (*choose(struct run *run, char **words, int count))(struct run *run)
 
 int main(int argc, char **argv)
 {
-	struct sftp_options options = { .connections = 4, .timeout_ns = 60 * NS_PER_S };
+	struct sftp_options options = { .connections = 5, .timeout_ns = 60 * NS_PER_S };
 	struct ssh_options ssh_options = { 0 };
 	struct buf why = BUF_INIT;
 	struct ssh_maker *maker;

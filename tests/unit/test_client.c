@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sftp/client.h"
+#include "sftp/pool.h"
 #include "tests/fake/rig.h"
 
 #define SERVER "/usr/lib/openssh/sftp-server"
@@ -377,6 +378,40 @@ static void test_striping(void **state)
 	buf_release(&stats);
 }
 
+static bool data_is_up(void *arg)
+{
+	struct rig *rig = arg;
+
+	return pool_up_count(rig->sftp) > 1;
+}
+
+/* What the control connection has sent so far. */
+static unsigned long long control_sent(struct rig *rig)
+{
+	return atomic_load(&rig->sftp->conns[0]->stats.sent_bytes);
+}
+
+/* A heartbeat never waits behind megabytes, though the file was opened where it goes. */
+static void test_control_stays_free(void **state)
+{
+	struct many many = { .rig = *state, .len = 16 * MIB, .chunk = 128 * 1024 };
+	struct rig *rig = *state;
+	unsigned long long before;
+
+	many.data = calloc(1, many.len);
+	assert_non_null(many.data);
+	assert_int_equal(rig_open(rig, SFTP_DATA, "first", SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, &many.file), 0);
+	all_at_once(&many, true);
+	assert_int_equal(rig_close(rig, many.file), 0);
+	assert_true(rig_until(data_is_up, rig));
+	before = control_sent(rig);
+	assert_int_equal(rig_open(rig, SFTP_CONTROL, "big", SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, &many.file), 0);
+	all_at_once(&many, true);
+	assert_in_range(control_sent(rig) - before, 1, POOL_STRIPE_BYTES + 256 * 1024);
+	assert_int_equal(rig_close(rig, many.file), 0);
+	free(many.data);
+}
+
 static void test_order(void **state)
 {
 	struct rig *rig = *state;
@@ -446,6 +481,7 @@ int main(void)
 		EACH(test_names), EACH(test_links), EACH(test_renames), EACH(test_long_names), EACH(test_file), EACH(test_bad_file),
 		EACH(test_append), EACH(test_copy), EACH(test_long_requests), EACH(test_list), EACH(test_striping), EACH(test_order),
 		EACH(test_features),
+		cmocka_unit_test_setup_teardown(test_control_stays_free, set_up_four, tear_down),
 		cmocka_unit_test_setup_teardown(test_plain, set_up, tear_down),
 	};
 

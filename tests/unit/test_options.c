@@ -130,7 +130,7 @@ static void test_defaults(void **state)
 
 	(void)state;
 	assert_int_equal(parsed.error, 0);
-	assert_int_equal(parsed.options.connections, 4);
+	assert_int_equal(parsed.options.connections, 5);
 	assert_true(parsed.options.timeout_ns == 60 * NS_PER_S);
 	assert_true(parsed.options.attr_ns == NS_PER_S);
 	assert_true(parsed.options.contain_symlinks);
