@@ -32,6 +32,12 @@ struct queue_options {
 	int64_t link_limit;	/* begin a new heartbeat file every so many links; 0: 30,000 */
 	int64_t share_from;	/* listings of more inputs than this are shared with other mounts; 0: 10,000 */
 	struct keep *keep;	/* what earlier mounts learned (queue/keep.h); NULL: none. Must outlive the queue */
+	/*
+	 * A session has taken a unit: its input's path, relative to the queue, and size. In the order in which the names are told, before they are. Called
+	 * with locks held: it must be quick and not call the queue. May be NULL.
+	 */
+	void (*taken)(void *arg, const char *input, uint64_t size);
+	void *taken_arg;
 };
 
 /* Is there a queue at the store's root? Reads and checks queue.conf. 0, -ENOENT (none), -EINVAL (broken: `why` says file and line). */

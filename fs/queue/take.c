@@ -199,6 +199,15 @@ static bool worth_another_try(int error)
 	return error == -EBUSY || error == -ENOENT;
 }
 
+static void tell_taken_locked(struct queue *queue, const struct held *held)
+{
+	struct buf input = BUF_INIT;
+
+	if (queue->options.taken && held->owner && index_input(&queue->index, held->name, &input) == 0)
+		queue->options.taken(queue->options.taken_arg, input.data, held->size);
+	buf_release(&input);
+}
+
 /* One flight; names of what was claimed are appended. How many, or -errno when nothing was and the disk is why. */
 static int take_flight(struct queue *queue, struct ctl *owner, size_t count, struct buf *ret_names, bool *ret_tried)
 {
@@ -223,6 +232,7 @@ static int take_flight(struct queue *queue, struct ctl *owner, size_t count, str
 		if (list[i].error)
 			continue;
 		buf_add(ret_names, list[i].held->name, strlen(list[i].held->name) + 1);
+		tell_taken_locked(queue, list[i].held);
 		taken++;
 	}
 	if (lost && !queue->order_sparse)

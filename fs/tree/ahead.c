@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "tree/ahead_expected.h"
 #include "tree/ahead_order.h"
 #include "tree/ahead_strangers.h"
 #include "tree/file_state.h"
@@ -30,7 +31,8 @@ struct guess {
 	struct list link;		/* of ahead->guesses, or of those to be let go */
 	struct flight flight;
 	struct ahead *ahead;
-	struct ahead_dir *dir;		/* NULL: it has been forgotten */
+	struct ahead_dir *dir;		/* NULL: it has been forgotten, or it is expected */
+	bool expected;
 	struct node *node;		/* held */
 	size_t place;			/* in the listing */
 	struct real *real;
@@ -54,6 +56,8 @@ struct ahead {
 	struct list dirs;
 	struct list guesses;
 	struct strangers strangers;
+	struct ahead_expected expected;
+	unsigned int expected_count;	/* guesses of it */
 	int64_t way_ns;			/* there and back, about; 0: not known */
 	bool stopped;
 };
@@ -68,6 +72,7 @@ int ahead_new(struct tree *tree, struct ahead **ret_ahead)
 	pthread_mutex_init(&ahead->lock, NULL);
 	list_init(&ahead->dirs);
 	list_init(&ahead->guesses);
+	expected_init(&ahead->expected);
 	*ret_ahead = ahead;
 	return 0;
 }
@@ -76,6 +81,7 @@ void ahead_free(struct ahead *ahead)
 {
 	if (!ahead)
 		return;
+	expected_release(&ahead->expected);
 	pthread_mutex_destroy(&ahead->lock);
 	free(ahead);
 }
@@ -90,7 +96,10 @@ static void forget_locked(struct guess *guess)
 		guess->dir->guesses--;
 		guess->dir->bytes -= guess->bytes;
 	}
+	if (guess->expected)
+		guess->ahead->expected_count--;
 	guess->dir = NULL;
+	guess->expected = false;
 }
 
 /* Nothing of it is under way and nobody waits. */
@@ -150,6 +159,8 @@ static void expire_locked(struct ahead *ahead, struct list *ret_gone)
 		if (guess->dir && guess->dir != missed)
 			ahead_order_missed(&guess->dir->order);
 		missed = guess->dir;
+		if (guess->expected)
+			expected_missed(&ahead->expected);
 		drop_locked(guess, ret_gone);
 	}
 }
@@ -295,7 +306,7 @@ static struct guess *find_locked(struct ahead *ahead, const struct node *node)
 }
 
 /* NULL: it is guessed already, or there is no memory. */
-static struct guess *guess_new(struct ahead *ahead, struct ahead_dir *dir, const char *name, uint64_t size, int64_t lifetime_ns)
+static struct guess *guess_new(struct ahead *ahead, struct node *parent, const char *name, int64_t lifetime_ns)
 {
 	struct guess *guess = calloc(1, sizeof(*guess));
 
@@ -303,20 +314,30 @@ static struct guess *guess_new(struct ahead *ahead, struct ahead_dir *dir, const
 		return NULL;
 	guess->ahead = ahead;
 	guess->of = open_file_new(ahead->tree, O_RDONLY);
-	guess->node = node_get(ahead->tree, dir->node, name, &real_ops);
+	guess->node = node_get(ahead->tree, parent, name, &real_ops);
 	guess->real = guess->node ? real_get(ahead->tree, guess->node) : NULL;
 	if (!guess->of || !guess->real || find_locked(ahead, guess->node)) {
 		guess_free(guess);
 		return NULL;
 	}
 	flight_init(&guess->flight);
-	guess->dir = dir;
-	guess->bytes = size;
 	guess->sent_ns = clock_now();
 	guess->lifetime_ns = lifetime_ns;
+	list_append(&ahead->guesses, &guess->link);
+	return guess;
+}
+
+static struct guess *guess_place(struct ahead *ahead, struct ahead_dir *dir, size_t place, const char *name, uint64_t size, int64_t lifetime_ns)
+{
+	struct guess *guess = guess_new(ahead, dir->node, name, lifetime_ns);
+
+	if (!guess)
+		return NULL;
+	guess->dir = dir;
+	guess->place = place;
+	guess->bytes = size;
 	dir->guesses++;
 	dir->bytes += size;
-	list_append(&ahead->guesses, &guess->link);
 	return guess;
 }
 
@@ -334,11 +355,40 @@ static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct 
 
 		if (!is_worth_it(attrs))
 			continue;
-		ret_fresh[count] = guess_new(ahead, dir, name, attrs->size, lifetime);
-		if (ret_fresh[count])
-			ret_fresh[count++]->place = place;
+		ret_fresh[count] = guess_place(ahead, dir, place, name, attrs->size, lifetime);
+		count += ret_fresh[count] != NULL;
 	}
 	return count;
+}
+
+/* The same for those that are expected after `path`, in `parent` like it. False: it was not expected. */
+static bool expect_more_locked(struct ahead *ahead, struct node *parent, const char *path, struct guess **ret_fresh, int *ret_count)
+{
+	unsigned int count, most = ahead->expected_count < AHEAD_MOST ? AHEAD_MOST - ahead->expected_count : 0, i;
+	const char *names[EXPECTED_WINDOW];
+	int64_t lifetime = longest_life(ahead);
+
+	*ret_count = 0;
+	if (ahead->stopped || lifetime <= 0 || !expected_opened(&ahead->expected, path, clock_now(), lifetime, most, names, &count))
+		return false;
+	for (i = 0; i < count; i++) {
+		ret_fresh[*ret_count] = guess_new(ahead, parent, names[i], lifetime);
+		if (!ret_fresh[*ret_count])
+			continue;
+		ret_fresh[(*ret_count)++]->expected = true;
+		ahead->expected_count++;
+	}
+	return true;
+}
+
+void ahead_expect(struct ahead *ahead, const char *path, uint64_t size)
+{
+	if (!ahead || size > AHEAD_FILE)
+		return;
+	pthread_mutex_lock(&ahead->lock);
+	if (!ahead->stopped)
+		expected_add(&ahead->expected, path);
+	pthread_mutex_unlock(&ahead->lock);
 }
 
 /* ---- landing ---- */
@@ -444,12 +494,14 @@ static void guess_send(struct guess *guess)
 /* ---- the kernel asks ---- */
 
 /*
- * Only when the program that goes through the directory is just coming to it is a lookup answered from a guess: any other may be somebody's who must
- * have the truth, such as a create that is exclusive.
+ * Only when the program that goes through the directory is just coming to it, or when it was promised to one, is a lookup answered from a guess: any
+ * other may be somebody's who must have the truth, such as a create that is exclusive.
  */
 static bool is_due(const struct guess *guess)
 {
-	return guess->landed && !guess->looked && guess->dir && ahead_order_coming(&guess->dir->order, guess->place) && is_fresh(guess);
+	bool coming = guess->expected || (guess->dir && ahead_order_coming(&guess->dir->order, guess->place));
+
+	return guess->landed && !guess->looked && coming && is_fresh(guess);
 }
 
 bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struct sftp_attrs *ret_attrs, double *ret_age)
@@ -540,12 +592,14 @@ static struct node *parent_of(struct tree *tree, struct node *node, char ret_nam
 }
 
 /* True: the directory should be listed. */
-static bool opened_locked(struct ahead *ahead, struct node *parent, const char *name, struct guess **ret_fresh, int *ret_count, struct node **ret_old)
+static bool opened_locked(struct ahead *ahead, struct node *parent, const char *name, const char *path, struct guess **ret_fresh, int *ret_count,
+			  struct node **ret_old)
 {
 	struct ahead_dir *dir = find_dir_locked(ahead, parent);
 
-	*ret_count = 0;
 	*ret_old = NULL;
+	if (expect_more_locked(ahead, parent, path, ret_fresh, ret_count))
+		return false;
 	if (!dir || !ahead_order_opened(&dir->order, name, clock_now()))
 		return !ahead->stopped && longest_life(ahead) > 0 && strangers_opened(&ahead->strangers, ahead->tree, parent, ret_old);
 	list_remove(&dir->link);
@@ -558,6 +612,7 @@ void ahead_opened(struct ahead *ahead, struct node *node)
 {
 	struct node *parent = NULL, *old;
 	struct guess *fresh[AHEAD_MOST];
+	struct buf path = BUF_INIT;
 	struct list gone;
 	char name[256];
 	bool strange;
@@ -566,12 +621,16 @@ void ahead_opened(struct ahead *ahead, struct node *node)
 	if (!ahead || !(parent = parent_of(ahead->tree, node, name)))
 		return;
 	list_init(&gone);
+	(void)node_path(ahead->tree, node, NULL, &path);	/* out of memory: then it was not expected */
 	pthread_mutex_lock(&ahead->lock);
 	expire_locked(ahead, &gone);
-	strange = opened_locked(ahead, parent, name, fresh, &count, &old);
+	strange = opened_locked(ahead, parent, name, buf_text(&path), fresh, &count, &old);
 	pthread_mutex_unlock(&ahead->lock);
+	buf_release(&path);
+	sftp_hold(ahead->tree->sftp);
 	for (i = 0; i < count; i++)
 		guess_send(fresh[i]);
+	sftp_go(ahead->tree->sftp);
 	if (strange)
 		listing_start(ahead->tree, parent, STRANGER_ENTRIES);
 	free_all(&gone);

@@ -8,7 +8,8 @@
  * Only as far ahead as the program comes within a few round trips, and never more than options.attr_ttl, for which attributes may be old anyway; a
  * guess that is older is dropped. What this mount changes itself is never hidden: a guess is a handle of its node like any other (file_state.h).
  *
- * A directory whose files are opened though nobody has listed it is listed here.
+ * A directory whose files are opened though nobody has listed it is listed here. Files that were promised to programs (ahead_expected.h) are opened by
+ * the order of the promises.
  *
  * Thread-safe. Lock order: ahead->lock before real->lock; nothing is sent or answered under it.
  */
@@ -16,6 +17,7 @@
 #define CLAIMFS_TREE_AHEAD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "sftp/client.h"
 #include "tree/node.h"
@@ -34,6 +36,12 @@ struct open_file;
 int ahead_new(struct tree *tree, struct ahead **ret_ahead);	/* 0 or -ENOMEM */
 void ahead_stop(struct ahead *ahead);	/* closes what was not claimed; what is under way is dropped when it lands. NULL is fine */
 void ahead_free(struct ahead *ahead);	/* once nothing is under way */
+
+/*
+ * A program will open the file at this path on the server before long, and then those that are expected after it: the input of a unit that it took.
+ * `size`: of the file. NULL is fine.
+ */
+void ahead_expect(struct ahead *ahead, const char *path, uint64_t size);
 
 /* `dir` was listed, whole. */
 void ahead_listed(struct ahead *ahead, struct node *dir, struct listing *listing);

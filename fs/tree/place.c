@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "tree/ahead.h"
 #include "tree/keep_db.h"
 #include "tree/store_sftp.h"
 
@@ -37,14 +38,21 @@ void live_ref(struct live *live)
 	__atomic_add_fetch(&live->refs, 1, __ATOMIC_RELAXED);
 }
 
+static void live_free(struct live *live)
+{
+	if (live->keep)
+		live->keep->ops->free(live->keep);
+	buf_release(&live->conf);
+	free(live->path);
+	free(live);
+}
+
 static void live_close(struct live *live)
 {
 	struct queues *queues = live->queues;
 	struct live **at;
 
 	queue_close(live->queue, CLOSE_NS);
-	if (live->keep)
-		live->keep->ops->free(live->keep);
 	pthread_mutex_lock(&queues->lock);
 	for (at = &queues->lives; *at != live; at = &(*at)->next)
 		;
@@ -52,8 +60,7 @@ static void live_close(struct live *live)
 	pthread_mutex_unlock(&queues->lock);
 	store_sftp_cancel(live->store);
 	store_sftp_free(live->store);
-	buf_release(&live->conf);
-	free(live);
+	live_free(live);
 	queues_end_job(queues);
 }
 
@@ -81,27 +88,46 @@ static struct keep *open_keep(const struct place *place)
 	return keep;
 }
 
+/* What a session took will be read before long. "../images/x" is beside the queue: its path has no symbolic links. */
+static void input_taken(void *arg, const char *input, uint64_t size)
+{
+	const struct live *live = arg;
+	size_t len = strlen(live->path);
+	struct buf path = BUF_INIT;
+
+	while (strncmp(input, "../", 3) == 0) {
+		while (len > 0 && live->path[--len] != '/')
+			;
+		input += 3;
+	}
+	buf_add(&path, live->path, len);
+	buf_addf(&path, "/%s", input);
+	if (!buf_error(&path))
+		ahead_expect(live->queues->tree->ahead, path.data, size);
+	buf_release(&path);
+}
+
 /* Opens the queue in `store`, which it takes over on success. 0 or -errno with a line in `why`. */
 static int live_open(struct place *place, struct store *store, struct buf *conf, struct live **ret_live, struct buf *why)
 {
 	struct queues *queues = place->queues;
 	const struct tree_options *options = &queues->tree->options;
 	struct queue_options queue_options = { .host = options->host, .pid = (int)getpid(), .ttl_ns = options->queue_ttl_ns,
-						     .seed = clock_random() };
+						     .seed = clock_random(), .taken = input_taken };
 	struct live *live = calloc(1, sizeof(*live));
 	int error;
 
 	if (!live)
 		return -ENOMEM;
+	live->queues = queues;
+	live->path = strdup(place->path);
+	queue_options.taken_arg = live;
 	queue_options.keep = live->keep = open_keep(place);
-	error = queue_open(store, &queue_options, &live->queue, why);
+	error = live->path ? queue_open(store, &queue_options, &live->queue, why) : -ENOMEM;
 	if (error) {
-		if (live->keep)
-			live->keep->ops->free(live->keep);
-		free(live);
+		live_free(live);
 		return error;
 	}
-	live->queues = queues;
 	live->store = store;
 	live->opened_s = clock_wall() / NS_PER_S;
 	live->conf = *conf;

@@ -19,6 +19,7 @@ struct live {
 	struct store *store;
 	struct queue *queue;
 	struct keep *keep;		/* NULL: none */
+	char *path;			/* of the queue's directory, as the place's */
 	struct buf conf;		/* queue.conf's text when it was opened */
 	int64_t opened_s;
 	unsigned int refs;		/* atomic */

@@ -50,6 +50,8 @@ struct bench {
 	int64_t link_limit;
 	int64_t share_from;
 	struct keep *keep;	/* for the mounts made next */
+	void (*taken)(void *arg, const char *input, uint64_t size);	/* likewise */
+	void *taken_arg;
 };
 
 static inline struct bench *bench_new(const char *conf)
@@ -99,7 +101,7 @@ static inline struct bench_mount *bench_mount(struct bench *bench)
 	struct bench_mount *mount = &bench->mounts[bench->count++];
 	struct queue_options options = {
 		.host = bench->host, .pid = (int)bench->count, .ttl_ns = NS_PER_MS, .seed = bench->count * 7919, .link_limit = bench->link_limit,
-		.keep = bench->keep, .share_from = bench->share_from,
+		.keep = bench->keep, .share_from = bench->share_from, .taken = bench->taken, .taken_arg = bench->taken_arg,
 	};
 	struct buf why = BUF_INIT;
 

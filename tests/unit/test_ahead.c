@@ -157,6 +157,30 @@ static void test_servers_order(void **state)
 	stop_guessing();
 }
 
+/* In whatever order they were promised, without a listing; one that is too large is not. */
+static void test_promised(void **state)
+{
+	char name[16], path[17];
+	int i;
+
+	(void)state;
+	put_files();
+	for (i = 0; i < COUNT; i++) {
+		name_of(i, name);
+		snprintf(path, sizeof(path), "/%s", name);
+		ahead_expect(files.tree->ahead, path, i == COUNT - 1 ? AHEAD_FILE + 1 : 9);
+	}
+	for (i = 0; i < COUNT - 1; i++) {
+		name_of(i, name);
+		read_named(name);
+	}
+	settle();
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), COUNT - 1);	/* each once */
+	assert_int_equal(peer_count(files.rig.peer, FXP_OPENDIR), 0);
+	assert_true(peer_count(files.rig.peer, FXP_LSTAT) < COUNT + COUNT / 2 + 10);	/* lookups were answered from guesses, but for the first ones */
+	stop_guessing();
+}
+
 static void test_no_order_no_guesses(void **state)
 {
 	struct lister lister;
@@ -401,7 +425,7 @@ static void test_cut_while_guessing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FILES_TEST(test_sorted_order), FILES_TEST(test_servers_order), FILES_TEST(test_no_order_no_guesses),
+		FILES_TEST(test_sorted_order), FILES_TEST(test_servers_order), FILES_TEST(test_promised), FILES_TEST(test_no_order_no_guesses),
 		FILES_TEST(test_without_listing),
 		FILES_TEST(test_strangers), FILES_TEST(test_own_changes), FILES_TEST(test_removed),
 		FILES_TEST(test_old_guesses_are_dropped), FILES_TEST(test_slow_programs), FILES_TEST(test_guess_under_way_is_waited_for),

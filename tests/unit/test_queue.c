@@ -35,6 +35,43 @@ static void a_unit_goes_from_todo_to_done(void **state)
 	bench_free(bench);
 }
 
+static void note_taken(void *arg, const char *input, uint64_t size)
+{
+	buf_addf(arg, "%s %d\n", input, (int)size);
+}
+
+/* Inputs of what a session takes are told, as the names are, and of what the mount takes for itself none. */
+static void what_a_session_took_is_told(void **state)
+{
+	struct bench *bench = bench_new("input = ../in\n");
+	struct buf names = BUF_INIT, told = BUF_INIT, expected = BUF_INIT;
+	struct bench_mount *mount;
+	const char *name;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "../in/d/u%d", i);
+		assert_int_equal(mem_disk_puts(bench->disk, path, "12345"), 0);
+	}
+	bench->taken = note_taken;
+	bench->taken_arg = &told;
+	mount = bench_mount(bench);
+	assert_int_equal(queue_take(mount->queue, NULL, 1, false, NULL, &names), 1);
+	assert_int_equal(told.len, 0);
+	buf_reset(&names);
+	assert_int_equal(queue_take(mount->queue, (struct ctl *)&told, 9, false, NULL, &names), 4);
+	for (name = names.data; name < names.data + names.len; name += strlen(name) + 1)
+		buf_addf(&expected, "../in/%s 5\n", name);
+	assert_string_equal(buf_text(&told), expected.data);
+	buf_release(&names);
+	buf_release(&told);
+	buf_release(&expected);
+	bench_free(bench);
+}
+
 /* ---- the view ---- */
 
 static void a_mount_that_only_looks_leaves_no_trace(void **state)
@@ -493,6 +530,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_unit_goes_from_todo_to_done),
+		cmocka_unit_test(what_a_session_took_is_told),
 		cmocka_unit_test(a_mount_that_only_looks_leaves_no_trace),
 		cmocka_unit_test(tickets_have_the_size_that_is_listed),
 		cmocka_unit_test(nested_inputs_show_directories_with_something_in_them),
