@@ -1,6 +1,7 @@
 /*
  * claim-worker: takes units of a queue and runs a command for each. See claim-worker(1).
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,9 +19,6 @@
 #include "worker/run.h"
 #include "worker/session.h"
 #include "worker/warden.h"
-
-#define EXIT_WENT_WRONG 1
-#define EXIT_USAGE 2
 
 /* Before anything is claimed. */
 static int check_command(const struct worker_options *options)
@@ -59,12 +57,12 @@ static int work(const struct worker_options *options, const struct place *place)
 	struct warden *warden = NULL;
 	struct order *order = NULL;
 	struct pool *pool = NULL;
-	int fds[2] = { -1, -1 }, status = EXIT_WENT_WRONG, error;
+	int fds[2] = { -1, -1 }, status = WORKER_EXIT_AGAIN, error;
 
 	error = order_new(place, options->order, &order);
 	if (error) {
 		log_error("can't list what there is to do: %s", log_strerror(error));
-		return EXIT_WENT_WRONG;
+		return WORKER_EXIT_AGAIN;
 	}
 	error = warden_new((unsigned int)options->slots, &warden);
 	if (!error) {
@@ -85,20 +83,26 @@ out:
 	return status;
 }
 
+/* The mount's trouble, and not that the queue is somewhere else. */
+static bool is_passing(int error)
+{
+	return error == -ENOTCONN || error == -EIO || error == -ETIMEDOUT || error == -EHOSTDOWN || error == -ECONNABORTED;
+}
+
 int main(int argc, char **argv)
 {
 	struct worker_options options;
 	struct buf why = BUF_INIT;
 	struct place place;
-	int status;
+	int status, error;
 
 	log_open("claim-worker", LOG_LEVEL_INFO);
 	if (fault_init() < 0)
-		return EXIT_USAGE;
+		return WORKER_EXIT_USAGE;
 	if (options_parse(argc, argv, &options, &why) < 0) {
 		log_error("%s", buf_text(&why));
 		buf_release(&why);
-		return EXIT_USAGE;
+		return WORKER_EXIT_USAGE;
 	}
 	if (options.help) {
 		options_print_help();
@@ -109,11 +113,12 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (check_command(&options) < 0)
-		return EXIT_USAGE;
-	if (place_open(options.queue, &place, &why) < 0) {
+		return WORKER_EXIT_USAGE;
+	error = place_open(options.queue, &place, &why);
+	if (error) {
 		log_error("%s", buf_text(&why));
 		buf_release(&why);
-		return EXIT_USAGE;
+		return is_passing(error) ? WORKER_EXIT_AGAIN : WORKER_EXIT_USAGE;
 	}
 	status = options.dry_run ? dry_run(&options, &place) : work(&options, &place);
 	place_release(&place);

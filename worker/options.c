@@ -72,7 +72,7 @@ void options_print_help(void)
 	       "  claim-worker /mnt/disk/queue -- ./extract --from {in} --to {out}\n"
 	       "  claim-worker -j 4 queue -- sh -c 'xz -9 < \"$CLAIM_IN\" > \"$CLAIM_OUT\"'\n"
 	       "  claim-worker --batch auto queue -- mogrify -resize 50%% -path {out} {in...}\n\n"
-	       "Exit status: 0 all well, 1 some units failed or the mount is gone, 2 usage, 130 and 143 after SIGINT and SIGTERM.\n");
+	       "Exit status: 0 all well, 1 some units failed, 2 usage, 75 the mount is gone, 130 and 143 after SIGINT and SIGTERM.\n");
 }
 
 /* ---- values ---- */

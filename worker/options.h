@@ -9,6 +9,11 @@
 
 #include "base/buf.h"
 
+/* What the program ends with, besides 0 and 128 + the signal that ended it. */
+#define WORKER_EXIT_FAILED 1		/* units failed */
+#define WORKER_EXIT_USAGE 2
+#define WORKER_EXIT_AGAIN 75		/* EX_TEMPFAIL: the mount is gone, or this machine lacks something; worth another try */
+
 #define OPTIONS_MAX_SLOTS 4096
 #define OPTIONS_AHEAD_AUTO (-1)
 #define OPTIONS_BATCH_NONE (-1)

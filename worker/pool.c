@@ -28,8 +28,6 @@
 #define POOL_GIVE_UP_NS (4 * NS_PER_S)		/* from ending the jobs to leaving whatever is unanswered */
 #define POOL_START_AGAIN_NS NS_PER_S
 #define POOL_SAMPLE_NS (50 * NS_PER_MS)		/* between two looks at where jobs stand, in the mean */
-#define POOL_EXIT_FAILED 1
-#define POOL_EXIT_USAGE 2
 
 /* ---- phases ---- */
 
@@ -332,8 +330,10 @@ static int exit_status(struct pool *pool)
 	if (pool->exit_signal)
 		return 128 + pool->exit_signal;
 	if (pool->fatal.len > 0)
-		return POOL_EXIT_USAGE;
-	return pool->broken || pool->gave_up || pool->counts.failed > 0 ? POOL_EXIT_FAILED : 0;
+		return WORKER_EXIT_USAGE;
+	if (pool->broken || pool->gave_up)
+		return WORKER_EXIT_AGAIN;
+	return pool->counts.failed > 0 ? WORKER_EXIT_FAILED : 0;
 }
 
 int pool_run(struct pool *pool)
@@ -351,7 +351,7 @@ int pool_run(struct pool *pool)
 	if (error) {
 		log_error("can't wait for events: %s", log_strerror(error));
 		all_slots(pool, SLOT_KILL);
-		return POOL_EXIT_FAILED;
+		return WORKER_EXIT_AGAIN;
 	}
 	report_summary(pool);
 	return exit_status(pool);

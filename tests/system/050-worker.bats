@@ -215,3 +215,26 @@ PYTHON
 	wait_until 10 has_entries "$q/todo" 1
 	has_entries "$q/failed" 0
 }
+
+@test "worker: 75 when the mount goes away, and when it is not there: worth another try" {
+	local status=0
+	on_queue 2
+	in_background "$work/worker.out" claim-worker -j 1 "$q" -- sh -c 'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 600' "$work/begun"
+	worker=$started_pid
+	wait_for 20 '[ -s begun ]'
+	kill -KILL "$mount_pid"
+	wait_until 20 gone "$worker"
+	wait "$worker" || status=$?
+	cat worker.out
+	[ "$status" -eq 75 ]
+	grep -q 'lost the queue' worker.out
+	gone "$(cat begun)"
+	# The mount point of the dead one is left.
+	run claim-worker "$q" -- true
+	echo "$output"
+	[ "$status" -eq 75 ]
+	# Elsewhere there is no queue: trying again would not change it.
+	unmount_now "$work/mnt"
+	run claim-worker "$q" -- true
+	[ "$status" -eq 2 ]
+}

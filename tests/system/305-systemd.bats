@@ -177,6 +177,14 @@ install_units() {
 	wait_until 30 unit_is "$unit" failed
 	[ "$(inside systemctl show -p ExecMainStatus --value "$unit")" = 2 ]
 	[ "$(inside systemctl show -p NRestarts --value "$unit")" = 0 ]
+	# Status 1: what failed is set aside, so it is not tried again either.
+	inside sh -c 'rm "$1"/done/*' - "$work/mnt/a run"
+	printf 'COMMAND=false\nOPTIONS=-j 1 --halt soon,fail=1\n' >"$env"
+	inside systemctl start "$unit"
+	wait_until 30 unit_is "$unit" failed
+	[ "$(inside systemctl show -p ExecMainStatus --value "$unit")" = 1 ]
+	[ "$(inside systemctl show -p NRestarts --value "$unit")" = 0 ]
+	[ "$(entries "disk/a run/.claimfs/failed")" -ge 1 ]
 	# The mount goes after the worker that needs it.
 	printf 'COMMAND=%s {in} {out} %s\nOPTIONS=--watch\n' "$work/job" "$work/go" >"$env"
 	inside systemctl start "$unit"
