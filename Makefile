@@ -9,6 +9,7 @@
 #   make check-layers    no include points up         make check-headers             every header compiles alone
 #   make check-man       the man pages are clean
 #   make check-report    a report of claimctl drawn by Chromium, and the picture looked at (KEEP=DIRECTORY keeps it)
+#   make picture         the README's picture, man/claimfs.svg, made anew of a real run
 #   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
 #   make torture         clients, kills and cuts, and a checker of their histories: on this host, and (as root) in network namespaces
 #                        (SEED=N HOSTS=mounts|netns KEY=name|stat|content …: tests/torture/forms)   make model  the protocol searched with spin
@@ -306,10 +307,14 @@ model: deps-model
 
 # ---- demo, figures ----
 
-.PHONY: demo bench bench-worker
+.PHONY: demo picture bench bench-worker
 demo: deps-build
 	$(Q)$(SUBMAKE) -j$$(nproc) all
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/demo
+
+picture: deps-build
+	$(Q)$(SUBMAKE) -j$$(nproc) all
+	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/picture man/claimfs.svg
 
 bench: deps-bench
 	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults $(BUILD)/tests/bench/bare
