@@ -264,12 +264,34 @@ make_inputs() {
 	done
 }
 
+# on_queue COUNT [INIT-OPTION...]: a queue with that many inputs at $work/disk/q, and mounted: $q.
+on_queue() {
+	local count=$1
+	shift
+	make_queue "$work/disk/q" "$@"
+	make_inputs "$work/disk/q/inputs" "$count"
+	mount_claimfs "$work/disk" "$work/mnt"
+	q=$work/mnt/q
+	wait_until 10 has_entries "$q/todo" "$count"
+}
+
 entries() {	# DIR: how many, sub-directories' as well
 	find "$1" -type f | wc -l
 }
 
 has_entries() {	# DIR COUNT
 	[ "$(entries "$1")" -eq "$2" ]
+}
+
+# errno_of PYTHON: the name of the errno that the statement fails with, or "ok".
+errno_of() {
+	python3 -c '
+import errno, os, sys
+try:
+    exec(sys.argv[1])
+    print("ok")
+except OSError as error:
+    print(errno.errorcode[error.errno])' "$1"
 }
 
 # The status and one clear line: fails_with STATUS PATTERN COMMAND... (PATTERN as in [[ == ]])

@@ -10,17 +10,6 @@ on_mount() {
 	cd mnt
 }
 
-# errno_of PYTHON: the name of the errno the statement fails with, or "ok".
-errno_of() {
-	python3 -c '
-import errno, os, sys
-try:
-    exec(sys.argv[1])
-    print("ok")
-except OSError as error:
-    print(errno.errorcode[error.errno])' "$1"
-}
-
 # same TREE TREE: names, types, modes, sizes, links, contents.
 same() {
 	diff <(cd "$1" && find . -mindepth 1 -printf '%y %m %s %l %p\n' | sed 's/^d \([0-7]*\) [0-9]*/d \1/' | sort) \

@@ -5,31 +5,15 @@ load ../lib
 
 export LC_ALL=C
 
-# on_queue COUNT [INIT-OPTION...]: a queue with that many inputs at $work/disk/q; the test stands in it, in the mount.
-on_queue() {
-	local count=$1
-	shift
-	make_queue "$work/disk/q" "$@"
-	make_inputs "$work/disk/q/inputs" "$count"
-	mount_claimfs "$work/disk" "$work/mnt"
-	cd "$work/mnt/q"
-	wait_until 10 has_entries todo "$count"
+in_queue() {	# as on_queue; the test stands in it
+	on_queue "$@"
+	cd "$q"
 }
 
 # second_mount: another node, at $work/other.
 second_mount() {
 	mount_claimfs "$work/disk" "$work/other" -o host_name=other
 	other=$work/other/q
-}
-
-errno_of() {
-	python3 -c '
-import errno, os, sys
-try:
-    exec(sys.argv[1])
-    print("ok")
-except OSError as error:
-    print(errno.errorcode[error.errno])' "$1"
 }
 
 is() {	# EXPECTED ACTUAL
@@ -42,7 +26,7 @@ counts() {	# TODO CLAIMS DONE FAILED, seen within a few seconds
 }
 
 @test "init: what ls shows, and that the real entries are there too" {
-	on_queue 3
+	in_queue 3
 	is "claims ctl done failed inputs progress progress.json stage todo" "$(echo $(ls))"
 	[ -e .claimfs/queue.conf ]
 	is "0001 0002 0003" "$(echo $(ls todo))"
@@ -64,7 +48,7 @@ counts() {	# TODO CLAIMS DONE FAILED, seen within a few seconds
 }
 
 @test "mv: claim, stage, commit" {
-	on_queue 2
+	in_queue 2
 	mv todo/0001 claims/0001
 	[ ! -e todo/0001 ]
 	[ -e claims/0001 ]
@@ -81,7 +65,7 @@ counts() {	# TODO CLAIMS DONE FAILED, seen within a few seconds
 }
 
 @test "tickets say who, what and when, and their size is exact" {
-	on_queue 2
+	in_queue 2
 	for ticket in todo/0001 claims/0002; do
 		[ "$ticket" = todo/0001 ] || mv todo/0002 claims/0002
 		is "$(stat -c %s "$ticket")" "$(wc -c <"$ticket" | tr -d ' ')"
@@ -103,7 +87,7 @@ counts() {	# TODO CLAIMS DONE FAILED, seen within a few seconds
 }
 
 @test "mv refused: EBUSY held, ENOENT done or no such unit, EACCES not ours" {
-	on_queue 4
+	in_queue 4
 	second_mount
 	# A node that has not heard of the claim yet: what decides is asked of the server all the same.
 	mount_claimfs "$work/disk" "$work/deaf" -o host_name=deaf,queue_ttl=100
@@ -132,7 +116,7 @@ counts() {	# TODO CLAIMS DONE FAILED, seen within a few seconds
 }
 
 @test "every other change of the four directories is EPERM, never EXDEV" {
-	on_queue 3
+	in_queue 3
 	mv todo/0001 claims/0001
 	is EPERM "$(errno_of 'os.mkdir("todo/new")')"
 	is EPERM "$(errno_of 'open("todo/new", "w")')"
@@ -155,7 +139,7 @@ counts() {	# TODO CLAIMS DONE FAILED, seen within a few seconds
 }
 
 @test "rm and mv give back; the attempt does not count" {
-	on_queue 1 --attempts 1
+	in_queue 1 --attempts 1
 	for i in 1 2 3; do
 		mv todo/0001 claims/0001
 		rm claims/0001
@@ -167,7 +151,7 @@ counts() {	# TODO CLAIMS DONE FAILED, seen within a few seconds
 }
 
 @test "noclobber claims, and marks done" {
-	on_queue 3
+	in_queue 3
 	(set -o noclobber && : >claims/0001)
 	[ -e claims/0001 ]
 	not bash -c 'set -o noclobber; : >claims/0001' 2>/dev/null
@@ -182,7 +166,7 @@ counts() {	# TODO CLAIMS DONE FAILED, seen within a few seconds
 }
 
 @test "the loop of the manual, in plain sh" {
-	on_queue 25
+	in_queue 25
 	mkdir -p outputs
 	timeout 60 sh -eu -c '
 exec 3<>ctl
@@ -197,7 +181,7 @@ done'
 }
 
 @test "ctl: several at once, fail, release, errors, in order" {
-	on_queue 6
+	in_queue 6
 	exec 9<>ctl
 	echo 'take 4' >&9
 	read -r -t 20 line <&9
@@ -219,7 +203,7 @@ done'
 }
 
 @test "ctl: an output that comes with its line is published, whatever its bytes are, and nothing stays below tmp/" {
-	on_queue 3
+	in_queue 3
 	exec 9<>ctl
 	echo 'take 3' >&9
 	read -r -t 20 line <&9
@@ -240,7 +224,7 @@ done'
 }
 
 @test "ctl: end of file when nothing is left, and the session goes on after it" {
-	on_queue 1
+	in_queue 1
 	exec 9<>ctl
 	echo take >&9
 	read -r -t 20 x <&9
@@ -257,7 +241,7 @@ done'
 }
 
 @test "ctl: wait blocks until a unit is free, and ends when all is done" {
-	on_queue 1
+	in_queue 1
 	mv todo/0001 claims/0001
 	(
 		exec 9<>ctl
@@ -279,7 +263,7 @@ done'
 }
 
 @test "ctl: what a session held when it ended is a lost attempt; too many set the unit aside" {
-	on_queue 1 --attempts 2
+	in_queue 1 --attempts 2
 	for attempt in 1 2; do
 		exec 9<>ctl
 		echo take >&9
@@ -298,7 +282,7 @@ done'
 }
 
 @test "a shell loop that is killed gives its unit back" {
-	on_queue 1
+	in_queue 1
 	sh -c 'exec 3<>ctl; echo take >&3; read -r x <&3; echo "$x" >"$1"; sleep 600' - "$work/took" 3>&- &
 	loop=$!
 	started "$loop"
@@ -309,7 +293,7 @@ done'
 }
 
 @test "failed units: retry by mv and rm begins a new generation" {
-	on_queue 2 --attempts 1
+	in_queue 2 --attempts 1
 	for x in 0001 0002; do
 		mv "todo/$x" "claims/$x"
 		mv "claims/$x" "failed/$x"
@@ -326,7 +310,7 @@ done'
 }
 
 @test "done units: redo keeps the output until it is replaced" {
-	on_queue 1
+	in_queue 1
 	mv todo/0001 claims/0001
 	echo old >stage/0001
 	mv claims/0001 done/0001
@@ -344,7 +328,7 @@ done'
 }
 
 @test "stage: only while claimed here; files and directories; gone with the claim" {
-	on_queue 3 --output 'results/{.}.d'
+	in_queue 3 --output 'results/{.}.d'
 	is EACCES "$(errno_of 'open("stage/0001.d", "w")')"
 	is EACCES "$(errno_of 'os.mkdir("stage/0001.d")')"
 	mv todo/0001 claims/0001
@@ -370,7 +354,7 @@ done'
 }
 
 @test "stage: a program that writes beside and renames, as most do" {
-	on_queue 1
+	in_queue 1
 	mv todo/0001 claims/0001
 	mkdir stage/0001
 	echo x >stage/0001/.part
@@ -429,7 +413,7 @@ done'
 }
 
 @test "key = stat: a changed input is work again" {
-	on_queue 2 --key stat
+	in_queue 2 --key stat
 	mv todo/0001 claims/0001
 	echo out >stage/0001
 	mv claims/0001 done/0001
@@ -443,7 +427,7 @@ done'
 }
 
 @test "key = stat: an input that changed under a claim is not committed" {
-	on_queue 1 --key stat
+	in_queue 1 --key stat
 	exec 9<>ctl
 	echo take >&9
 	read -r -t 20 x <&9
@@ -497,7 +481,7 @@ done'
 }
 
 @test "inputs that come and go while it is mounted" {
-	on_queue 1
+	in_queue 1
 	echo new >"$work/disk/q/inputs/later"
 	wait_until 5 test -e todo/later
 	rm "$work/disk/q/inputs/0001"
@@ -506,7 +490,7 @@ done'
 }
 
 @test "the order of a listing is a permutation that differs between mounts" {
-	on_queue 200
+	in_queue 200
 	second_mount
 	wait_until 10 has_entries "$other/todo" 200
 	is "$(ls todo)" "$(ls "$other/todo")"
@@ -516,7 +500,7 @@ done'
 }
 
 @test "progress, as text and as JSON" {
-	on_queue 4
+	in_queue 4
 	mv todo/0001 claims/0001
 	mv claims/0001 done/0001
 	mv todo/0002 claims/0002
@@ -620,7 +604,7 @@ PYTHON
 }
 
 @test "a claim ends with its mount: given back at unmount, at the lease's end after kill -9" {
-	on_queue 2 --lease 3s
+	in_queue 2 --lease 3s
 	second_mount
 	mv todo/0001 claims/0001
 	wait_until 5 test -e "$other/claims/0001"
@@ -708,7 +692,7 @@ PYTHON
 }
 
 @test "a claim that is kept longer than the lease stays" {
-	on_queue 1 --lease 3s
+	in_queue 1 --lease 3s
 	second_mount
 	mv todo/0001 claims/0001
 	sleep 8				# more than two leases: time itself is what is tested
@@ -725,7 +709,7 @@ PYTHON
 }
 
 @test "what lies on the disk is what the manual says" {
-	on_queue 2 --lease 10s
+	in_queue 2 --lease 10s
 	mv todo/0001 claims/0001
 	unit=$(printf 0001 | xxhsum -H2 | cut -d' ' -f1)
 	store=$work/disk/q/.claimfs

@@ -5,16 +5,6 @@ load ../lib
 
 export LC_ALL=C
 
-on_queue() {	# COUNT [INIT-OPTION...]
-	local count=$1
-	shift
-	make_queue "$work/disk/q" "$@"
-	make_inputs "$work/disk/q/inputs" "$count"
-	mount_claimfs "$work/disk" "$work/mnt"
-	q=$work/mnt/q
-	wait_until 10 has_entries "$q/todo" "$count"
-}
-
 @test "worker: every unit once, outputs published, exit 0" {
 	on_queue 40 --output 'outputs/{.}.up'
 	timeout 60 claim-worker -j 4 "$q" -- sh -c 'echo "$CLAIM_NAME" >>"$1"; tr a-z A-Z <"$CLAIM_IN" >"$CLAIM_OUT"' - "$work/ran"

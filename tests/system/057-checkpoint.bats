@@ -5,15 +5,10 @@ load ../lib
 
 export LC_ALL=C
 
-on_queue() {	# COUNT [INIT-OPTION...]
-	local count=$1
-	shift
-	make_queue "$work/disk/q" "$@"
-	make_inputs "$work/disk/q/inputs" "$count"
-	mount_claimfs "$work/disk" "$work/mnt"
-	q=$work/mnt/q
+# Where what an attempt has left is kept.
+on_kept_queue() {	# as on_queue
+	on_queue "$@"
 	kept=$work/disk/q/.claimfs/tmp/resume
-	wait_until 10 has_entries "$q/todo" "$count"
 }
 
 # A job of steps: on USR1 it writes how far it came and ends; begun says that it runs.
@@ -37,7 +32,7 @@ preempted() {	# QUEUE-DIRECTORY COMMAND...: a worker that gets SIGTERM once `ste
 }
 
 @test "checkpoint: goes on where it was left, on another node, and is removed once done" {
-	on_queue 1 --attempts 1
+	on_kept_queue 1 --attempts 1
 	preempted "$q" -- sh -c "$steps" "$work/steps"
 	has_entries "$kept" 1
 	wait_until 10 has_entries "$q/todo" 1
@@ -57,7 +52,7 @@ preempted() {	# QUEUE-DIRECTORY COMMAND...: a worker that gets SIGTERM once `ste
 }
 
 @test "checkpoint: a directory, kept also when the job had to be ended at the end of the grace" {
-	on_queue 1 --attempts 1
+	on_kept_queue 1 --attempts 1
 	preempted --grace 500ms "$q" -- sh -c '
 		mkdir "$CLAIM_OUT"; trap "echo half >\"\$CLAIM_OUT/state\"" USR1; echo x >>"$0"; while :; do sleep 0.05; done' "$work/steps"
 	timeout 30 claim-worker --checkpoint-signal USR1 "$q" -- sh -c '[ "$(cat "$CLAIM_RESUME/state")" = half ] && echo whole >"$CLAIM_OUT"'
@@ -66,7 +61,7 @@ preempted() {	# QUEUE-DIRECTORY COMMAND...: a worker that gets SIGTERM once `ste
 }
 
 @test "checkpoint: without the signal nothing is kept, and fsck removes what nobody needs" {
-	on_queue 2
+	on_kept_queue 2
 	in_background "$work/worker.out" claim-worker -j 1 --grace 100ms "$q" -- sh -c 'echo junk >"$CLAIM_OUT"; echo x >>"$0"; sleep 600' "$work/steps"
 	wait_for 20 '[ -s steps ]'
 	kill -TERM "$started_pid"

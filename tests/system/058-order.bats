@@ -5,7 +5,7 @@ load ../lib
 
 export LC_ALL=C
 
-on_queue() {	# inputs of different sizes, made in no order, one of them in a sub-directory
+on_sizes() {	# inputs of different sizes, made in no order, one of them in a sub-directory
 	make_queue "$work/disk/q"
 	mkdir "$work/disk/q/inputs/d"
 	head -c 300 /dev/zero >"$work/disk/q/inputs/b"
@@ -38,7 +38,7 @@ worked() {	# ORDER OPTION...: one slot runs them in this order
 }
 
 @test "order: by name, by size, the largest first" {
-	on_queue
+	on_sizes
 	worked 'a x 1,b 1,d/c 1,e 1,' --order name
 	again
 	worked 'a x 1,e 1,b 1,d/c 1,' --order size --ahead 3
@@ -48,7 +48,7 @@ worked() {	# ORDER OPTION...: one slot runs them in this order
 }
 
 @test "order: shuffled is all of it; what others hold is passed over and taken when it comes back" {
-	on_queue
+	on_sizes
 	mv "$q/todo/b" "$q/claims/b"
 	in_background "$work/worker.out" claim-worker -j 1 --shuffle "$q" -- sh -c 'echo "$CLAIM_NAME" >>"$0"' "$work/ran"
 	worker=$started_pid
@@ -62,7 +62,7 @@ worked() {	# ORDER OPTION...: one slot runs them in this order
 }
 
 @test "ctl: claim names a unit; it is the session's" {
-	on_queue
+	on_sizes
 	exec 4<>"$q/ctl"
 	printf 'claim e\nclaim a x\nclaim none\nclaim e\nrelease a x\n' >&4
 	for i in 1 2 3 4 5; do read -r answer <&4; echo "$answer" >>answers; done

@@ -5,16 +5,6 @@ load ../lib
 
 export LC_ALL=C
 
-on_queue() {	# COUNT [INIT-OPTION...]
-	local count=$1
-	shift
-	make_queue "$work/disk/q" "$@"
-	make_inputs "$work/disk/q/inputs" "$count"
-	mount_claimfs "$work/disk" "$work/mnt"
-	q=$work/mnt/q
-	wait_until 10 has_entries "$q/todo" "$count"
-}
-
 fail_units() {
 	local x
 	for x; do

@@ -5,16 +5,6 @@ load ../lib
 
 export LC_ALL=C
 
-on_queue() {	# COUNT [INIT-OPTION...]
-	local count=$1
-	shift
-	make_queue "$work/disk/q" "$@"
-	make_inputs "$work/disk/q/inputs" "$count"
-	mount_claimfs "$work/disk" "$work/mnt"
-	q=$work/mnt/q
-	wait_until 10 has_entries "$q/todo" "$count"
-}
-
 @test "logs: standard output and error of each unit, in a few files" {
 	on_queue 30
 	run timeout 60 claim-worker -j 2 --logs "$q/logs" "$q" -- sh -c 'echo "out of {}"; echo "err of {}" >&2; [ {} != 0007 ]'

@@ -13,17 +13,6 @@ mount_through_pipe() {
 	mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/pipe_config" "$@"
 }
 
-# errno_of PYTHON: the errno's name, or "ok".
-errno_of() {
-	python3 -c '
-import errno, os, sys
-try:
-    exec(sys.argv[1])
-    print("ok")
-except OSError as error:
-    print(errno.errorcode[error.errno])' "$1"
-}
-
 # took SECONDS COMMAND...: the command ends within that time; its status in $status, its output in $output.
 took() {
 	local limit=$1 begin=${EPOCHREALTIME/[.,]/}
