@@ -1,129 +1,26 @@
 /* files: see files.h. */
 #include "tests/fake/files.h"
 
-#define WAIT_NS (30 * NS_PER_S)
-
 struct files_tested files;
 
-/* ---- replies that wait ---- */
-
-static struct files_answer *of(struct reply *reply)
+struct awaited *files_ask(void)
 {
-	return container_of(reply, struct files_answer, reply);
-}
+	struct awaited *heard = calloc(1, sizeof(*heard));
 
-static void answered(struct files_answer *to, int error)
-{
-	pthread_mutex_lock(&to->lock);
-	to->answers++;
-	to->error = error;
-	pthread_cond_signal(&to->changed);
-	pthread_mutex_unlock(&to->lock);
-}
-
-static void hear_error(struct reply *reply, int error)
-{
-	answered(of(reply), error);
-}
-
-static void hear_entry(struct reply *reply, const struct tree_entry *entry)
-{
-	of(reply)->node = entry->node;
-	of(reply)->st = entry->st;
-	of(reply)->ttl = entry->attr_ttl;
-	answered(of(reply), 0);
-}
-
-static void hear_attr(struct reply *reply, const struct stat *st, double ttl)
-{
-	of(reply)->st = *st;
-	of(reply)->ttl = ttl;
-	answered(of(reply), 0);
-}
-
-static void hear_opened(struct reply *reply, const struct tree_opened *opened)
-{
-	of(reply)->opened = *opened;
-	answered(of(reply), 0);
-}
-
-static void hear_created(struct reply *reply, const struct tree_entry *entry, const struct tree_opened *opened)
-{
-	of(reply)->node = entry->node;
-	of(reply)->st = entry->st;
-	of(reply)->opened = *opened;
-	answered(of(reply), 0);
-}
-
-static void hear_data(struct reply *reply, const struct iovec *pieces, int count)
-{
-	struct files_answer *to = of(reply);
-	int i;
-
-	for (i = 0; i < count; i++) {
-		to->data = realloc(to->data, to->len + pieces[i].iov_len + 1);
-		memcpy(to->data + to->len, pieces[i].iov_base, pieces[i].iov_len);
-		to->len += pieces[i].iov_len;
-	}
-	answered(to, 0);
-}
-
-static void hear_written(struct reply *reply, size_t count)
-{
-	of(reply)->count = count;
-	answered(of(reply), 0);
-}
-
-static const struct reply_ops heard_ops = {
-	.error = hear_error, .entry = hear_entry, .attr = hear_attr, .opened = hear_opened, .created = hear_created,
-	.data = hear_data, .written = hear_written,
-};
-
-struct files_answer *files_ask(void)
-{
-	struct files_answer *heard = calloc(1, sizeof(*heard));
-
-	heard->reply.ops = &heard_ops;
-	pthread_mutex_init(&heard->lock, NULL);
-	clock_cond_init(&heard->changed);
+	awaited_init(heard);
+	awaited_ask(heard);
 	return heard;
 }
 
-int files_wait(struct files_answer *heard)
+void files_done_with(struct awaited *heard)
 {
-	int64_t deadline = clock_now() + WAIT_NS;
-	int error = 0;
-
-	pthread_mutex_lock(&heard->lock);
-	while (!heard->answers && !error)
-		error = clock_cond_wait(&heard->changed, &heard->lock, deadline);
-	assert_int_equal(heard->answers, 1);
-	error = heard->error;
-	pthread_mutex_unlock(&heard->lock);
-	return error;
-}
-
-bool files_is_answered(struct files_answer *heard)
-{
-	bool yes;
-
-	pthread_mutex_lock(&heard->lock);
-	yes = heard->answers;
-	pthread_mutex_unlock(&heard->lock);
-	return yes;
-}
-
-void files_done_with(struct files_answer *heard)
-{
-	pthread_cond_destroy(&heard->changed);
-	pthread_mutex_destroy(&heard->lock);
-	free(heard->data);
+	awaited_release(heard);
 	free(heard);
 }
 
-int files_end(struct files_answer *heard)
+int files_end(struct awaited *heard)
 {
-	int error = files_wait(heard);
+	int error = awaited_wait(heard);
 
 	files_done_with(heard);
 	return error;
@@ -133,11 +30,11 @@ int files_end(struct files_answer *heard)
 
 struct node *files_look_up(const char *name)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 	struct node *node;
 
 	real_ops.lookup(files.tree, files.tree->root, name, &heard->reply);
-	assert_int_equal(files_wait(heard), 0);
+	assert_int_equal(awaited_wait(heard), 0);
 	node = heard->node;
 	files_done_with(heard);
 	return node;
@@ -150,11 +47,11 @@ void files_forget(struct node *node)
 
 int files_open_node(struct node *node, int flags, struct handle **ret_handle, bool *ret_keep)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 	int error;
 
 	real_ops.open(files.tree, node, flags, &heard->reply);
-	error = files_wait(heard);
+	error = awaited_wait(heard);
 	if (!error)
 		*ret_handle = heard->opened.handle;
 	if (!error && ret_keep)
@@ -175,11 +72,11 @@ struct handle *files_open(const char *name, int flags)
 
 int files_try_create(const char *name, mode_t mode, int flags, struct handle **ret_handle, struct stat *ret_st)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 	int error;
 
 	real_ops.create(files.tree, files.tree->root, name, mode, flags, &heard->reply);
-	error = files_wait(heard);
+	error = awaited_wait(heard);
 	if (!error) {
 		*ret_handle = heard->opened.handle;
 		if (ret_st)
@@ -198,9 +95,9 @@ struct handle *files_create(const char *name)
 	return handle;
 }
 
-struct files_answer *files_begin_write(struct handle *handle, uint64_t offset, const void *data, size_t len)
+struct awaited *files_begin_write(struct handle *handle, uint64_t offset, const void *data, size_t len)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 	void *copy = malloc(len);
 
 	memcpy(copy, data, len);
@@ -212,8 +109,8 @@ struct files_answer *files_begin_write(struct handle *handle, uint64_t offset, c
 
 int files_write(struct handle *handle, uint64_t offset, const void *data, size_t len)
 {
-	struct files_answer *heard = files_begin_write(handle, offset, data, len);
-	int error = files_wait(heard);
+	struct awaited *heard = files_begin_write(handle, offset, data, len);
+	int error = awaited_wait(heard);
 
 	if (!error)
 		assert_int_equal(heard->count, len);
@@ -221,9 +118,9 @@ int files_write(struct handle *handle, uint64_t offset, const void *data, size_t
 	return error;
 }
 
-struct files_answer *files_begin_read(struct handle *handle, uint64_t offset, size_t len)
+struct awaited *files_begin_read(struct handle *handle, uint64_t offset, size_t len)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 
 	handle->ops->read(handle, (off_t)offset, len, &heard->reply);
 	return heard;
@@ -231,12 +128,12 @@ struct files_answer *files_begin_read(struct handle *handle, uint64_t offset, si
 
 void files_expect_read(struct handle *handle, uint64_t offset, size_t len, const void *expected, size_t expected_len)
 {
-	struct files_answer *heard = files_begin_read(handle, offset, len);
+	struct awaited *heard = files_begin_read(handle, offset, len);
 
-	assert_int_equal(files_wait(heard), 0);
-	assert_int_equal(heard->len, expected_len);
+	assert_int_equal(awaited_wait(heard), 0);
+	assert_int_equal(heard->text.len, expected_len);
 	if (expected_len)
-		assert_memory_equal(heard->data, expected, expected_len);
+		assert_memory_equal(heard->text.data, expected, expected_len);
 	files_done_with(heard);
 }
 
@@ -254,7 +151,7 @@ void files_release_held(void)
 
 int files_flush(struct handle *handle)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 
 	handle->ops->flush(handle, &heard->reply);
 	return files_end(heard);
@@ -262,7 +159,7 @@ int files_flush(struct handle *handle)
 
 int files_fsync(struct handle *handle)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 
 	handle->ops->fsync(handle, false, &heard->reply);
 	return files_end(heard);
@@ -270,7 +167,7 @@ int files_fsync(struct handle *handle)
 
 void files_release(struct handle *handle)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 
 	handle->ops->release(handle, &heard->reply);
 	assert_int_equal(files_end(heard), 0);
@@ -284,21 +181,21 @@ void files_close(struct handle *handle)
 
 int files_get_attr(struct node *node, struct stat *ret_st, double *ret_ttl)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 	int error;
 
 	real_ops.getattr(files.tree, node, NULL, &heard->reply);
-	error = files_wait(heard);
+	error = awaited_wait(heard);
 	*ret_st = heard->st;
 	if (ret_ttl)
-		*ret_ttl = heard->ttl;
+		*ret_ttl = heard->attr_ttl;
 	files_done_with(heard);
 	return error;
 }
 
-struct files_answer *files_begin_truncate(struct node *node, off_t size)
+struct awaited *files_begin_truncate(struct node *node, off_t size)
 {
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 	struct stat st = { .st_size = size };
 
 	real_ops.setattr(files.tree, node, NULL, &st, TREE_SET_SIZE, &heard->reply);

@@ -13,122 +13,18 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "tests/fake/heard.h"
-
-#define WAIT_NS (20 * NS_PER_S)
-
-/* ---- a reply that waits ---- */
-
 
 struct heard heard;
 
-static void answered(struct heard *to, int error)
-{
-	pthread_mutex_lock(&to->lock);
-	to->answers++;
-	to->error = error;
-	pthread_cond_signal(&to->changed);
-	pthread_mutex_unlock(&to->lock);
-}
-
-static struct heard *of(struct reply *reply)
-{
-	return container_of(reply, struct heard, reply);
-}
-
-static void hear_error(struct reply *reply, int error)
-{
-	answered(of(reply), error);
-}
-
-static void hear_entry(struct reply *reply, const struct tree_entry *entry)
-{
-	of(reply)->node = entry->node;
-	of(reply)->st = entry->st;
-	answered(of(reply), 0);
-}
-
-static void hear_attr(struct reply *reply, const struct stat *st, double ttl)
-{
-	(void)ttl;
-	of(reply)->st = *st;
-	answered(of(reply), 0);
-}
-
-static void hear_opened(struct reply *reply, const struct tree_opened *opened)
-{
-	of(reply)->handle = opened->handle;
-	answered(of(reply), 0);
-}
-
-static void hear_link(struct reply *reply, const char *target)
-{
-	snprintf(of(reply)->text, sizeof(of(reply)->text), "%s", target);
-	answered(of(reply), 0);
-}
-
-static void hear_statvfs(struct reply *reply, const struct statvfs *st)
-{
-	of(reply)->statvfs = *st;
-	answered(of(reply), 0);
-}
-
-static void hear_written(struct reply *reply, size_t count)
-{
-	(void)count;
-	answered(of(reply), 0);
-}
-
-static bool hear_dirent(struct reply *reply, const char *name, const struct stat *st, const struct tree_entry *plus, off_t next)
-{
-	struct heard *to = of(reply);
-
-	if (!to->room)
-		return false;
-	to->room--;
-	to->next = next;
-	assert_int_not_equal(st->st_ino, 0);
-	if (plus) {
-		to->plus++;
-		assert_int_equal(plus->node->ino, st->st_ino);
-	}
-	buf_addf(&to->names, "%s%s\n", name, S_ISDIR(st->st_mode) ? "/" : "");
-	return true;
-}
-
-static void hear_dirents(struct reply *reply)
-{
-	answered(of(reply), 0);
-}
-
-static const struct reply_ops heard_ops = {
-	.error = hear_error, .entry = hear_entry, .attr = hear_attr, .opened = hear_opened, .link = hear_link, .statvfs = hear_statvfs,
-	.written = hear_written, .dirent = hear_dirent, .dirents = hear_dirents,
-};
-
 struct reply *heard_ask(void)
 {
-	heard.answers = 0;
-	heard.error = 1;
-	heard.node = NULL;
-	heard.handle = NULL;
-	return &heard.reply;
+	return awaited_ask(&heard.got);
 }
 
-/* What was answered, once. */
 int heard_wait(void)
 {
-	int64_t deadline = clock_now() + WAIT_NS;
-	int error = 0;
-
-	pthread_mutex_lock(&heard.lock);
-	while (!heard.answers && !error)
-		error = clock_cond_wait(&heard.changed, &heard.lock, deadline);
-	assert_int_equal(heard.answers, 1);
-	error = heard.error;
-	pthread_mutex_unlock(&heard.lock);
-	return error;
+	return awaited_wait(&heard.got);
 }
 
 /* ---- shorthands ---- */
@@ -136,9 +32,7 @@ int heard_wait(void)
 static void start(const struct tree_options *options)
 {
 	memset(&heard, 0, sizeof(heard));
-	heard.reply.ops = &heard_ops;
-	pthread_mutex_init(&heard.lock, NULL);
-	clock_cond_init(&heard.changed);
+	awaited_init(&heard.got);
 	rig_init(&heard.rig);
 	rig_connect(&heard.rig, 2, 10000, 0);
 	assert_int_equal(tree_new(heard.rig.sftp, "/", options, &heard.tree), 0);
@@ -162,9 +56,8 @@ int heard_teardown(void **state)
 	rig_disconnect(&heard.rig);
 	tree_free(heard.tree);
 	rig_release(&heard.rig);
-	buf_release(&heard.names);
-	pthread_cond_destroy(&heard.changed);
-	pthread_mutex_destroy(&heard.lock);
+	assert_int_equal(heard.got.odd, 0);
+	awaited_release(&heard.got);
 	return 0;
 }
 
@@ -175,7 +68,7 @@ int heard_lookup(struct node *dir, const char *name, struct node **ret_node)
 	real_ops.lookup(heard.tree, dir, name, heard_ask());
 	error = heard_wait();
 	if (!error)
-		*ret_node = heard.node;
+		*ret_node = heard.got.node;
 	return error;
 }
 
@@ -191,7 +84,7 @@ int heard_mkdir(const char *name)
 	real_ops.mkdir(heard.tree, heard.tree->root, name, 0755, heard_ask());
 	error = heard_wait();
 	if (!error)
-		heard_forget(heard.node);
+		heard_forget(heard.got.node);
 	return error;
 }
 
@@ -220,7 +113,7 @@ int heard_symlink(const char *name, const char *target)
 	real_ops.symlink(heard.tree, heard.tree->root, name, target, heard_ask());
 	error = heard_wait();
 	if (!error)
-		heard_forget(heard.node);
+		heard_forget(heard.got.node);
 	return error;
 }
 
@@ -234,7 +127,7 @@ int heard_link(const char *from, const char *to)
 	real_ops.link(heard.tree, node, heard.tree->root, to, heard_ask());
 	error = heard_wait();
 	if (!error)
-		heard_forget(heard.node);
+		heard_forget(heard.got.node);
 	heard_forget(node);
 	return error;
 }
@@ -255,6 +148,6 @@ bool heard_is_there(const char *name)
 
 void heard_expect_names(const char *expected)
 {
-	assert_string_equal(buf_text(&heard.names), expected);
-	buf_reset(&heard.names);
+	assert_string_equal(buf_text(&heard.got.names), expected);
+	buf_reset(&heard.got.names);
 }

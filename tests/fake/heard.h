@@ -1,32 +1,19 @@
 /*
  * heard: a tree over the peer of the tests, a reply that waits for its answer, and blocking shorthands for what is done to names in the root.
  *
- *   heard_ask() is given to an operation; heard_wait() is its answer, which must come once; what came with it is in `heard`.
+ *   heard_ask() is given to an operation; heard_wait() is its answer; what came with it is in heard.got.
  */
 #ifndef CLAIMFS_TESTS_FAKE_HEARD_H
 #define CLAIMFS_TESTS_FAKE_HEARD_H
 
-#include "base/list.h"
+#include "tests/fake/awaited.h"
 #include "tests/fake/rig.h"
 #include "tree/tree.h"
 
 struct heard {
-	struct reply reply;
 	struct rig rig;
 	struct tree *tree;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	int answers;
-	int error;		/* of what was answered; 1: nothing yet */
-	struct node *node;
-	struct stat st;
-	struct handle *handle;
-	struct statvfs statvfs;
-	char text[4200];
-	struct buf names;	/* of a listing, "name/" for directories, each with a newline */
-	size_t room;		/* entries it takes */
-	off_t next;
-	int plus;		/* entries that came with attributes */
+	struct awaited got;
 };
 
 extern struct heard heard;

@@ -65,16 +65,16 @@ static void take_error(struct reply *reply, int error)
 static void list_root(struct lister *lister)
 {
 	static const struct reply_ops ops = { .dirent = take_dirent, .dirents = take_end, .error = take_error };
-	struct files_answer *answer = files_ask();
+	struct awaited *awaited = files_ask();
 	struct handle *handle;
 
 	memset(lister, 0, sizeof(*lister));
 	lister->reply.ops = &ops;
 	sem_init(&lister->done, 0, 0);
-	real_ops.opendir(files.tree, files.tree->root, &answer->reply);
-	assert_int_equal(files_wait(answer), 0);
-	handle = answer->opened.handle;
-	files_done_with(answer);
+	real_ops.opendir(files.tree, files.tree->root, &awaited->reply);
+	assert_int_equal(awaited_wait(awaited), 0);
+	handle = awaited->opened.handle;
+	files_done_with(awaited);
 	do {
 		lister->full = false;
 		handle->ops->readdir(handle, lister->next, false, &lister->reply);
@@ -256,7 +256,7 @@ static void begin_in_order(void)
 /* What this mount changes is seen at once, guessed or not. */
 static void test_own_changes(void **state)
 {
-	struct files_answer *answer = files_ask();
+	struct awaited *awaited = files_ask();
 	struct handle *handle;
 	struct node *node;
 
@@ -274,8 +274,8 @@ static void test_own_changes(void **state)
 	handle = files_open("f006", O_RDONLY);
 	files_expect_read(handle, 0, 4096, "text", 4);
 	files_release(handle);
-	real_ops.rename(files.tree, files.tree->root, "f050", files.tree->root, "f007", 0, &answer->reply);
-	assert_int_equal(files_end(answer), 0);
+	real_ops.rename(files.tree, files.tree->root, "f050", files.tree->root, "f007", 0, &awaited->reply);
+	assert_int_equal(files_end(awaited), 0);
 	handle = files_open("f007", O_RDONLY);
 	files_expect_read(handle, 0, 4096, "text f050", 9);
 	files_release(handle);
@@ -284,15 +284,15 @@ static void test_own_changes(void **state)
 
 static void test_removed(void **state)
 {
-	struct files_answer *answer = files_ask();
+	struct awaited *awaited = files_ask();
 
 	(void)state;
 	begin_in_order();
-	real_ops.unlink(files.tree, files.tree->root, "f005", &answer->reply);
-	assert_int_equal(files_end(answer), 0);
-	answer = files_ask();
-	real_ops.lookup(files.tree, files.tree->root, "f005", &answer->reply);
-	assert_int_equal(files_end(answer), -ENOENT);
+	real_ops.unlink(files.tree, files.tree->root, "f005", &awaited->reply);
+	assert_int_equal(files_end(awaited), 0);
+	awaited = files_ask();
+	real_ops.lookup(files.tree, files.tree->root, "f005", &awaited->reply);
+	assert_int_equal(files_end(awaited), -ENOENT);
 	stop_guessing();
 }
 
@@ -350,7 +350,7 @@ static void test_slow_programs(void **state)
 static void test_guess_under_way_is_waited_for(void **state)
 {
 	struct lister lister;
-	struct files_answer *answer;
+	struct awaited *awaited;
 	struct handle *handle;
 	struct node *node;
 	int i;
@@ -362,11 +362,11 @@ static void test_guess_under_way_is_waited_for(void **state)
 		read_nth(i);
 	settle();
 	node = files_look_up("f003");
-	answer = files_ask();
-	real_ops.open(files.tree, node, O_RDONLY, &answer->reply);
-	assert_int_equal(files_wait(answer), 0);
-	handle = answer->opened.handle;
-	files_done_with(answer);
+	awaited = files_ask();
+	real_ops.open(files.tree, node, O_RDONLY, &awaited->reply);
+	assert_int_equal(awaited_wait(awaited), 0);
+	handle = awaited->opened.handle;
+	files_done_with(awaited);
 	files_expect_read(handle, 0, 100, "text f003", 9);
 	files_release(handle);
 	files_forget(node);
@@ -389,18 +389,18 @@ static void test_failing_guesses(void **state)
 			unlink(path);
 	}
 	for (i = 0; i < COUNT; i++) {
-		struct files_answer *answer = files_ask();
+		struct awaited *awaited = files_ask();
 		char name[16];
 
 		snprintf(name, sizeof(name), "f%03d", i);
-		real_ops.lookup(files.tree, files.tree->root, name, &answer->reply);
+		real_ops.lookup(files.tree, files.tree->root, name, &awaited->reply);
 		if (i >= 3 && i % 3 == 0) {
-			assert_int_equal(files_end(answer), -ENOENT);
+			assert_int_equal(files_end(awaited), -ENOENT);
 			continue;
 		}
-		assert_int_equal(files_wait(answer), 0);
-		files_forget(answer->node);
-		files_done_with(answer);
+		assert_int_equal(awaited_wait(awaited), 0);
+		files_forget(awaited->node);
+		files_done_with(awaited);
 		read_named(name);
 	}
 	stop_guessing();

@@ -217,7 +217,7 @@ static void test_reads_at_once(void **state)
 	static const unsigned int order[] = { 1, 0, 2, 5, 3, 4, 7, 6 };
 	size_t size = 8 * 131072;
 	uint8_t *data = malloc(size);
-	struct files_answer *heard[8];
+	struct awaited *heard[8];
 	struct handle *handle;
 	unsigned int i;
 
@@ -229,9 +229,9 @@ static void test_reads_at_once(void **state)
 	for (i = 0; i < 8; i++)
 		heard[i] = files_begin_read(handle, order[i] * 131072ul, 131072);
 	for (i = 0; i < 8; i++) {
-		assert_int_equal(files_wait(heard[i]), 0);
-		assert_int_equal(heard[i]->len, 131072);
-		assert_memory_equal(heard[i]->data, data + order[i] * 131072ul, 131072);
+		assert_int_equal(awaited_wait(heard[i]), 0);
+		assert_int_equal(heard[i]->text.len, 131072);
+		assert_memory_equal(heard[i]->text.data, data + order[i] * 131072ul, 131072);
 		files_done_with(heard[i]);
 	}
 	files_release(handle);
@@ -241,15 +241,15 @@ static void test_reads_at_once(void **state)
 /* Reads on in steps until the file ends: how many bytes, each as it should be. */
 static size_t read_on(struct handle *handle, size_t at, const uint8_t *data)
 {
-	struct files_answer *heard;
+	struct awaited *heard;
 	size_t len;
 
 	do {
 		heard = files_begin_read(handle, at, 131072);
-		assert_int_equal(files_wait(heard), 0);
-		len = heard->len;
+		assert_int_equal(awaited_wait(heard), 0);
+		len = heard->text.len;
 		assert_true(len <= 131072);
-		assert_memory_equal(heard->data, data + at, len);
+		assert_memory_equal(heard->text.data, data + at, len);
 		files_done_with(heard);
 		at += len;
 	} while (len);
@@ -296,7 +296,7 @@ static void test_size_changes_under_a_read(void **state)
 
 static void test_read_errors(void **state)
 {
-	struct files_answer *heard;
+	struct awaited *heard;
 	struct handle *handle;
 
 	(void)state;
@@ -305,7 +305,7 @@ static void test_read_errors(void **state)
 	handle = files_open("a", O_RDONLY);
 	heard = files_begin_read(handle, 0, 4096);
 	/* Either the read that waits for it gets the error of the block fetched ahead, or it asks again. */
-	if (files_wait(heard))
+	if (awaited_wait(heard))
 		assert_int_equal(heard->error, -EIO);
 	files_done_with(heard);
 	files_expect_read(handle, 0, 4096, "text", 4);
@@ -320,7 +320,7 @@ static void test_release_with_reads_under_way(void **state)
 {
 	uint8_t *data = calloc(1, 3 * MIB);
 	struct handle *handle;
-	struct files_answer *heard;
+	struct awaited *heard;
 
 	(void)state;
 	rig_put(&files.rig, "a", data, 3 * MIB);
@@ -337,7 +337,7 @@ static void test_truncate_keeps_its_place(void **state)
 {
 	struct handle *handle = files_create("a");
 	struct node *node = files_look_up("a");
-	struct files_answer *cut;
+	struct awaited *cut;
 	struct stat st = { .st_mode = S_IFREG, .st_size = 10 };
 
 	(void)state;
@@ -347,9 +347,9 @@ static void test_truncate_keeps_its_place(void **state)
 	assert_int_equal(files_write(handle, 6, "x", 1), 0);
 	assert_true(file_overlay(files.tree, node, &(struct sftp_attrs) { .asked_ns = clock_now() }, &st));
 	assert_int_equal(st.st_size, 7);
-	assert_false(files_is_answered(cut));
+	assert_false(awaited_came(cut));
 	files_release_held();
-	assert_int_equal(files_wait(cut), 0);
+	assert_int_equal(awaited_wait(cut), 0);
 	files_done_with(cut);
 	files_expect_read(handle, 0, 100, "0123\0\0x", 7);
 	files_close(handle);
@@ -399,12 +399,12 @@ static void test_times_after_writes(void **state)
 	struct handle *handle = files_create("a");
 	struct stat st = { .st_mtime = 1234567, .st_atime = 7654321 };
 	struct node *node = files_look_up("a");
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 
 	(void)state;
 	assert_int_equal(files_write(handle, 0, "text", 4), 0);
 	real_ops.setattr(files.tree, node, handle, &st, TREE_SET_MTIME | TREE_SET_ATIME, &heard->reply);
-	assert_int_equal(files_wait(heard), 0);
+	assert_int_equal(awaited_wait(heard), 0);
 	assert_int_equal(heard->st.st_mtime, 1234567);
 	assert_int_equal(heard->st.st_size, 4);
 	files_done_with(heard);
@@ -418,7 +418,7 @@ static void test_times_after_writes(void **state)
 static void test_fallocate(void **state)
 {
 	struct handle *handle = files_create("a");
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 
 	(void)state;
 	assert_int_equal(files_write(handle, 0, "abc", 3), 0);
@@ -440,7 +440,7 @@ static void test_unlinked(void **state)
 {
 	struct handle *handle = files_create("a");
 	struct node *node = files_look_up("a");
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 	struct stat st;
 
 	(void)state;
@@ -458,7 +458,7 @@ static void test_unlinked(void **state)
 static void test_renamed_and_reopened(void **state)
 {
 	struct handle *handle = files_create("a");
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 
 	(void)state;
 	assert_int_equal(files_write(handle, 0, "one", 3), 0);
@@ -514,14 +514,14 @@ static void test_copy(void **state)
 	size_t size = MIB + 100;
 	uint8_t *data = malloc(size);
 	struct handle *from = files_create("a"), *to = files_create("b");
-	struct files_answer *heard = files_ask();
+	struct awaited *heard = files_ask();
 	int error;
 
 	(void)state;
 	files_pattern(data, size, 4);
 	assert_int_equal(files_write(from, 0, data, size), 0);
 	from->ops->copy(from, 0, to, 0, 10 * MIB, &heard->reply);
-	error = files_wait(heard);
+	error = awaited_wait(heard);
 	if (sftp_features(files.rig.sftp) & SFTP_HAS_COPY_DATA) {
 		assert_int_equal(error, 0);
 		assert_int_equal(heard->count, size);

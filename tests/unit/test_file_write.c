@@ -66,7 +66,7 @@ static void test_hole_before_a_queued_write(void **state)
 {
 	static const uint8_t zeroes[200];
 	struct handle *writer, *reader;
-	struct files_answer *heard;
+	struct awaited *heard;
 
 	(void)state;
 	await_data_connection();
@@ -77,9 +77,9 @@ static void test_hole_before_a_queued_write(void **state)
 	peer_rule(files.rig.peer, FXP_WRITE, 0, 1, PEER_HOLD);	/* holds up the writer's connection, not the reader's */
 	assert_int_equal(files_write(writer, 100000, "x", 1), 0);
 	heard = files_begin_read(reader, 1000, 200);
-	assert_int_equal(files_wait(heard), 0);
-	assert_int_equal(heard->len, 200);
-	assert_memory_equal(heard->data, zeroes, 200);
+	assert_int_equal(awaited_wait(heard), 0);
+	assert_int_equal(heard->text.len, 200);
+	assert_memory_equal(heard->text.data, zeroes, 200);
 	files_done_with(heard);
 	files_release_held();
 	assert_int_equal(files_flush(writer), 0);
@@ -108,16 +108,16 @@ static void test_write_buffer_parks_programs(void **state)
 {
 	static uint8_t data[60000];
 	struct handle *handle = files_create("a");
-	struct files_answer *heard[4];
+	struct awaited *heard[4];
 	int i;
 
 	(void)state;
 	peer_rule(files.rig.peer, FXP_WRITE, 0, 1, PEER_HOLD);
 	for (i = 0; i < 4; i++)
 		heard[i] = files_begin_write(handle, (uint64_t)i * sizeof(data), data, sizeof(data));
-	assert_int_equal(files_wait(heard[0]), 0);
-	assert_false(files_is_answered(heard[1]) && files_is_answered(heard[2]));
-	assert_false(files_is_answered(heard[3]));
+	assert_int_equal(awaited_wait(heard[0]), 0);
+	assert_false(awaited_came(heard[1]) && awaited_came(heard[2]));
+	assert_false(awaited_came(heard[3]));
 	files_release_held();
 	for (i = 0; i < 4; i++)
 		assert_int_equal(files_end(heard[i]), 0);

@@ -22,8 +22,8 @@ static void list(struct handle *handle, off_t offset, bool plus, size_t room)
 {
 	struct reply *reply = heard_ask();
 
-	heard.room = room;
-	heard.plus = 0;
+	heard.got.room = room;
+	heard.got.plus = 0;
 	handle->ops->readdir(handle, offset, plus, reply);
 	assert_int_equal(heard_wait(), 0);
 }
@@ -32,7 +32,7 @@ static struct handle *open_dir(void)
 {
 	real_ops.opendir(heard.tree, heard.tree->root, heard_ask());
 	assert_int_equal(heard_wait(), 0);
-	return heard.handle;
+	return heard.got.opened.handle;
 }
 
 static void close_dir(struct handle *handle)
@@ -49,7 +49,7 @@ static void test_listing(void **state)
 	assert_int_equal(heard_mkdir("d"), 0);
 	list(handle, 0, false, 100);
 	heard_expect_names("./\n../\nd/\n");
-	list(handle, heard.next, false, 100);
+	list(handle, heard.got.next, false, 100);
 	heard_expect_names("");
 	heard_put("f");
 	list(handle, 3, false, 100);		/* what was read stays as it was */
@@ -57,10 +57,10 @@ static void test_listing(void **state)
 	list(handle, 0, false, 1);		/* rewinddir: asked again */
 	heard_expect_names("./\n");
 	list(handle, 2, true, 1);
-	assert_int_equal(heard.plus, 1);
-	list(handle, heard.next, true, 1);
-	assert_int_equal(heard.plus, 1);
-	buf_reset(&heard.names);
+	assert_int_equal(heard.got.plus, 1);
+	list(handle, heard.got.next, true, 1);
+	assert_int_equal(heard.got.plus, 1);
+	buf_reset(&heard.got.names);
 	close_dir(handle);
 	assert_int_equal(heard.tree->names.count, 0);	/* this reply counts no lookups: nothing stays */
 }
@@ -93,16 +93,16 @@ static void test_big_listing(void **state)
 	peer_rule(heard.rig.peer, FXP_READDIR, 3, 1, PEER_CUT_BEFORE);	/* begins again; nothing twice, nothing missing */
 	for (;;) {
 		list(handle, at, true, 17);
-		if (heard.room == 17)
+		if (heard.got.room == 17)
 			break;
-		total += 17 - heard.room;
-		at = heard.next;
+		total += 17 - heard.got.room;
+		at = heard.got.next;
 	}
 	assert_true(peer_rules_done(heard.rig.peer));
 	assert_int_equal(total, 1002);
 	for (i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "\nfile-%zu\n", i);
-		assert_non_null(strstr(buf_text(&heard.names), name));
+		assert_non_null(strstr(buf_text(&heard.got.names), name));
 	}
 	close_dir(handle);
 }
@@ -120,7 +120,7 @@ static void test_closed_while_listed(void **state)
 	}
 	peer_rule(heard.rig.peer, FXP_READDIR, 1, 1, PEER_HOLD);
 	list(handle, 0, false, 5);
-	buf_reset(&heard.names);
+	buf_reset(&heard.got.names);
 	close_dir(handle);
 	peer_release(heard.rig.peer);
 }
@@ -211,11 +211,11 @@ static void test_readlink(void **state)
 	assert_int_equal(heard_symlink("good", "a/b"), 0);
 	assert_int_equal(heard_symlink("bad", "/etc/passwd"), 0);
 	assert_int_equal(read_link("good"), 0);
-	assert_string_equal(heard.text, "a/b");
+	assert_string_equal(buf_text(&heard.got.text), "a/b");
 	assert_int_equal(read_link("bad"), -EPERM);
 	heard.tree->options.contain_symlinks = false;
 	assert_int_equal(read_link("bad"), 0);
-	assert_string_equal(heard.text, "/etc/passwd");
+	assert_string_equal(buf_text(&heard.got.text), "/etc/passwd");
 	heard_put("target");
 	assert_int_equal(heard_symlink("link", "target"), 0);
 	heard.tree->options.follow_symlinks = true;
@@ -223,7 +223,7 @@ static void test_readlink(void **state)
 		struct node *node = NULL;
 
 		assert_int_equal(heard_lookup(heard.tree->root, "link", &node), 0);
-		assert_true(S_ISREG(heard.st.st_mode));
+		assert_true(S_ISREG(heard.got.st.st_mode));
 		heard_forget(node);
 	}
 }

@@ -14,183 +14,15 @@
 
 #include <cmocka.h>
 
-#include "base/list.h"
+#include "tests/fake/awaited.h"
 #include "tests/fake/queue_fake.h"
 #include "tests/fake/rig.h"
 #include "tree/tree.h"
 
-#define WAIT_NS (20 * NS_PER_S)
-
-/* ---- a reply that waits ---- */
-
-struct heard {
-	struct reply reply;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	int answers;
-	int error;
-	struct node *node;
-	struct stat st;
-	double entry_ttl;
-	double attr_ttl;
-	struct handle *handle;
-	struct tree_opened opened;
-	struct buf text;		/* data, or the names of a listing with "/" for directories, each with a newline */
-	size_t count;
-	size_t room;
-	off_t next;
-	int odd;			/* entries of listings that are not what they should be */
-	unsigned int events;
-	void (*wake)(void *arg);
-	void *wake_arg;
-};
-
 static struct tree *tree;
 static struct rig rig;
-static struct heard heard;
+static struct awaited heard;
 static struct node *queue_dir;
-
-static struct heard *of(struct reply *reply)
-{
-	return container_of(reply, struct heard, reply);
-}
-
-static void answered(struct heard *to, int error)
-{
-	pthread_mutex_lock(&to->lock);
-	to->answers++;
-	to->error = error;
-	pthread_cond_signal(&to->changed);
-	pthread_mutex_unlock(&to->lock);
-}
-
-static void hear_error(struct reply *reply, int error)
-{
-	answered(of(reply), error);
-}
-
-static void hear_entry(struct reply *reply, const struct tree_entry *entry)
-{
-	of(reply)->node = entry->node;
-	of(reply)->st = entry->st;
-	of(reply)->entry_ttl = entry->entry_ttl;
-	of(reply)->attr_ttl = entry->attr_ttl;
-	answered(of(reply), 0);
-}
-
-static void hear_attr(struct reply *reply, const struct stat *st, double ttl)
-{
-	of(reply)->st = *st;
-	of(reply)->attr_ttl = ttl;
-	answered(of(reply), 0);
-}
-
-static void hear_opened(struct reply *reply, const struct tree_opened *opened)
-{
-	of(reply)->handle = opened->handle;
-	of(reply)->opened = *opened;
-	answered(of(reply), 0);
-}
-
-static void hear_created(struct reply *reply, const struct tree_entry *entry, const struct tree_opened *opened)
-{
-	of(reply)->node = entry->node;
-	of(reply)->st = entry->st;
-	of(reply)->entry_ttl = entry->entry_ttl;
-	hear_opened(reply, opened);
-}
-
-static void hear_data(struct reply *reply, const struct iovec *pieces, int count)
-{
-	int i;
-
-	for (i = 0; i < count; i++)
-		buf_add(&of(reply)->text, pieces[i].iov_base, pieces[i].iov_len);
-	answered(of(reply), 0);
-}
-
-static void hear_written(struct reply *reply, size_t count)
-{
-	of(reply)->count = count;
-	answered(of(reply), 0);
-}
-
-static void hear_statvfs(struct reply *reply, const struct statvfs *st)
-{
-	(void)st;
-	answered(of(reply), 0);
-}
-
-static void hear_poll(struct reply *reply, unsigned int events)
-{
-	of(reply)->events = events;
-	answered(of(reply), 0);
-}
-
-static bool hear_dirent(struct reply *reply, const char *name, const struct stat *st, const struct tree_entry *plus, off_t next)
-{
-	struct heard *to = of(reply);
-
-	if (to->room == 0)
-		return false;
-	to->room--;
-	to->next = next;
-	to->odd += plus && (plus->node->ino != st->st_ino || (!plus->node->ops->real && plus->entry_ttl != 0));
-	buf_addf(&to->text, "%s%s\n", name, S_ISDIR(st->st_mode) ? "/" : "");
-	return true;
-}
-
-static void hear_dirents(struct reply *reply)
-{
-	answered(of(reply), 0);
-}
-
-static bool hear_interrupted(struct reply *reply)
-{
-	(void)reply;
-	return false;
-}
-
-static void hear_on_interrupt(struct reply *reply, void (*wake)(void *arg), void *arg)
-{
-	struct heard *to = of(reply);
-
-	pthread_mutex_lock(&to->lock);
-	to->wake = wake;
-	to->wake_arg = arg;
-	pthread_mutex_unlock(&to->lock);
-}
-
-static const struct reply_ops heard_ops = {
-	.error = hear_error, .entry = hear_entry, .attr = hear_attr, .opened = hear_opened, .created = hear_created, .data = hear_data,
-	.written = hear_written, .statvfs = hear_statvfs, .poll = hear_poll, .dirent = hear_dirent, .dirents = hear_dirents,
-	.interrupted = hear_interrupted, .on_interrupt = hear_on_interrupt,
-};
-
-static struct reply *ask(void)
-{
-	heard.answers = 0;
-	heard.error = 1;
-	heard.node = NULL;
-	heard.handle = NULL;
-	heard.wake = NULL;
-	buf_reset(&heard.text);
-	return &heard.reply;
-}
-
-static int wait_answer(void)
-{
-	int64_t deadline = clock_now() + WAIT_NS;
-	int error = 0;
-
-	pthread_mutex_lock(&heard.lock);
-	while (!heard.answers && !error)
-		error = clock_cond_wait(&heard.changed, &heard.lock, deadline);
-	assert_int_equal(heard.answers, 1);
-	error = heard.error;
-	pthread_mutex_unlock(&heard.lock);
-	return error;
-}
 
 /* ---- shorthands: paths below the queue ---- */
 
@@ -198,8 +30,8 @@ static int lookup_in(struct node *dir, const char *name, struct node **ret_node)
 {
 	int error;
 
-	dir->ops->lookup(tree, dir, name, ask());
-	error = wait_answer();
+	dir->ops->lookup(tree, dir, name, awaited_ask(&heard));
+	error = awaited_wait(&heard);
 	*ret_node = error ? NULL : heard.node;
 	return error;
 }
@@ -266,8 +98,8 @@ static int move_with(const char *from, const char *to, unsigned int flags)
 
 	if (lookup_in(dir, name, &node) != 0)
 		node = NULL;
-	dir->ops->rename(tree, dir, name, new_dir, new_name, flags, ask());
-	error = wait_answer();
+	dir->ops->rename(tree, dir, name, new_dir, new_name, flags, awaited_ask(&heard));
+	error = awaited_wait(&heard);
 	if (node)
 		node_forget(tree, node, 1);
 	node_forget(tree, dir, 1);
@@ -286,16 +118,16 @@ static int unlink_it(const char *path)
 	struct node *dir = parent_of(path, &name);
 	int error;
 
-	dir->ops->unlink(tree, dir, name, ask());
-	error = wait_answer();
+	dir->ops->unlink(tree, dir, name, awaited_ask(&heard));
+	error = awaited_wait(&heard);
 	node_forget(tree, dir, 1);
 	return error;
 }
 
 static void release(struct handle *handle)
 {
-	handle->ops->release(handle, ask());
-	assert_int_equal(wait_answer(), 0);
+	handle->ops->release(handle, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 }
 
 static int create_it(const char *path, const char *text)
@@ -305,20 +137,20 @@ static int create_it(const char *path, const char *text)
 	struct handle *handle;
 	int error;
 
-	dir->ops->create(tree, dir, name, 0644, O_WRONLY | O_CREAT | O_EXCL, ask());
-	error = wait_answer();
+	dir->ops->create(tree, dir, name, 0644, O_WRONLY | O_CREAT | O_EXCL, awaited_ask(&heard));
+	error = awaited_wait(&heard);
 	if (error) {
 		node_forget(tree, dir, 1);
 		return error;
 	}
 	assert_true(dir->ops->real || heard.entry_ttl == 0);
 	node = heard.node;
-	handle = heard.handle;
+	handle = heard.opened.handle;
 	if (text) {
-		handle->ops->write(handle, 0, text, strlen(text), ask());
-		assert_int_equal(wait_answer(), 0);
-		handle->ops->flush(handle, ask());
-		assert_int_equal(wait_answer(), 0);
+		handle->ops->write(handle, 0, text, strlen(text), awaited_ask(&heard));
+		assert_int_equal(awaited_wait(&heard), 0);
+		handle->ops->flush(handle, awaited_ask(&heard));
+		assert_int_equal(awaited_wait(&heard), 0);
 	}
 	release(handle);
 	node_forget(tree, node, 1);
@@ -328,8 +160,8 @@ static int create_it(const char *path, const char *text)
 
 static struct handle *open_it(struct node *node, int flags)
 {
-	node->ops->open(tree, node, flags, ask());
-	return wait_answer() ? NULL : heard.handle;
+	node->ops->open(tree, node, flags, awaited_ask(&heard));
+	return awaited_wait(&heard) ? NULL : heard.opened.handle;
 }
 
 /* The whole text of a file, its size in getattr compared. */
@@ -339,16 +171,16 @@ static void assert_reads(const char *path, const char *expected)
 	struct handle *handle;
 
 	assert_int_equal(heard.st.st_size, strlen(expected));
-	node->ops->getattr(tree, node, NULL, ask());
-	assert_int_equal(wait_answer(), 0);
+	node->ops->getattr(tree, node, NULL, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_int_equal(heard.st.st_size, strlen(expected));
 	handle = open_it(node, O_RDONLY);
 	assert_non_null(handle);
-	handle->ops->read(handle, 0, 65536, ask());
-	assert_int_equal(wait_answer(), 0);
+	handle->ops->read(handle, 0, 65536, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_string_equal(buf_text(&heard.text), expected);
-	handle->ops->read(handle, (off_t)strlen(expected), 10, ask());
-	assert_int_equal(wait_answer(), 0);
+	handle->ops->read(handle, (off_t)strlen(expected), 10, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_int_equal(heard.text.len, 0);
 	release(handle);
 	node_forget(tree, node, 1);
@@ -362,16 +194,17 @@ static void list_it(const char *path, size_t step, bool plus, struct buf *ret_na
 	off_t offset = 0;
 
 	buf_reset(ret_names);
-	dir->ops->opendir(tree, dir, ask());
-	assert_int_equal(wait_answer(), 0);
-	handle = heard.handle;
+	dir->ops->opendir(tree, dir, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
+	handle = heard.opened.handle;
 	do {
 		heard.room = step;
-		handle->ops->readdir(handle, offset, plus, ask());
-		assert_int_equal(wait_answer(), 0);
-		buf_add(ret_names, buf_text(&heard.text), heard.text.len);
+		buf_reset(&heard.names);
+		handle->ops->readdir(handle, offset, plus, awaited_ask(&heard));
+		assert_int_equal(awaited_wait(&heard), 0);
+		buf_add(ret_names, buf_text(&heard.names), heard.names.len);
 		offset = heard.next;
-	} while (heard.text.len > 0);
+	} while (heard.names.len > 0);
 	release(handle);
 	assert_int_equal(heard.odd, 0);
 	if (*path)
@@ -412,10 +245,7 @@ static int setup(void **state)
 
 	(void)state;
 	fake_reset();
-	memset(&heard, 0, sizeof(heard));
-	heard.reply.ops = &heard_ops;
-	pthread_mutex_init(&heard.lock, NULL);
-	clock_cond_init(&heard.changed);
+	awaited_init(&heard);
 	rig_init(&rig);
 	make_dir("q");
 	make_dir("q/.claimfs");
@@ -670,13 +500,13 @@ static void test_open_ticket(void **state)
 	assert_non_null(handle);
 	assert_true(heard.opened.direct_io);
 	assert_int_equal(move("todo/a", "claims/a"), 0);
-	node->ops->getattr(tree, node, handle, ask());
-	assert_int_equal(wait_answer(), 0);
+	node->ops->getattr(tree, node, handle, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_int_equal(heard.st.st_size, strlen("unit: a\nstate: 0\n"));
-	node->ops->getattr(tree, node, NULL, ask());
-	assert_int_equal(wait_answer(), -ENOENT);
-	handle->ops->read(handle, 6, 1, ask());
-	assert_int_equal(wait_answer(), 0);
+	node->ops->getattr(tree, node, NULL, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), -ENOENT);
+	handle->ops->read(handle, 6, 1, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_string_equal(buf_text(&heard.text), "a");
 	release(handle);
 	node_forget(tree, node, 1);
@@ -735,20 +565,20 @@ static void test_stage_directory(void **state)
 	fake_add("a", QUEUE_TODO);
 	assert_int_equal(move("todo/a", "claims/a"), 0);
 	stage = must_walk("stage");
-	stage->ops->mkdir(tree, stage, "b", 0755, ask());
-	assert_int_equal(wait_answer(), -EACCES);
-	stage->ops->mkdir(tree, stage, "a", 0755, ask());
-	assert_int_equal(wait_answer(), 0);
+	stage->ops->mkdir(tree, stage, "b", 0755, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), -EACCES);
+	stage->ops->mkdir(tree, stage, "a", 0755, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	dir = heard.node;
 	assert_true(heard.entry_ttl == 0);
 	assert_int_equal(create_it("stage/a/inner", "deep"), 0);
 	assert_kept("q/tmp/a/inner", "deep");
 	assert_lists("stage/a", "./\n../\ninner\n");
-	stage->ops->rmdir(tree, stage, "a", ask());
-	assert_true(wait_answer() < 0);
+	stage->ops->rmdir(tree, stage, "a", awaited_ask(&heard));
+	assert_true(awaited_wait(&heard) < 0);
 	assert_int_equal(unlink_it("stage/a/inner"), 0);
-	stage->ops->rmdir(tree, stage, "a", ask());
-	assert_int_equal(wait_answer(), 0);
+	stage->ops->rmdir(tree, stage, "a", awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	node_forget(tree, dir, 1);
 	/* The same name as a file then. */
 	assert_int_equal(create_it("stage/a", "file"), 0);
@@ -772,8 +602,8 @@ static void test_stage_renames(void **state)
 	assert_int_equal(move("made", "stage/none"), -EACCES);
 	assert_int_equal(move("made", "stage/a"), 0);
 	assert_kept("q/tmp/a", "made");
-	node->ops->getattr(tree, node, NULL, ask());	/* the node that moved has its new path */
-	assert_int_equal(wait_answer(), 0);
+	node->ops->getattr(tree, node, NULL, awaited_ask(&heard));	/* the node that moved has its new path */
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_int_equal(heard.st.st_size, 4);
 	assert_reads("stage/a", "made");
 	assert_int_equal(move("stage/a", "stage/b"), 0);
@@ -782,8 +612,8 @@ static void test_stage_renames(void **state)
 	assert_reads("stage/b", "made");
 	assert_int_equal(move("stage/b", "out"), 0);
 	assert_kept("q/out", "made");
-	node->ops->getattr(tree, node, NULL, ask());
-	assert_int_equal(wait_answer(), 0);
+	node->ops->getattr(tree, node, NULL, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_reads("out", "made");
 	assert_int_equal(look("stage/b"), -ENOENT);
 	node_forget(tree, node, 1);
@@ -793,8 +623,8 @@ static void test_stage_renames(void **state)
 	assert_int_equal(unlink_it("stage/a"), 0);
 	node = must_walk("linked");
 	stage = must_walk("stage");
-	node->ops->link(tree, node, stage, "a", ask());
-	assert_int_equal(wait_answer(), 0);
+	node->ops->link(tree, node, stage, "a", awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	node_forget(tree, heard.node, 1);
 	assert_kept("q/tmp/a", "linked");
 	node_forget(tree, node, 1);
@@ -816,15 +646,15 @@ static struct handle *open_ctl(int flags)
 
 static void say(struct handle *handle, const char *text)
 {
-	handle->ops->write(handle, 0, text, strlen(text), ask());
-	assert_int_equal(wait_answer(), 0);
+	handle->ops->write(handle, 0, text, strlen(text), awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_int_equal(heard.count, strlen(text));
 }
 
 static void assert_hears(struct handle *handle, const char *expected)
 {
-	handle->ops->read(handle, 0, 4096, ask());
-	assert_int_equal(wait_answer(), 0);
+	handle->ops->read(handle, 0, 4096, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_string_equal(buf_text(&heard.text), expected);
 }
 
@@ -843,8 +673,8 @@ static void drop(void *arg)
 
 static unsigned int poll_it(struct handle *handle, bool with_kick)
 {
-	handle->ops->poll(handle, &kicks, with_kick ? kick : NULL, drop, ask());
-	assert_int_equal(wait_answer(), 0);
+	handle->ops->poll(handle, &kicks, with_kick ? kick : NULL, drop, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	return heard.events;
 }
 
@@ -880,8 +710,8 @@ static void test_ctl(void **state)
 	assert_int_equal(poll_it(handle, false) & (POLLIN | POLLOUT), POLLIN | POLLOUT);
 	assert_hears(handle, "c\n");
 	say(handle, "done a\ndone c\n");
-	handle->ops->read(handle, 0, 3, ask());
-	assert_int_equal(wait_answer(), 0);
+	handle->ops->read(handle, 0, 3, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), 0);
 	assert_string_equal(buf_text(&heard.text), "ok\n");
 	assert_hears(handle, "ok\n");
 	poll_it(handle, true);
@@ -900,7 +730,7 @@ static void test_ctl_interrupted(void **state)
 	fake_add("held", QUEUE_CLAIMS);
 	handle = open_ctl(0);
 	say(handle, "take wait\n");
-	handle->ops->read(handle, 0, 4096, ask());
+	handle->ops->read(handle, 0, 4096, awaited_ask(&heard));
 	pthread_mutex_lock(&heard.lock);
 	assert_int_equal(heard.answers, 0);
 	wake = heard.wake;
@@ -908,7 +738,7 @@ static void test_ctl_interrupted(void **state)
 	pthread_mutex_unlock(&heard.lock);
 	assert_non_null(wake);
 	wake(arg);
-	assert_int_equal(wait_answer(), -EINTR);
+	assert_int_equal(awaited_wait(&heard), -EINTR);
 	fake_add("late", QUEUE_TODO);
 	assert_hears(handle, "late\n");
 	release(handle);
@@ -922,8 +752,8 @@ static void test_ctl_nonblock(void **state)
 	fake_add("held", QUEUE_CLAIMS);
 	handle = open_ctl(O_NONBLOCK);
 	say(handle, "take wait\n");
-	handle->ops->read(handle, 0, 4096, ask());
-	assert_int_equal(wait_answer(), -EAGAIN);
+	handle->ops->read(handle, 0, 4096, awaited_ask(&heard));
+	assert_int_equal(awaited_wait(&heard), -EAGAIN);
 	release(handle);
 }
 

@@ -54,17 +54,17 @@ static void remove_dir(const char *name)
 
 static int look_up(struct node *dir, const char *name, struct node **ret_node, double *ret_ttl)
 {
-	struct files_answer *answer = files_ask();
+	struct awaited *awaited = files_ask();
 	int error;
 
-	real_ops.lookup(files.tree, dir, name, &answer->reply);
-	error = files_wait(answer);
+	real_ops.lookup(files.tree, dir, name, &awaited->reply);
+	error = awaited_wait(awaited);
 	if (!error) {
-		*ret_node = answer->node;
+		*ret_node = awaited->node;
 		if (ret_ttl)
-			*ret_ttl = answer->ttl;
+			*ret_ttl = awaited->attr_ttl;
 	}
-	files_done_with(answer);
+	files_done_with(awaited);
 	return error;
 }
 
@@ -184,7 +184,7 @@ static void test_removed_elsewhere(void **state)
 
 static void test_removed_here(void **state)
 {
-	struct files_answer *answer = files_ask();
+	struct awaited *awaited = files_ask();
 	struct node *a, *again;
 	int i;
 
@@ -195,8 +195,8 @@ static void test_removed_here(void **state)
 		work_in(a);
 		later(200);
 	}
-	real_ops.rmdir(files.tree, files.tree->root, "a", &answer->reply);
-	assert_int_equal(files_end(answer), 0);
+	real_ops.rmdir(files.tree, files.tree->root, "a", &awaited->reply);
+	assert_int_equal(files_end(awaited), 0);
 	assert_int_equal(look_up(files.tree->root, "a", &again, NULL), -ENOENT);
 	files_forget(a);
 }
