@@ -10,7 +10,7 @@
  *   ok        all absent, stale one unchanged   claimed (verified first when the answers took long or one never came)
  *   ok        marker, failed or redo is there   no one's: dropped, and swept
  *   ok        stale one changed, input changed  withdrawn: freed
- *   failure   the name is there                 somebody else's: -EBUSY
+ *   failure   the name is there                 somebody else's: -EBUSY (presumed without a look where any unit would do)
  *   failure   it is not                         the disk's limit of links: once more from another file
  *   no answer the owner inside is this node     claimed, verified first
  *   no answer not there, or nobody could tell   it may come late: to be healed
@@ -213,16 +213,59 @@ static void judge(struct queue *queue, struct flight *flight, struct attempt *at
 
 /* ---- a LINK that failed, or was not answered ---- */
 
+static void lost_locked(struct queue *queue, struct attempt *attempt, int64_t mtime, const struct index_clock *clock)
+{
+	index_claim_put(&queue->index, &attempt->held->claim, mtime, clock);
+	index_update(&queue->index, attempt->unit, clock, queue_time(queue));
+	settle(attempt, -EBUSY);
+}
+
 static void lost_race(struct queue *queue, struct attempt *attempt, const struct store_op *stat)
 {
 	struct index_clock clock;
 
 	pthread_mutex_lock(&queue->lock);
 	queue_clock(queue, &clock);
-	index_claim_put(&queue->index, &attempt->held->claim, stat->attrs.mtime, &clock);
-	index_update(&queue->index, attempt->unit, &clock, queue_time(queue));
+	lost_locked(queue, attempt, stat->attrs.mtime, &clock);
+	queue->link_doubt = false;
 	pthread_mutex_unlock(&queue->lock);
-	settle(attempt, -EBUSY);
+}
+
+static bool link_refused(const struct flight *flight, const struct attempt *attempt)
+{
+	int error = flight_error(flight, attempt->link);
+
+	return !attempt->settled && (error == STORE_FAILURE || error == -EEXIST);
+}
+
+/*
+ * A look for each lost race would cost a round trip. A LINK that failed before another one from the same file succeeded met no limit of links: the
+ * name was there. Those at the end of a flight are left alone too, once: if the next flight has no success either, they are looked at. Until
+ * then they are as they were in this mount's eyes, so that nothing is said to be taken that is not.
+ */
+static void presume_lost(struct queue *queue, const struct flight *flight, struct attempt *list, size_t count)
+{
+	struct index_clock clock;
+	size_t i, sure = 0;
+	bool doubt;
+
+	for (i = 0; i < count; i++)
+		if (!list[i].settled && !flight_error(flight, list[i].link))
+			sure = i + 1;
+	pthread_mutex_lock(&queue->lock);
+	queue_clock(queue, &clock);
+	queue->link_doubt &= !sure;
+	doubt = queue->link_doubt;
+	for (i = 0; i < count && !doubt; i++) {
+		if (!list[i].any || !link_refused(flight, &list[i]))
+			continue;
+		queue->link_doubt = i >= sure;
+		if (i < sure)
+			lost_locked(queue, &list[i], queue_time(queue), &clock);
+		else
+			settle(&list[i], -EBUSY);
+	}
+	pthread_mutex_unlock(&queue->lock);
 }
 
 /* Nobody could say whether the LINK without an answer was made, or whose the claim is. */
@@ -325,6 +368,10 @@ static void fly(struct queue *queue, struct attempt *list, size_t count, const s
 	flight_run(&flight, queue->store);
 	for (i = 0; i < count; i++)
 		failures |= flight_error(&flight, list[i].link) != 0;
+	if (failures)
+		presume_lost(queue, &flight, list, count);
+	for (i = 0, failures = false; i < count; i++)
+		failures |= !list[i].settled && flight_error(&flight, list[i].link);
 	if (failures)
 		look_at_failures(queue, &flight, list, count);
 	for (i = 0; i < count; i++) {

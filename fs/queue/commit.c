@@ -288,14 +288,21 @@ static void move_claim(struct queue *queue, struct ending *ending)
 	held->stand = stand;
 }
 
-static void make_marker_dir(struct queue *queue, const struct held *held)
+static void make_marker_dirs(struct queue *queue, struct ending *list, size_t count)
 {
 	struct flight flight = FLIGHT_INIT;
 	char path[LAYOUT_PATH];
+	size_t i;
 
-	layout_marker_dir(path, key_of(held));
-	flight_mkdir(&flight, LAYOUT_DONE);
-	flight_mkdir(&flight, path);
+	for (i = 0; i < count; i++) {
+		if (!list[i].no_dir)
+			continue;
+		list[i].no_dir = false;
+		if (!flight.count)
+			flight_mkdir(&flight, LAYOUT_DONE);
+		layout_marker_dir(path, key_of(list[i].held));
+		flight_mkdir(&flight, path);
+	}
 	flight_run(&flight, queue->store);
 	flight_release(&flight);
 }
@@ -313,7 +320,7 @@ static void no_marker(struct queue *queue, struct ending *ending, int error, int
 		held->unanswered = true;
 		ending_check(queue, ending, 1);
 	} else if (error == -ENOENT) {
-		make_marker_dir(queue, held);
+		ending->no_dir = true;
 	} else if (error == STORE_FAILURE || error == -EMLINK || error == -EEXIST) {
 		move_claim(queue, ending);
 	} else {
@@ -355,6 +362,7 @@ static void look_at_markers(struct queue *queue, struct ending *list, const int 
 	}
 	free(texts);
 	flight_release(&flight);
+	make_marker_dirs(queue, list, count);
 }
 
 /* One round: LINKs, then looks for those that were not simply done. True while some are open. */

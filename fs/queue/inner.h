@@ -185,6 +185,7 @@ struct queue {
 	struct walls walls;			/* of done units */
 	struct progress_hedges hedges;
 	double take_s, commit_s;
+	bool link_doubt;		/* LINKs failed for which nobody looked, and none has succeeded since */
 	uint64_t claims_tried, claims_lost;	/* LINKs sent for claims, and those that somebody else was before */
 	int64_t refresh_ns;			/* how long the last refresh took */
 	int64_t claims_ns;			/* … and listing claims/ alone */
@@ -262,6 +263,7 @@ struct attempt {			/* one unit that is to be claimed */
 	int error;			/* 0 claimed: `held`; -EBUSY; -ENOENT done, failed, gone; -errno */
 	struct held *held;
 	bool settled;			/* `error` says how it ended */
+	bool any;			/* another unit would do as well: that somebody was before need not be certain */
 	bool again;			/* the disk's limit of links was met: once more from another file */
 	uint64_t full;			/* what lease_full() said then */
 	bool doubtful;			/* verify before believing */
@@ -296,6 +298,7 @@ struct ending {				/* a held claim that is being ended */
 	bool settled;			/* finish->error says how */
 	bool gone;			/* verified, and no longer this mount's */
 	bool look;			/* a marker may say how it ended */
+	bool no_dir;			/* its marker's directory is to be made */
 	size_t op;			/* in the flight under way */
 	struct hash128 key;		/* of what was done, for after `held` */
 	char map_key[CONTENT_MAP_KEY];

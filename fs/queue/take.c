@@ -187,7 +187,7 @@ static size_t pick_locked(struct queue *queue, struct attempt *list, size_t coun
 		}
 		unit = next_unit(queue);
 		if (unit != UNITS_NONE && claim_ready_locked(queue, unit, &list[picked]))
-			picked++;
+			list[picked++].any = true;
 	}
 	return picked;
 }
@@ -208,8 +208,9 @@ static void tell_taken_locked(struct queue *queue, const struct held *held)
 	buf_release(&input);
 }
 
-/* One flight; names of what was claimed are appended. How many, or -errno when nothing was and the disk is why. */
-static int take_flight(struct queue *queue, struct ctl *owner, size_t count, struct buf *ret_names, bool *ret_tried)
+/* One flight; names of what was claimed are appended. How many, or -errno when nothing was and the disk is why. `fruitless`: the one before
+ * claimed nothing. */
+static int take_flight(struct queue *queue, struct ctl *owner, size_t count, bool fruitless, struct buf *ret_names, bool *ret_tried)
 {
 	struct attempt *list = calloc(count, sizeof(*list));
 	size_t picked, i;
@@ -240,7 +241,7 @@ static int take_flight(struct queue *queue, struct ctl *owner, size_t count, str
 	pthread_mutex_unlock(&queue->lock);
 	*ret_tried = picked > 0;
 	/* So many lost at once: others are at the same units, and what this mount knows of them is too old. */
-	if (lost > picked / 4)
+	if (lost > picked / 4 && (picked > 1 || fruitless))
 		queue_refresh(queue, queue->options.ttl_ns / 20);
 	free(list);
 	return taken || !error ? taken : error;
@@ -256,7 +257,7 @@ static int take_now(struct queue *queue, struct ctl *owner, int count, struct bu
 	while (taken < count && tried && fruitless < FRUITLESS) {
 		size_t want = (size_t)(count - taken);
 
-		got = take_flight(queue, owner, want < TAKE_MAX ? want : TAKE_MAX, ret_names, &tried);
+		got = take_flight(queue, owner, want < TAKE_MAX ? want : TAKE_MAX, fruitless > 0, ret_names, &tried);
 		if (got < 0)
 			break;
 		fruitless = got ? 0 : fruitless + 1;

@@ -49,6 +49,7 @@ struct bench {
 	char host[32];
 	int64_t link_limit;
 	int64_t share_from;
+	int64_t ttl_ns;		/* of views; 0: a millisecond */
 	struct keep *keep;	/* for the mounts made next */
 	void (*taken)(void *arg, const char *input, uint64_t size);	/* likewise */
 	void *taken_arg;
@@ -100,8 +101,9 @@ static inline struct bench_mount *bench_mount(struct bench *bench)
 {
 	struct bench_mount *mount = &bench->mounts[bench->count++];
 	struct queue_options options = {
-		.host = bench->host, .pid = (int)bench->count, .ttl_ns = NS_PER_MS, .seed = bench->count * 7919, .link_limit = bench->link_limit,
-		.keep = bench->keep, .share_from = bench->share_from, .taken = bench->taken, .taken_arg = bench->taken_arg,
+		.host = bench->host, .pid = (int)bench->count, .ttl_ns = bench->ttl_ns ? bench->ttl_ns : NS_PER_MS, .seed = bench->count * 7919,
+		.link_limit = bench->link_limit, .keep = bench->keep, .share_from = bench->share_from, .taken = bench->taken,
+		.taken_arg = bench->taken_arg,
 	};
 	struct buf why = BUF_INIT;
 

@@ -26,6 +26,8 @@ struct inode {
 	struct map names;		/* of a directory: component → struct inode */
 };
 
+static _Thread_local uint64_t flights_here;
+
 struct mem_disk {
 	pthread_mutex_t lock;
 	struct inode *root;
@@ -439,6 +441,7 @@ static void mem_run(struct store *store, struct store_op *ops, size_t count)
 
 	pthread_mutex_lock(&mem->lock);
 	mem->flights++;
+	flights_here++;
 	pthread_mutex_unlock(&mem->lock);
 	for (i = 0; i < count; i++)
 		run_op(mem, &ops[i]);
@@ -484,6 +487,7 @@ static int mem_list(struct store *store, const char *path, store_entry *entry, v
 
 	pthread_mutex_lock(&mem->lock);
 	mem->flights++;
+	flights_here++;
 	us = mem->slow_path && strcmp(path, mem->slow_path) == 0 ? mem->slow_us : 0;
 	mem->slowed += us > 0;
 	cut = mem->cut_at != INT64_MAX && mem->cut_at <= 0;
@@ -669,6 +673,11 @@ void mem_set_hook(struct store *store, mem_hook *hook, void *arg)
 	mem->hook_arg = arg;
 	mem->hook = hook;
 	pthread_mutex_unlock(&mem->lock);
+}
+
+uint64_t mem_flights_here(void)
+{
+	return flights_here;
 }
 
 uint64_t mem_flights(struct store *store)

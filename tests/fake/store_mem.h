@@ -81,6 +81,7 @@ typedef void mem_hook(void *arg, const struct store_op *op);
 void mem_set_hook(struct store *store, mem_hook *hook, void *arg);
 
 uint64_t mem_flights(struct store *store);		/* round trips: flights and listings */
+uint64_t mem_flights_here(void);			/* those of the calling thread, on all mounts */
 uint64_t mem_count(struct store *store, enum store_kind kind);
 
 /* From now on a listing of `path` (kept by reference) takes `us` microseconds. How many there were since. */

@@ -1,0 +1,155 @@
+/*
+ * trips: what taking and committing cost in round trips (queue.md: lost races cost none, `take N` is one for the batch, and so is each step of a commit).
+ * Counted are the flights of the thread that asks; records and sweeps are the keeper's.
+ */
+#include "tests/fake/bench_queue.h"
+
+#define UNITS 300
+
+/* A mount that has its identity, and a view that stays good. */
+static struct bench_mount *ready(struct bench *bench, int *ret_taken)
+{
+	struct buf names = BUF_INIT;
+	struct bench_mount *mount;
+
+	bench_inputs(bench, UNITS);
+	bench->ttl_ns = 1000 * NS_PER_S;
+	mount = bench_mount(bench);
+	*ret_taken = queue_take(mount->queue, NULL, 1, false, NULL, &names);
+	buf_release(&names);
+	return mount;
+}
+
+/* Just before the LINK number `at` of a claim, from 0, somebody else makes that claim. */
+struct rival {
+	struct bench *bench;
+	int at;
+	int seen;
+	int won;
+};
+
+static void be_first(void *arg, const struct store_op *op)
+{
+	struct rival *rival = arg;
+
+	if (op->kind != STORE_LINK || !op->path2 || !strstr(op->path2, "/claims/") || rival->seen++ != rival->at)
+		return;
+	rival->won++;
+	assert_int_equal(mem_disk_puts(rival->bench->disk, op->path2, "claimfs 1\nnode other.0000000a\nkind live\n"), 0);
+}
+
+static void a_batch_is_taken_in_one_trip(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct buf names = BUF_INIT;
+	struct bench_mount *mount;
+	uint64_t before;
+	int taken;
+
+	(void)state;
+	mount = ready(bench, &taken);
+	assert_int_equal(taken, 1);
+	before = mem_flights_here();
+	assert_int_equal(queue_take(mount->queue, NULL, 64, false, NULL, &names), 64);
+	assert_int_equal(mem_flights_here() - before, 1);
+	buf_release(&names);
+	bench_free(bench);
+}
+
+static void a_lost_race_costs_no_trip_of_its_own(void **state)
+{
+	static const struct { int count, at; } cases[] = { { 64, 0 }, { 64, 10 }, { 64, 63 }, { 1, 0 } };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct bench *bench = bench_new("");
+		struct rival rival = { .bench = bench, .at = cases[i].at };
+		struct buf names = BUF_INIT;
+		struct bench_mount *mount;
+		uint64_t before;
+		int taken;
+
+		mount = ready(bench, &taken);
+		mem_set_hook(mount->store, be_first, &rival);
+		before = mem_flights_here();
+		assert_int_equal(queue_take(mount->queue, NULL, cases[i].count, false, NULL, &names), cases[i].count);
+		/* The batch, and the one that takes the place of the lost. */
+		assert_int_equal(mem_flights_here() - before, 2);
+		assert_int_equal(rival.won, 1);
+		mem_set_hook(mount->store, NULL, NULL);
+		buf_release(&names);
+		bench_free(bench);
+	}
+}
+
+/* Who asks for this very unit is told whether somebody holds it: that is looked at. */
+static void a_unit_by_name_is_looked_at(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct rival rival = { .bench = bench };
+	struct bench_mount *mount;
+	int taken;
+
+	(void)state;
+	bench_input(bench, "x");
+	mount = ready(bench, &taken);
+	mem_set_hook(mount->store, be_first, &rival);
+	assert_int_equal(queue_claim(mount->queue, queue_attempt(mount->queue, "x") ? "u00001" : "x"), -EBUSY);
+	mem_set_hook(mount->store, NULL, NULL);
+	/* On a disk that allows no more links from the file in use, it is not held. */
+	mem_disk_set_link_limit(bench->disk, 3);
+	assert_int_equal(queue_claim(mount->queue, queue_attempt(mount->queue, "u00002") ? "u00003" : "u00002"), 0);
+	assert_int_equal(queue_claim(mount->queue, queue_attempt(mount->queue, "u00004") ? "u00005" : "u00004"), 0);
+	bench_free(bench);
+}
+
+static void a_batch_is_committed_in_a_trip_a_step(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct queue_finish list[64];
+	struct buf names = BUF_INIT;
+	struct bench_mount *mount;
+	const char *name;
+	uint64_t before;
+	char dir[32];
+	int taken, staged;
+	size_t i;
+
+	(void)state;
+	mount = ready(bench, &taken);
+	/* Of a new queue: the link, the look why it failed, the directories of the markers, and the link again. */
+	for (staged = -1; staged < 2; staged++) {
+		buf_reset(&names);
+		assert_int_equal(queue_take(mount->queue, NULL, 64, false, NULL, &names), 64);
+		for (name = names.data, i = 0; i < 64; i++, name += strlen(name) + 1) {
+			list[i] = (struct queue_finish) { .verb = QUEUE_VERB_DONE, .name = name };
+			if (staged == 1)
+				bench_stage(bench, mount, name, "out");
+		}
+		before = mem_flights_here();
+		queue_finish(mount->queue, list, 64);
+		/* fsync, rename and the deciding link, each behind the answers of the one before; the link alone where nothing is staged. */
+		assert_int_equal(mem_flights_here() - before, staged < 0 ? 4 : staged ? 3 : 1);
+		for (i = 0; i < 256; i++) {
+			snprintf(dir, sizeof(dir), ".claimfs/done/%02zx", i);
+			mem_disk_mkdirs(bench->disk, dir);
+		}
+		for (i = 0; i < 64; i++)
+			assert_int_equal(list[i].error, 0);
+	}
+	buf_release(&names);
+	bench_free(bench);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_batch_is_taken_in_one_trip),
+		cmocka_unit_test(a_lost_race_costs_no_trip_of_its_own),
+		cmocka_unit_test(a_unit_by_name_is_looked_at),
+		cmocka_unit_test(a_batch_is_committed_in_a_trip_a_step),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
