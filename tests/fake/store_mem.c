@@ -58,6 +58,7 @@ struct mem_store {
 	const char *slow_path;		/* listings of it take slow_us */
 	unsigned int slow_us;
 	uint64_t slowed;
+	int64_t slow_began, slow_gap;
 	uint64_t counts[KINDS];
 };
 
@@ -476,6 +477,24 @@ static int snapshot(struct mem_disk *disk, const char *path, struct listed **ret
 	return 0;
 }
 
+static bool is_slow(const struct mem_store *mem, const char *path)
+{
+	size_t len = mem->slow_path ? strlen(mem->slow_path) : 0;
+
+	if (len && mem->slow_path[len - 1] == '/')
+		return strncmp(path, mem->slow_path, len) == 0;
+	return len && strcmp(path, mem->slow_path) == 0;
+}
+
+static void count_slowed(struct mem_store *mem)
+{
+	int64_t now = clock_now();
+
+	if (mem->slowed++ > 0 && now - mem->slow_began < mem->slow_gap)
+		mem->slow_gap = now - mem->slow_began;
+	mem->slow_began = now;
+}
+
 static int mem_list(struct store *store, const char *path, store_entry *entry, void *arg)
 {
 	struct mem_store *mem = container_of(store, struct mem_store, store);
@@ -488,8 +507,9 @@ static int mem_list(struct store *store, const char *path, store_entry *entry, v
 	pthread_mutex_lock(&mem->lock);
 	mem->flights++;
 	flights_here++;
-	us = mem->slow_path && strcmp(path, mem->slow_path) == 0 ? mem->slow_us : 0;
-	mem->slowed += us > 0;
+	us = is_slow(mem, path) ? mem->slow_us : 0;
+	if (us)
+		count_slowed(mem);
 	cut = mem->cut_at != INT64_MAX && mem->cut_at <= 0;
 	pthread_mutex_unlock(&mem->lock);
 	if (cut)
@@ -699,7 +719,19 @@ void mem_slow_listings(struct store *store, const char *path, unsigned int us)
 	mem->slow_path = path;
 	mem->slow_us = us;
 	mem->slowed = 0;
+	mem->slow_gap = INT64_MAX;
 	pthread_mutex_unlock(&mem->lock);
+}
+
+int64_t mem_slowed_gap(struct store *store)
+{
+	struct mem_store *mem = container_of(store, struct mem_store, store);
+	int64_t gap;
+
+	pthread_mutex_lock(&mem->lock);
+	gap = mem->slow_gap;
+	pthread_mutex_unlock(&mem->lock);
+	return gap;
 }
 
 uint64_t mem_slowed(struct store *store)

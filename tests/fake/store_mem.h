@@ -84,8 +84,10 @@ uint64_t mem_flights(struct store *store);		/* round trips: flights and listings
 uint64_t mem_flights_here(void);			/* those of the calling thread, on all mounts */
 uint64_t mem_count(struct store *store, enum store_kind kind);
 
-/* From now on a listing of `path` (kept by reference) takes `us` microseconds. How many there were since. */
+/* From now on a listing of `path` (kept by reference; of what is below it, if it ends with a slash) takes `us` microseconds. How many there were since, and
+ * the shortest time from the begin of one to that of the next (INT64_MAX: there were not two). */
 void mem_slow_listings(struct store *store, const char *path, unsigned int us);
 uint64_t mem_slowed(struct store *store);
+int64_t mem_slowed_gap(struct store *store);
 
 #endif

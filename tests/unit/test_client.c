@@ -318,6 +318,23 @@ static void test_list(void **state)
 	assert_int_equal(WAITED(sftp_lstat(S, "n1", DONE)), 0);	/* the directory's close is behind us */
 }
 
+/* The first answer of a small directory looks like the last: nothing is asked on behind it. */
+static void test_short_list(void **state)
+{
+	struct rig *rig = *state;
+	struct seen seen = { .rig = rig };
+	unsigned int before;
+
+	rig_put(rig, "n1", "", 0);
+	rig_put(rig, "n2", "", 0);
+	assert_int_equal(WAITED(sftp_lstat(S, "n1", DONE)), 0);
+	before = peer_count(rig->peer, FXP_READDIR);
+	assert_int_equal(WAITED(sftp_list(S, ".", see, NULL, seen_all, &seen)), 0);
+	assert_int_equal(seen.count, 2);
+	assert_int_equal(WAITED(sftp_lstat(S, "n1", DONE)), 0);
+	assert_int_equal(peer_count(rig->peer, FXP_READDIR) - before, 8);
+}
+
 /* ---- many at once ---- */
 
 struct many {
@@ -483,6 +500,7 @@ int main(void)
 		EACH(test_features),
 		cmocka_unit_test_setup_teardown(test_control_stays_free, set_up_four, tear_down),
 		cmocka_unit_test_setup_teardown(test_plain, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_short_list, set_up, tear_down),
 	};
 
 	log_open("test_client", LOG_LEVEL_ERROR);

@@ -526,6 +526,39 @@ static void a_node_that_dies_at_any_step_loses_nothing(void **state)
 		die_at(step);
 }
 
+static bool four_were_listed(void *arg)
+{
+	return mem_slowed(((struct bench_mount *)arg)->store) >= 4;
+}
+
+/* Markers without a record are looked for in one directory of done/ after another, with a rest of ten times as long as listing one took, and longer in a
+ * large fleet, so that all of it together does not keep the host busy. */
+static void the_check_of_markers_rests(void **state)
+{
+	static const int fleets[] = { 0, 17 };
+	size_t i;
+	int node;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct bench *bench = bench_new("");
+		struct bench_mount *mount;
+		char path[64];
+
+		for (node = 0; node < fleets[i]; node++) {
+			snprintf(path, sizeof(path), LAYOUT_LOG "/other-%d.0000000a", node);
+			assert_int_equal(mem_disk_puts(bench->disk, path, ""), 0);
+		}
+		bench_input(bench, "x");
+		mount = bench_mount(bench);
+		mem_slow_listings(mount->store, LAYOUT_DONE "/", 20000);
+		assert_true(bench_is(mount, QUEUE_TODO, "x"));
+		assert_true(bench_until(four_were_listed, mount));
+		assert_true(mem_slowed_gap(mount->store) >= 20 * NS_PER_MS * (1 + 10 * (1 + fleets[i] / 8)));
+		bench_free(bench);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +576,7 @@ int main(void)
 		cmocka_unit_test(mounts_that_race_do_each_unit_once),
 		cmocka_unit_test(mounts_that_race_with_few_links),
 		cmocka_unit_test(a_node_that_dies_at_any_step_loses_nothing),
+		cmocka_unit_test(the_check_of_markers_rests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
