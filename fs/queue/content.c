@@ -19,20 +19,21 @@ void content_map_key(const struct hash128 *key, uint32_t generation, char ret_ke
 	memcpy(ret_key + sizeof(key->bytes), &generation, sizeof(generation));
 }
 
-/* Reads from `offset` on, a flight. Bytes read, or -errno. */
-static int64_t read_flight(struct queue *queue, const char *path, uint64_t offset, struct buf *pieces, struct hash_stream *stream)
+/* Reads from `offset` on, a flight, no further than where a file of `size` ends. Bytes read, or -errno. */
+static int64_t read_flight(struct queue *queue, const char *path, uint64_t offset, uint64_t size, struct buf *pieces, struct hash_stream *stream)
 {
 	struct flight flight = FLIGHT_INIT;
 	int64_t got = 0;
-	int error = 0;
+	int error;
 	size_t i;
 
-	for (i = 0; i < PIECES; i++) {
+	for (i = 0; i < PIECES && offset + i * PIECE <= size; i++) {
 		buf_reset(&pieces[i]);
 		flight_read(&flight, path, offset + i * PIECE, PIECE, &pieces[i]);
 	}
 	flight_run(&flight, queue->store);
-	for (i = 0; i < PIECES && !error; i++) {
+	error = flight.error;
+	for (i = 0; i < flight.count && !error; i++) {
 		error = flight_error(&flight, i) ? flight_error(&flight, i) : buf_error(&pieces[i]);
 		if (error)
 			break;
@@ -58,7 +59,7 @@ static int compute(struct queue *queue, struct held *held)
 		return -ENOMEM;
 	error = index_input(&queue->index, held->name, &path);
 	while (!error && offset < held->size) {
-		got = read_flight(queue, path.data, offset, pieces, stream);
+		got = read_flight(queue, path.data, offset, held->size, pieces, stream);
 		if (got <= 0)
 			break;
 		offset += (uint64_t)got;

@@ -119,6 +119,45 @@ static void same_contents_committed_together_get_one_ok(void **state)
 	bench_free(bench);
 }
 
+static void count_reads(void *arg, const struct store_op *op)
+{
+	if (op->kind == STORE_READ && strncmp(op->path, "inputs/", 7) == 0)
+		++*(int *)arg;
+}
+
+/* A piece a megabyte, and no piece behind the end but where it falls on a boundary: it may have grown. */
+static void no_more_is_read_than_there_is(void **state)
+{
+	static const struct { size_t size; int reads; } cases[] = { { 1, 1 }, { 1000000, 1 }, { 1 << 20, 2 }, { 5000000, 5 }, { 9000000, 9 } };
+	struct bench *bench = bench_new("key = content\n");
+	struct bench_mount *mount;
+	char *bytes = calloc(1, 9000000);
+	size_t i;
+	int reads;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "inputs/x%zu", i);
+		assert_int_equal(mem_disk_write(bench->disk, path, bytes, cases[i].size), 0);
+		mem_disk_set_mtime(bench->disk, path, mem_disk_time(bench->disk) - 100);
+	}
+	mount = bench_mount(bench);
+	for (i = 0; i < 5; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "x%zu", i);
+		reads = 0;
+		mem_set_hook(mount->store, count_reads, &reads);
+		assert_int_equal(bench_claim(mount, name), 0);
+		mem_set_hook(mount->store, NULL, NULL);
+		assert_int_equal(reads, cases[i].reads);
+	}
+	free(bytes);
+	bench_free(bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +165,7 @@ int main(void)
 		cmocka_unit_test(a_content_is_hashed_once),
 		cmocka_unit_test(a_redo_of_shared_contents_is_work),
 		cmocka_unit_test(same_contents_committed_together_get_one_ok),
+		cmocka_unit_test(no_more_is_read_than_there_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
