@@ -61,7 +61,7 @@ start_ssh() {
 	enter
 	SSHD_UNDER=("${entering[@]}" systemd-run -q --scope --unit=ssh)
 	SSHD_EXTRA="Match all
-		SetEnv SHLVL=2 HOME=$work/home PATH=$PATH" start_sshd
+		SetEnv SHLVL=2 HOME=$work/home ${SSHD_SET:-PATH=$PATH}" start_sshd
 }
 
 start_machine() {
@@ -123,6 +123,59 @@ start_machine() {
 	claimctl fleet ls | grep -q "ended 143 $work/mnt/q"
 	inside claimctl status --json mnt/q | jq -e '.units.todo == 1 and .units.claimed == 0'
 	not grep -r lost disk/q/.claimfs/log
+}
+
+# A user of the machine who isn't root, with a manager of their own, as a login makes it.
+add_user() {	# NAME ID
+	chmod 711 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test" "$work" "$work/sshd"
+	mkdir -p run-user programs
+	cp "$(command -v claimfs)" "$(command -v claim-worker)" programs/
+	printf '#!/bin/sh\n[ "$*" = enable-linger ] && [ -e "$HOME/may linger" ]\n' >programs/loginctl
+	printf '#!/bin/sh\nexit 1\n' >programs/sudo
+	chmod +x programs/*
+	{ cat /etc/passwd; echo "$1:x:$2:$2::$work/home:/bin/sh"; } >passwd
+	{ cat /etc/shadow; echo "$1:*:19000:0:99999:7:::"; } >shadow
+	inside mount --bind "$work/passwd" /etc/passwd
+	inside mount --bind "$work/shadow" /etc/shadow
+	mkdir -p home
+	chown -R "$2:$2" home run-user disk mnt go began
+	inside systemd-run -q --unit="user-$2" --uid="$2" -p Delegate=yes --setenv=XDG_RUNTIME_DIR="$work/run-user" --setenv=HOME="$work/home" \
+		--setenv=SYSTEMD_UNIT_PATH="$work/units" /lib/systemd/systemd --user --unit=test.target
+	wait_until 20 test -S run-user/systemd/private
+}
+
+as_user() {	# ID COMMAND...
+	local id=$1
+	shift
+	inside env XDG_RUNTIME_DIR="$work/run-user" setpriv --reuid="$id" --regid="$id" --clear-groups "$@"
+}
+
+@test "systemd: fleet start as a user who isn't root: a unit of their own manager" {
+	boot
+	make_queue "$work/disk/q" --lease 6s
+	make_inputs "$work/disk/q/inputs" 2
+	mkdir mnt go began
+	start_machine
+	add_user ann 4242
+	inside systemctl stop ssh.scope
+	SSH_PORT=$ssh_port SSHD_SET="XDG_RUNTIME_DIR=$work/run-user PATH=$work/programs:/usr/bin:/bin" start_ssh
+	sed -i "s/User .*/User ann/" sshd/ssh_config
+	claimctl fleet up -H disk
+	inside systemd-run -q --unit=disk "$(command -v claimfs)" "$work/disk" "$work/mnt" -f -o allow_other
+	wait_until 20 inside test -e mnt/q/ctl
+	start=(claimctl fleet start "$work/mnt/q" -j 1 -- sh -c 'until [ -e "$1/$CLAIM_NAME" ]; do sleep 0.1; done; id -un >"$CLAIM_OUT"' - "$work/go")
+	# Where it ends with the session, the manager is not used.
+	"${start[@]}"
+	claimctl fleet ls | grep -q "running $work/mnt/q"
+	[ -z "$(as_user 4242 systemctl --user list-units --all --plain --no-legend 'claim-fleet-*')" ]
+	claimctl fleet stop
+	touch "home/may linger"
+	"${start[@]}"
+	as_user 4242 systemctl --user list-units --plain --no-legend 'claim-fleet-*' | grep -q ' active running'
+	touch go/000{1,2}
+	wait_until 30 has_entries disk/q/outputs 2
+	[ "$(cat disk/q/outputs/0001)" = ann ]
+	wait_for 20 'claimctl fleet ls | grep -q "ended 0 $work/mnt/q"'
 }
 
 # The package's units, as they are installed but for their paths.
