@@ -174,7 +174,8 @@ static const struct command verbs[] = {
 		.name = "run", .summary = "run a command on all machines at once",
 		.usage = "fleet run [OPTIONS] -- COMMAND [ARGUMENTS]",
 		.description = "Runs COMMAND in the home directory of each machine, without a shell: each argument arrives as it was given. Lines of output\n"
-			       "stand behind the machine's name. It is done once, on machines that are there, unless --setup says that it belongs to them.\n",
+			       "stand behind the machine's name. It is done once, on the machines that are there; with --setup those that come later do\n"
+			       "it too.\n",
 		.exit_status = "the worst of all machines, 124 for one that took too long, 255 for one that could not be reached; 2 usage",
 		.examples = "  claimctl fleet run -- nproc\n  claimctl fleet run --only 'claim-00*' --timeout 1m -- sh -c 'df -h | tail -1'\n"
 			    "  claimctl fleet run --setup -- sudo apt-get install -y imagemagick\n"
@@ -219,8 +220,8 @@ static const struct command verbs[] = {
 	{
 		.name = "watch", .summary = "make preempted machines anew until the work is done",
 		.usage = "fleet watch [OPTIONS]",
-		.description = "Makes machines that are gone anew, pushes, runs (--setup), mounts and starts there what was asked for, and says what it did. Ends when all workers\n"
-			       "have ended because every unit is done or failed.\n",
+		.description = "Makes machines that are gone anew, pushes, runs (--setup), mounts and starts there what was asked for, and says what it\n"
+			       "did. Ends when all workers have ended because every unit is done or failed.\n",
 		.exit_status = "0 all work is done, or the fleet was taken down, 1 some units failed, or it could not watch, 2 usage",
 		.examples = "  claimctl fleet watch && claimctl fleet down --yes\n",
 		.options = watch_table, .set = fleet_set_option, .run = fleet_watch, .operands_optional = true,
