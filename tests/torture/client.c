@@ -1,6 +1,6 @@
 /*
- * client: one worker of a torture run. Takes units through a session of `ctl`, writes an output into stage/, commits, and writes down
- * what it asked and what it was told (history.h). Now and then it gives back, fails a unit, or dies with units in hand.
+ * client: one worker of a torture run. Takes units through a session of `ctl`, writes an output into stage/ or puts it behind the line that
+ * commits, and writes down what it asked and what it was told (history.h). Now and then it gives back, fails a unit, or dies with units in hand.
  *
  *   client QUEUE NODE NAME SEED HISTORY [WORK_MS [GIVE_PERCENT [FAIL_PERCENT [DIE_PERCENT]]]]
  *
@@ -29,6 +29,7 @@
 #define AWAY_S 60
 #define LONG_PERCENT 3		/* of the units take so many times longer */
 #define LONG_TIMES 20
+#define PUT_PERCENT 50		/* of the outputs come with the line */
 
 struct client {
 	const char *queue;
@@ -77,8 +78,8 @@ static int open_ctl(struct client *client)
 	return client->ctl < 0 ? -errno : 0;
 }
 
-/* Writes one command and reads its one line, without the newline. 1; 0 at end of file; -errno. */
-static int ask(struct client *client, const char *command, const char *name, struct buf *ret_line)
+/* Writes one command, with the data behind it if there is any, and reads its one line, without the newline. 1; 0 at end of file; -errno. */
+static int ask(struct client *client, const char *command, const char *name, const struct buf *data, struct buf *ret_line)
 {
 	struct buf line = BUF_INIT;
 	char c;
@@ -91,6 +92,8 @@ static int ask(struct client *client, const char *command, const char *name, str
 		pct_encode(&line, name, strlen(name));
 	}
 	buf_addch(&line, '\n');
+	if (data)
+		buf_add(&line, data->data, data->len);
 	error = buf_error(&line);
 	if (!error)
 		error = io_write_all(client->ctl, line.data, line.len);
@@ -117,43 +120,48 @@ static void gone(struct client *client)
 	client->ctl = -1;
 }
 
-/* A whole output of random length; its hash goes to ret_hex. 0 or -errno. */
-static int stage_output(struct client *client, const char *name, char ret_hex[HASH_HEX_LEN + 1])
+/* A whole output of random length; its hash goes to ret_hex. 0 or -ENOMEM. */
+static int make_output(struct client *client, const char *name, struct buf *ret_text, char ret_hex[HASH_HEX_LEN + 1])
 {
-	struct buf path = BUF_INIT, text = BUF_INIT;
 	struct hash128 hash;
+
+	buf_addf(ret_text, "%s %s %" PRId64 "\n", name, client->name, clock_now());
+	for (int i = rand_r(&client->seed) % 3000; i > 0; i--)
+		buf_addf(ret_text, "%08x\n", rand_r(&client->seed));
+	hash = hash128_of(ret_text->data, ret_text->len);
+	hash128_hex(&hash, ret_hex);
+	buf_addf(ret_text, "%s\n", ret_hex);
+	return buf_error(ret_text);
+}
+
+static int stage_output(struct client *client, const char *name, const struct buf *text)
+{
+	struct buf path = BUF_INIT;
 	int fd, error;
 
-	buf_addf(&text, "%s %s %" PRId64 "\n", name, client->name, clock_now());
-	for (int i = rand_r(&client->seed) % 3000; i > 0; i--)
-		buf_addf(&text, "%08x\n", rand_r(&client->seed));
-	hash = hash128_of(text.data, text.len);
-	hash128_hex(&hash, ret_hex);
-	buf_addf(&text, "%s\n", ret_hex);
 	path_in(client, "stage", name, &path);
-	error = buf_error(&text) ? buf_error(&text) : buf_error(&path);
+	error = buf_error(&path);
 	fd = error ? -1 : open(path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (!error && fd < 0)
 		error = -errno;
 	if (!error)
-		error = io_write_all(fd, text.data, text.len);
+		error = io_write_all(fd, text->data, text->len);
 	if (fd >= 0 && close(fd) < 0 && !error)
 		error = -errno;
 	buf_release(&path);
-	buf_release(&text);
 	return error;
 }
 
 /* Asks for an end of `name`, told as `asked` and, when it was granted, as `granted`. -EIO: the session is good for nothing any more. */
-static int finish(struct client *client, const char *command, const char *name, const char *unit, const char *asked, const char *granted,
-		  const char *detail)
+static int finish(struct client *client, const char *command, const char *name, const struct buf *data, const char *unit, const char *asked,
+		  const char *granted, const char *detail)
 {
 	struct buf line = BUF_INIT;
 	const char *told, *event = "refused";
 	int result;
 
 	record(client, asked, unit, detail);
-	result = ask(client, command, name, &line);
+	result = ask(client, command, name, data, &line);
 	told = buf_text(&line);
 	if (!strcmp(told, "ok"))
 		event = granted;
@@ -182,22 +190,35 @@ static long work_time(struct client *client)
 	return chance(client, LONG_PERCENT) ? ms + LONG_TIMES * client->work_ms : ms;
 }
 
+/* The claim may be lost by now, or the disk full: given back then. */
+static int commit(struct client *client, const char *name, const char *unit)
+{
+	char hex[HASH_HEX_LEN + 1], put[32];
+	struct buf text = BUF_INIT;
+	int error = make_output(client, name, &text, hex);
+
+	snprintf(put, sizeof(put), "put %zu 644", text.len);
+	if (!error && chance(client, PUT_PERCENT))
+		error = finish(client, put, name, &text, unit, "commit", "ok", hex);
+	else if (!error && stage_output(client, name, &text) == 0)
+		error = finish(client, "done", name, NULL, unit, "commit", "ok", hex);
+	else
+		error = finish(client, "release", name, NULL, unit, "give", "gave", "");
+	buf_release(&text);
+	return error;
+}
+
 static int work_on(struct client *client, const char *name, const char *unit, const char *attempt)
 {
-	char hex[HASH_HEX_LEN + 1];
-
 	record(client, "took", unit, attempt);
 	if (chance(client, client->die))
 		raise(SIGKILL);
 	pause_ms(work_time(client));
 	if (chance(client, client->give))
-		return finish(client, "release", name, unit, "give", "gave", "");
+		return finish(client, "release", name, NULL, unit, "give", "gave", "");
 	if (chance(client, client->fail))
-		return finish(client, "fail", name, unit, "fail", "failed", "");
-	/* The claim was lost, or the disk is full. */
-	if (stage_output(client, name, hex) < 0)
-		return finish(client, "release", name, unit, "give", "gave", "");
-	return finish(client, "done", name, unit, "commit", "ok", hex);
+		return finish(client, "fail", name, NULL, unit, "fail", "failed", "");
+	return commit(client, name, unit);
 }
 
 /* The answer to a take, "ATTEMPT NAME": works on the unit. */
@@ -228,7 +249,7 @@ static int run(struct client *client)
 		if (client->ctl < 0 && open_ctl(client) < 0)
 			return 1;
 		record(client, "take", "-", "");
-		result = ask(client, "take wait attempt", "", &line);
+		result = ask(client, "take wait attempt", "", NULL, &line);
 		if (result == 0)
 			break;
 		if (clock_now() - answered > AWAY_S * NS_PER_S)
