@@ -83,14 +83,15 @@ void pool_session_broken(void *arg, int error)
 	pool_end(pool, SLOT_KILL);
 }
 
-void pool_unit_failed(struct pool *pool)
+static void halt_if_failed(struct pool *pool)
 {
 	const struct pool_counts *counts = &pool->counts;
+	uint64_t failed = counts->failed + counts->failing;
 
-	if (pool->phase == POOL_ENDING || !guard_must_halt(pool->options, counts->failed, counts->failed + counts->done + counts->already))
+	if (pool->phase == POOL_ENDING || !guard_must_halt(pool->options, failed, failed + counts->done + counts->already))
 		return;
 	if (pool->phase == POOL_WORKING)
-		report_say(pool, LOG_LEVEL_WARN, "stopping, as --halt says: %llu failed", (unsigned long long)counts->failed);
+		report_say(pool, LOG_LEVEL_WARN, "stopping, as --halt says: %llu failed", (unsigned long long)failed);
 	if (pool->options->halt == HALT_NOW)
 		pool_end(pool, SLOT_STOP);
 	else if (pool->phase == POOL_WORKING)
@@ -286,6 +287,7 @@ static void sample_fired(struct loop_timer *timer)
 
 static void pool_pump(struct pool *pool)
 {
+	halt_if_failed(pool);
 	if (pool->phase == POOL_WORKING) {
 		start_jobs(pool);
 		supply_pump(pool);

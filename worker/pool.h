@@ -34,6 +34,7 @@ struct pool_counts {
 	uint64_t done;		/* this worker's commits */
 	uint64_t already;	/* done before by another */
 	uint64_t failed;
+	uint64_t failing;	/* their jobs failed, and the queue has not answered yet */
 	uint64_t lost;		/* their claims */
 	uint64_t released;
 };
@@ -87,7 +88,6 @@ void pool_free(struct pool *pool);
 
 /* ---- for the pool's own parts ---- */
 
-void pool_unit_failed(struct pool *pool);	/* looks at --halt */
 void pool_session_broken(void *pool, int error);	/* a session's call-back: the mount is gone */
 
 #endif

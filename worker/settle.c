@@ -60,6 +60,16 @@ static void finish_for_good(struct unit *unit)
 	aside_submit(unit->pool->aside, &unit->job);
 }
 
+/* --halt counts a failure at once: the next job must not begin while the queue is told. */
+static void count_failing(struct unit *unit, bool failing)
+{
+	if (failing && !unit->failing)
+		unit->pool->counts.failing++;
+	else if (!failing && unit->failing)
+		unit->pool->counts.failing--;
+	unit->failing = failing;
+}
+
 /* ---- answers: verdict × what was said ---- */
 
 static void send_line(struct unit *unit);
@@ -93,7 +103,6 @@ static void fail_good(struct unit *unit, const char *rest)
 	pool->counts.failed++;
 	report_failed(unit);
 	finish_for_good(unit);
-	pool_unit_failed(pool);
 }
 
 static void claim_lost(struct unit *unit, const char *rest)
@@ -157,6 +166,7 @@ static void settle_answered(struct session_command *command, char *line)
 	if (unit->putting)
 		unit->pool->settle.put_bytes -= (size_t)unit->out_bytes;
 	unit->putting = false;
+	count_failing(unit, false);
 	if (unit->overtaken) {
 		finish_for_good(unit);	/* the line was on its way when that was found */
 		return;
@@ -290,6 +300,7 @@ void settle_overtaken(struct unit *unit)
 void settle_unit(struct pool *pool, struct unit *unit, enum unit_verdict verdict)
 {
 	unit->verdict = verdict;
+	count_failing(unit, verdict == UNIT_FAILED && !unit->hedge);
 	pool->settle.count++;
 	if (verdict == UNIT_RELEASED && unit->keep && !pool->broken) {
 		unit->job.work = keep_work;

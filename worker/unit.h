@@ -62,6 +62,7 @@ struct unit {
 	bool resumable;			/* something is there */
 	bool hedge;			/* it is a second attempt */
 	bool overtaken;			/* another attempt has done it: the claim is over, and the job may end */
+	bool failing;			/* counted in pool->counts.failing */
 	bool checking;			/* whether it was is being asked */
 	int64_t check_ns;		/* not asked before */
 	struct session_command check;
