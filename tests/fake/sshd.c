@@ -5,6 +5,7 @@
 #include "tests/fake/sshd.h"
 
 #include <arpa/inet.h>
+#include <mntent.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -106,14 +107,31 @@ static void write_config(const struct sshd *sshd, const char *host_keys, const c
 	buf_release(&text);
 }
 
+/* FUSE mounts of other tests would live on here after they were unmounted, and their daemons with them. False: none is left. */
+static bool detach_fuse_mount(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "r");
+	const struct mntent *entry;
+	bool found = false;
+
+	while (mounts && !found && (entry = getmntent(mounts)))
+		found = !strncmp(entry->mnt_type, "fuse.", 5) && !umount2(entry->mnt_dir, MNT_DETACH);
+	if (mounts)
+		endmntent(mounts);
+	return found;
+}
+
 /* In a child: from here on /etc/shadow is the test's, for this process and its children only. */
 static bool mount_shadow(const struct sshd *sshd)
 {
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/shadow", sshd->dir);
-	return !unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
-	       !mount(path, "/etc/shadow", NULL, MS_BIND, NULL);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return false;
+	while (detach_fuse_mount())
+		;
+	return !mount(path, "/etc/shadow", NULL, MS_BIND, NULL);
 }
 
 bool sshd_set_password(struct sshd *sshd, const char *password)

@@ -251,9 +251,13 @@ static int add_watches(struct witness *witness)
 static int learn(struct witness *witness, const struct hash128 *hash, const char *unit)
 {
 	char hex[HASH_HEX_LEN + 1], *name = strdup(unit);
+	void *before = NULL;
+	int error;
 
 	hash128_hex(hash, hex);
-	return name ? map_set_str(&witness->names, hex, name, NULL) : -ENOMEM;
+	error = name ? map_set_str(&witness->names, hex, name, &before) : -ENOMEM;
+	free(error ? name : before);	/* of the same content */
+	return error;
 }
 
 /* UNIT and, where it is another, KEY (layout.h). */
@@ -310,6 +314,17 @@ static int learn_inputs(struct witness *witness)
 	return error;
 }
 
+static void forget(struct witness *witness)
+{
+	size_t cursor = 0;
+	char *name;
+
+	while ((name = map_next(&witness->names, &cursor, NULL, NULL)))
+		free(name);
+	map_release(&witness->names);
+	buf_release(&witness->out);
+}
+
 int main(int argc, char **argv)
 {
 	struct witness witness = { .history = -1, .empty_ns = clock_now() };
@@ -339,5 +354,6 @@ int main(int argc, char **argv)
 	}
 	if (error)
 		fprintf(stderr, "witness: cannot watch %s: %s\n", argv[1], strerror(-error));
+	forget(&witness);
 	return error ? 1 : 0;
 }
