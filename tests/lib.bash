@@ -116,7 +116,16 @@ unmount() {
 	local pid
 	pid=$(daemon_of "$1")
 	fusermount3 -u "$1" || return 1
-	[ -z "$pid" ] || wait_until "${UNMOUNT_LIMIT:-20}" gone "$pid"
+	[ -z "$pid" ] || wait_until "${UNMOUNT_LIMIT:-20}" gone "$pid" || still_mounted "$1"
+}
+
+# Why its daemon is still there, perhaps: another mount namespace has the mount (see own_mounts). Always 1.
+still_mounted() {	# MOUNTPOINT
+	local mounts
+	for mounts in $(grep -ls " $1 fuse" /proc/[0-9]*/mounts); do
+		echo "it is mounted for: $(tr '\0' ' ' <"${mounts%mounts}cmdline")"
+	done
+	return 1
 }
 
 unmount_now() {	# whatever state it is in
@@ -148,6 +157,10 @@ kill_mount() {	# MOUNTPOINT: as a preempted machine: the daemon dies at once, an
 	fusermount3 -uz "$1" 2>/dev/null || true
 }
 
+# "${own_mounts[@]}" 'shell code' COMMAND...: both in a mount namespace of its own. Mounts of other tests would live on in it after they were unmounted,
+# and their daemons with them.
+own_mounts=(unshare -m bash -c 'umount -a -l -t fuse.claimfs; eval "$1" && shift && exec "$@"' own_mounts)
+
 # ---- a server ----
 
 port_open() {	# PORT
@@ -155,8 +168,8 @@ port_open() {	# PORT
 }
 
 # start_sshd: a server of our own on loopback: keys, configuration, and ssh_config with the host "disk", all in $work/sshd. SHLVL keeps bash from
-# reading ~/.bashrc in its sessions: what it starts there (version managers with locks of their own, say) is not what is tested. SSHD_EXTRA: more
-# lines of its configuration; SSHD_UNDER: an array, a command that runs it.
+# reading ~/.bashrc in its sessions: what it starts there (version managers with locks of their own, say) is not what is tested. SSHD_EXTRA: lines
+# of its configuration that win over these; SSHD_UNDER: an array, a command that runs it.
 start_sshd() {
 	local dir=$work/sshd attempt
 	mkdir -p "$dir"
@@ -168,6 +181,7 @@ start_sshd() {
 		ssh_port=${SSH_PORT:-$((RANDOM % 30000 + 20000))}
 		port_open "$ssh_port" && continue
 		cat >"$dir/sshd_config" <<-CONFIG
+			${SSHD_EXTRA:-}
 			Port $ssh_port
 			ListenAddress 127.0.0.1
 			HostKey $dir/host_key
@@ -183,7 +197,6 @@ start_sshd() {
 			SetEnv SHLVL=2
 			LogLevel VERBOSE
 			Subsystem sftp /usr/lib/openssh/sftp-server
-			${SSHD_EXTRA:-}
 		CONFIG
 		in_background "$dir/log" "${SSHD_UNDER[@]}" /usr/sbin/sshd -D -e -f "$dir/sshd_config"
 		sshd_pid=$started_pid

@@ -48,11 +48,12 @@ with_helpers() {	# SCRIPT WORD...
 	mkdir helpers
 	ln -s "$(command -v claimfs)" helpers/mount.claimfs
 	ln -s "$(command -v claimfs)" helpers/mount.fuse.claimfs
-	unshare -m mount -t overlay -o "lowerdir=/usr/sbin:$work/helpers" none /usr/sbin || skip "no overlay filesystem here"
+	overlay="mount -t overlay -o 'lowerdir=/usr/sbin:$work/helpers' none /usr/sbin"
+	"${own_mounts[@]}" "$overlay" true || skip "no overlay filesystem here"
 	[ -e /etc/fstab ] || skip "no /etc/fstab here"
-	run timeout 60 unshare -m bash -e -c "
-		mount -t overlay -o 'lowerdir=/usr/sbin:$work/helpers' none /usr/sbin
-		[ ! -e fstab ] || mount --bind fstab /etc/fstab
+	[ ! -e fstab ] || overlay+=" && mount --bind $work/fstab /etc/fstab"
+	run timeout 60 "${own_mounts[@]}" "$overlay" bash -e -c "
+		$(declare -f not)
 		trap 'umount -l mnt 2>/dev/null || true' EXIT
 		$1" 3>&-
 	echo "$output"
@@ -71,7 +72,7 @@ with_helpers() {	# SCRIPT WORD...
 			grep -q ' $work/mnt fuse.claimfs ro,.*noatime' /proc/mounts
 			umount mnt
 		done
-		! mount -t claimfs '127.0.0.1:$work/disk' mnt -o '$options,nosuchoption'"
+		not mount -t claimfs '127.0.0.1:$work/disk' mnt -o '$options,nosuchoption'"
 	[[ $output == *"unknown option: -o nosuchoption"* ]]
 }
 
@@ -81,9 +82,32 @@ with_helpers() {	# SCRIPT WORD...
 	echo "$work/disk $work/mnt fuse.claimfs noauto,user,exec,_netdev,nofail,x-systemd.automount,x-gvfs-hide,allow_other,attr_timeout=3 0 0" >fstab
 	with_helpers "
 		mount -a
-		! grep -q ' $work/mnt ' /proc/mounts
+		not grep -q ' $work/mnt ' /proc/mounts
 		mount '$work/mnt'
 		[ \"\$(cat mnt/x)\" = x ]
 		grep ' $work/mnt fuse.claimfs rw,nosuid,nodev.*allow_other' /proc/mounts
 		umount '$work/mnt'"
+}
+
+# In a namespace as above; $work is /mnt there, where a user without rights gets to, and /dev/fuse is open to all, as udev has it.
+@test "fstab: with the option user, a user without rights mounts and unmounts, and root does not see in" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	[ -u "$(command -v fusermount3)" ] && [ -u "$(command -v mount)" ] || skip "mount and fusermount3 are not setuid here"
+	mkdir disk own
+	echo x >disk/x
+	chown 65534:65534 disk own
+	mknod -m 666 fuse c 10 229 && "${own_mounts[@]}" "mount --bind $work/fuse /dev/fuse" test -w /dev/fuse || skip "no devices can be made here"
+	echo "/mnt/disk /mnt/own fuse.claimfs noauto,user,_netdev,attr_timeout=3 0 0" >fstab
+	with_helpers "
+		mount --bind '$work/fuse' /dev/fuse
+		mount --bind '$work' /mnt
+		as_user() { setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/mnt PATH=\$PATH \"\$@\"; }
+		as_user mount /mnt/own
+		[ \"\$(as_user cat /mnt/own/x)\" = x ]
+		as_user touch /mnt/own/y
+		[ \"\$(stat -c %u /mnt/disk/y)\" = 65534 ]
+		grep ' /mnt/own fuse.claimfs rw,nosuid,nodev,noexec.*user_id=65534' /proc/mounts
+		not cat /mnt/own/x
+		as_user umount /mnt/own
+		not grep ' /mnt/own ' /proc/mounts"
 }

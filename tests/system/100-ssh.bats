@@ -139,6 +139,69 @@ config_line() {	# before all others: it wins
 	[ "$(wc -l <asked)" -eq 1 ]
 }
 
+# A server that lets "guest" in with the password "let me in" and nothing else; $work/remote is its /mnt. The user is there for it alone: its passwd and
+# shadow are in its own mount namespace.
+password_sshd() {	# LINES of its configuration
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	mkdir -p remote
+	chown 64321:64321 remote
+	{ cat /etc/passwd; echo 'guest:x:64321:64321:guest:/mnt:/bin/sh'; } >passwd
+	(umask 077 && { cat /etc/shadow; echo "guest:$(openssl passwd -6 'let me in'):19000:0:99999:7:::"; } >shadow)
+	local SSHD_EXTRA="PubkeyAuthentication no
+		$1"
+	local -a SSHD_UNDER=("${own_mounts[@]}" "mount --bind $work/passwd /etc/passwd && mount --bind $work/shadow /etc/shadow && mount --bind $work/remote /mnt")
+	start_sshd
+}
+
+mount_as_guest() {	# [OPTION...]; what is asked for on standard input
+	mkdir -p "$work/mnt"
+	echo "$work/mnt" >>"$work/.mounts"
+	timeout 60 claimfs guest@disk:/mnt "$work/mnt" -F "$work/sshd/ssh_config" -o timeout=20 "$@" 3>&- 9>&-
+}
+
+# A file of many requests goes there and back, as the guest's.
+works_as_guest() {
+	head -c 5000000 /dev/urandom >"$work/in"
+	cp "$work/in" "$1/file" && cmp "$work/in" "$1/file" && cmp "$work/in" "$work/remote/file" && [ "$(stat -c %u "$work/remote/file")" = 64321 ]
+}
+
+# The whole of -o password_stdin by one method or the other: a wrong one, none, the right one, and a reconnect with what was given once.
+password_on_stdin() {	# LINES
+	password_sshd "$1"
+	for given in 'wrong\n' '\n'; do
+		run mount_as_guest -o password_stdin <<<"$(printf "$given")"
+		[ "$status" -eq 1 ]
+		[[ $output == *"refuses to let guest in"* ]]
+		[ "$(wc -l <<<"$output")" -eq 1 ]
+	done
+	fails_with 1 "*no password on standard input*" mount_as_guest -o password_stdin </dev/null
+	fails_with 1 "*needs a terminal, SSH_ASKPASS or -o password_stdin*" setsid -w timeout 60 claimfs guest@disk:/mnt "$work/mnt" -F "$work/sshd/ssh_config" </dev/null
+	mount_as_guest -o password_stdin <<<'let me in'
+	works_as_guest "$work/mnt"
+	not grep -q 'let me in' "/proc/$(daemon_of "$work/mnt")/cmdline"
+	stop_sshd all
+	SSH_PORT=$ssh_port password_sshd "$1"
+	wait_for 30 "works_as_guest '$work/mnt'"
+	unmount "$work/mnt"
+}
+
+@test "password_stdin: a user with a password alone mounts, works and is connected again" {
+	password_on_stdin "PasswordAuthentication yes"
+	grep -q 'Accepted password for guest' sshd/log
+}
+
+@test "password_stdin answers keyboard-interactive, and SSH_ASKPASS is asked once" {
+	password_on_stdin "KbdInteractiveAuthentication yes
+		UsePAM yes"
+	grep -q 'Accepted keyboard-interactive/pam for guest' sshd/log
+	printf '#!/bin/sh\necho "$1" >>%s\necho let me in\n' "$work/asked" >askpass
+	chmod +x askpass
+	SSH_ASKPASS=$PWD/askpass SSH_ASKPASS_REQUIRE=force mount_as_guest
+	works_as_guest "$work/mnt"
+	[ "$(wc -l <asked)" -eq 1 ]
+	unmount "$work/mnt"
+}
+
 @test "no key is taken: the line names what was tried" {
 	start_sshd
 	: >"$work/sshd/authorized_keys"
