@@ -265,13 +265,13 @@ static void release_all(struct queue *queue, int64_t deadline)
 	pthread_mutex_unlock(&queue->lock);
 }
 
-/* LINKs without an answer are no reason to stay: their claims go stale with the heartbeat. */
+/* Claims that were not given back: debts, and what time ran out for before it was one. */
 static bool owes(struct queue *queue)
 {
 	bool found;
 
 	pthread_mutex_lock(&queue->lock);
-	found = !list_empty(&queue->debts);
+	found = !list_empty(&queue->debts) || !list_empty(&queue->held);
 	pthread_mutex_unlock(&queue->lock);
 	return found;
 }

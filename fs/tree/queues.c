@@ -269,7 +269,12 @@ void queues_ending(struct queues *queues)
 	pthread_mutex_unlock(&queues->lock);
 }
 
-/* Takes every place's queue away; the last that works on one closes it. */
+static void let_go(struct work_job *job)
+{
+	live_unref(container_of(job, struct live, closing));
+}
+
+/* Takes every place's queue away; the last that works on one closes it. On other threads, since closing waits for the disk. */
 static void close_places(struct queues *queues)
 {
 	struct place *place;
@@ -281,7 +286,10 @@ static void close_places(struct queues *queues)
 		live = place->live;
 		place->live = NULL;
 		pthread_mutex_unlock(&place->lock);
-		live_unref(live);
+		if (live) {
+			live->closing.run = let_go;
+			work_submit(queues->tree->work, &live->closing);
+		}
 	}
 }
 
