@@ -29,7 +29,7 @@ struct session {
 	struct list replies;		/* struct fuse_reply: unanswered */
 	uint64_t last_id;
 	unsigned int interrupted;	/* unanswered ones that a signal has hit */
-	unsigned int returning;		/* handles given back, their replies (to nobody) not yet there */
+	unsigned int returning;		/* handles given back, by the kernel or at the end: their replies are not yet there */
 	struct map handles;		/* address → open handle */
 	bool ending;
 	bool watching;			/* the watcher thread runs */
@@ -43,7 +43,7 @@ void session_raise_readahead(const struct session *session);
 
 /* ---- reply.c: tree/reply.h over fuse_req_t ---- */
 
-enum reply_kind { REPLY_PLAIN, REPLY_DIRENTS, REPLY_DIRENTS_PLUS, REPLY_XATTR };
+enum reply_kind { REPLY_PLAIN, REPLY_DIRENTS, REPLY_DIRENTS_PLUS, REPLY_XATTR, REPLY_RELEASE };
 
 /* A reply for this request. NULL: out of memory, and the request has been answered so. `size`: the most bytes of dirents. */
 struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size);
@@ -54,7 +54,7 @@ void reply_about(struct reply *reply, struct node *node);
 /* Handles that the kernel has: to be given back when it ends without doing so. */
 void reply_handle_closed(struct session *session, struct handle *handle);
 
-/* A reply nobody waits for: a handle that is given back. Counted, so that session_end() can wait. */
+/* A reply nobody waits for: a handle that is given back. Counted as a REPLY_RELEASE is, so that session_end() can wait for what it wrote. */
 struct reply *reply_nobody(struct session *session);
 
 /* Watches the processes that signals have hit: one that is to die waits no longer. */

@@ -287,7 +287,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *in
 
 	(void)ino;
 	reply_handle_closed(fuse_req_userdata(req), handle);
-	reply = reply_new(req, REPLY_PLAIN, 0);
+	reply = reply_new(req, REPLY_RELEASE, 0);
 	if (reply)
 		handle->ops->release(handle, reply);
 }

@@ -39,6 +39,7 @@ struct fuse_reply {
 	size_t node_count;
 	size_t node_room;
 	bool no_memory;
+	bool returns;			/* a handle is given back: session_end() waits for it */
 	/* by session->lock: */
 	struct list link;
 	uint64_t id;
@@ -77,7 +78,7 @@ static bool claim(struct fuse_reply *reply)
 		if (reply->hit)
 			session->interrupted--;
 	}
-	if (!reply->req) {
+	if (reply->returns) {
 		session->returning--;
 		pthread_cond_broadcast(&session->changed);
 	}
@@ -248,15 +249,15 @@ void reply_watch_end(struct session *session)
 	session->watching = false;
 }
 
-static bool reply_interrupted(struct reply *base)
+static bool reply_abandoned(struct reply *base)
 {
 	struct fuse_reply *reply = of(base);
-	bool hit;
+	bool answered;
 
 	pthread_mutex_lock(&reply->session->lock);
-	hit = reply->hit;
+	answered = reply->answered;
 	pthread_mutex_unlock(&reply->session->lock);
-	return hit;
+	return answered;
 }
 
 static void reply_on_interrupt(struct reply *base, void (*wake)(void *arg), void *arg)
@@ -532,7 +533,7 @@ static const struct reply_ops fuse_reply_ops = {
 	.poll = reply_poll,
 	.dirent = reply_dirent,
 	.dirents = reply_dirents,
-	.interrupted = reply_interrupted,
+	.abandoned = reply_abandoned,
 	.on_interrupt = reply_on_interrupt,
 };
 
@@ -544,7 +545,7 @@ static void enlist(struct fuse_reply *reply)
 
 	pthread_mutex_lock(&session->lock);
 	reply->id = ++session->last_id;
-	session->returning += !reply->req;
+	session->returning += reply->returns;
 	list_append(&session->replies, &reply->link);
 	pthread_mutex_unlock(&session->lock);
 }
@@ -564,6 +565,7 @@ struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size)
 	reply->session = fuse_req_userdata(req);
 	reply->req = req;
 	reply->kind = kind;
+	reply->returns = kind == REPLY_RELEASE;
 	reply->size = size;
 	if (kind == REPLY_DIRENTS || kind == REPLY_DIRENTS_PLUS) {
 		reply->data = malloc(size);
@@ -588,6 +590,7 @@ struct reply *reply_nobody(struct session *session)
 		return NULL;
 	reply->reply.ops = &fuse_reply_ops;
 	reply->session = session;
+	reply->returns = true;
 	enlist(reply);
 	return &reply->reply;
 }

@@ -76,16 +76,19 @@ static struct wait *wait_new(struct open_file *of, struct reply *reply, size_t c
 	return wait;
 }
 
-/* Takes it apart: the reply, and the error this handle must be told. The handle's ref is the caller's. */
+/* Takes it apart: the reply, and the error this handle must be told, if it is heard. The handle's ref is the caller's. */
 static int wait_end(struct waiter *waiter, struct open_file **ret_of, struct reply **ret_reply, size_t *ret_count)
 {
 	struct wait *wait = container_of(waiter, struct wait, waiter);
+	bool heard = !wait->reply->ops->abandoned(wait->reply);
 	struct open_file *of = wait->of;
-	int error;
+	int error = -EINTR;
 
-	pthread_mutex_lock(&of->real->lock);
-	error = open_file_error_locked(of);
-	pthread_mutex_unlock(&of->real->lock);
+	if (heard) {
+		pthread_mutex_lock(&of->real->lock);
+		error = open_file_error_locked(of);
+		pthread_mutex_unlock(&of->real->lock);
+	}
 	*ret_of = of;
 	*ret_reply = wait->reply;
 	*ret_count = wait->count;

@@ -58,9 +58,9 @@ struct reply_ops {
 	 */
 	bool (*dirent)(struct reply *reply, const char *name, const struct stat *st, const struct tree_entry *plus, off_t next);
 	void (*dirents)(struct reply *reply);
-	/* Has the caller been interrupted; and call `wake(arg)` when it is (or at once). NULL takes the call-back off again, and returns only
-	 * when it is not running. */
-	bool (*interrupted)(struct reply *reply);
+	/* Is the caller a program that is being ended, and has been let go? What it is answered now nobody hears. */
+	bool (*abandoned)(struct reply *reply);
+	/* Call `wake(arg)` when the caller is interrupted (or at once). NULL takes the call-back off again, and returns only when it is not running. */
 	void (*on_interrupt)(struct reply *reply, void (*wake)(void *arg), void *arg);
 };
 

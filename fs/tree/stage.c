@@ -99,11 +99,11 @@ static void stage_created(struct reply *base, const struct tree_entry *entry, co
 	to->ops->created(to, &fleeting, opened);
 }
 
-static bool stage_interrupted(struct reply *base)
+static bool stage_abandoned(struct reply *base)
 {
 	struct reply *to = container_of(base, struct stage_reply, reply)->to;
 
-	return to->ops->interrupted(to);
+	return to->ops->abandoned(to);
 }
 
 static void stage_on_interrupt(struct reply *base, void (*wake)(void *arg), void *arg)
@@ -118,7 +118,7 @@ static const struct reply_ops stage_reply_ops = {
 	.error = stage_error,
 	.entry = stage_entry,
 	.created = stage_created,
-	.interrupted = stage_interrupted,
+	.abandoned = stage_abandoned,
 	.on_interrupt = stage_on_interrupt,
 };
 

@@ -123,10 +123,9 @@ static void hear_dirents(struct reply *reply)
 	answered(of(reply), 0);
 }
 
-static bool hear_interrupted(struct reply *reply)
+static bool hear_abandoned(struct reply *reply)
 {
-	(void)reply;
-	return false;
+	return of(reply)->abandoned;
 }
 
 static void hear_on_interrupt(struct reply *reply, void (*wake)(void *arg), void *arg)
@@ -142,7 +141,7 @@ static void hear_on_interrupt(struct reply *reply, void (*wake)(void *arg), void
 static const struct reply_ops awaited_ops = {
 	.error = hear_error, .entry = hear_entry, .attr = hear_attr, .opened = hear_opened, .created = hear_created, .data = hear_data,
 	.link = hear_link, .written = hear_written, .statvfs = hear_statvfs, .poll = hear_poll, .dirent = hear_dirent,
-	.dirents = hear_dirents, .interrupted = hear_interrupted, .on_interrupt = hear_on_interrupt,
+	.dirents = hear_dirents, .abandoned = hear_abandoned, .on_interrupt = hear_on_interrupt,
 };
 
 /* ---- asking ---- */

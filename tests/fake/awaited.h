@@ -27,6 +27,7 @@ struct awaited {
 	struct buf text;	/* what was read; the target of a link */
 	struct statvfs statvfs;
 	unsigned int events;	/* of a poll */
+	bool abandoned;		/* the test's: nobody hears what is answered */
 	void (*wake)(void *arg);	/* lock; what an interruption is to call */
 	void *wake_arg;
 	/* Of listings, since they were last set: */

@@ -115,6 +115,89 @@ fd = os.open("mnt/file", os.O_WRONLY)'
 	[ "$(cat disk/file)" = before ]
 }
 
+# The server falls silent, and the mount is unmounted: its program is gone within SECONDS. No connection is left to the next.
+gone_though_silent() {	# SECONDS
+	pipe_ask stall
+	took 5 fusermount3 -u mnt
+	[ "$status" -eq 0 ]
+	wait_until "$1" gone "$mount_pid"
+	pipe_ask cut now
+	pipe_ask resume
+}
+
+@test "unmounted while the server is silent, the daemon is gone in seconds: idle, with data connections, with ssh children, while it connects" {
+	local -a mount=(mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/pipe_config")
+	mkdir -p disk
+	start_sshd
+	start_pipe
+	for how in '' -obuiltin_ssh "-ossh_command=ssh -F $work/sshd/pipe_config"; do
+		"${mount[@]}" ${how:+"$how"}
+		ls mnt
+		gone_though_silent 8
+		"${mount[@]}" ${how:+"$how"}
+		head -c 24M /dev/zero >mnt/big
+		cat mnt/big >/dev/null
+		gone_though_silent 8
+		# The next connection is accepted, and nothing is ever said on it.
+		"${mount[@]}" ${how:+"$how"}
+		ls mnt
+		pipe_ask stall
+		pipe_ask cut now
+		wait_until 20 grep -q broke mnt.log
+		gone_though_silent 8
+	done
+}
+
+@test "unmounted while the server is silent, with claims or with writes that never arrived: gone within what is promised to them, and it is said" {
+	local -a mount=(mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/pipe_config")
+	make_queue "$work/disk/queue"
+	make_inputs "$work/disk/queue/inputs" 3
+	start_sshd
+	start_pipe
+	"${mount[@]}"
+	mv mnt/queue/todo/0001 mnt/queue/claims/0001
+	gone_though_silent 18	# 10 s to give claims back
+	grep -q "claims become free when its lease has run out" mnt.log
+	"${mount[@]}" -o timeout=3
+	in_background write.out python3 -c '
+import os, time
+fd = os.open("mnt/file", os.O_WRONLY | os.O_CREAT)
+open("opened", "w")
+while not os.path.exists("silent"): time.sleep(0.05)
+os.write(fd, b"x" * 100000)
+open("written", "w")
+time.sleep(600)'
+	wait_until 20 test -e opened
+	pipe_ask stall
+	touch silent
+	wait_until 10 test -e written
+	kill -KILL "$started_pid"
+	wait_until 10 gone "$started_pid"
+	gone_though_silent 11	# -o timeout
+	grep -q "what was written to file is not all on the server" mnt.log
+}
+
+@test "unmounted behind a program that was killed with writes under way: they are all on the server when the daemon is gone" {
+	mount_through_pipe
+	in_background write.out python3 -c '
+import os, time
+fd = os.open("mnt/file", os.O_WRONLY | os.O_CREAT)
+open("opened", "w")
+while not os.path.exists("slow"): time.sleep(0.05)
+os.write(fd, b"x" * 2000000)
+open("written", "w")
+time.sleep(600)'
+	wait_until 20 test -e opened
+	pipe_ask rate up 600000
+	touch slow
+	wait_until 10 test -e written
+	kill -KILL "$started_pid"
+	wait_until 20 gone "$started_pid"
+	fusermount3 -u mnt
+	wait_until 40 gone "$mount_pid"
+	cmp disk/file <(head -c 2000000 /dev/zero | tr '\0' x)
+}
+
 @test "a full disk: ENOSPC at write, fsync or close, and never silence" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root for a small tmpfs"
 	mkdir -p disk

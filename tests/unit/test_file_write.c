@@ -140,6 +140,22 @@ static void test_error_is_told_once_to_each_handle(void **state)
 	files_expect_content("a", "y", 1);
 }
 
+/* A program that was killed while it waited for a close hears nothing any more. */
+static void test_error_is_not_told_to_nobody(void **state)
+{
+	struct handle *handle = files_create("a");
+	struct awaited *nobody = files_ask();
+
+	(void)state;
+	nobody->abandoned = true;
+	peer_rule(files.rig.peer, FXP_WRITE, 0, 1, PEER_FAIL);
+	assert_int_equal(files_write(handle, 0, "x", 1), 0);
+	handle->ops->flush(handle, &nobody->reply);
+	assert_int_equal(files_end(nobody), -EINTR);
+	assert_int_equal(files_flush(handle), -EIO);
+	files_close(handle);
+}
+
 static void test_error_at_the_next_write(void **state)
 {
 	struct handle *handle = files_create("a");
@@ -300,7 +316,8 @@ int main(void)
 		FILES_TEST_WITH(test_large_write, files_set_up_small_buffer), FILES_TEST(test_reads_see_queued_writes),
 		FILES_TEST(test_hole_before_a_queued_write), FILES_TEST(test_prefetched_block_is_dropped_by_writes),
 		FILES_TEST_WITH(test_write_buffer_parks_programs, files_set_up_small_buffer),
-		FILES_TEST(test_error_is_told_once_to_each_handle), FILES_TEST(test_error_at_the_next_write),
+		FILES_TEST(test_error_is_told_once_to_each_handle), FILES_TEST(test_error_is_not_told_to_nobody),
+		FILES_TEST(test_error_at_the_next_write),
 		FILES_TEST_WITH(test_sync_writes, files_set_up_sync), FILES_TEST(test_fsync), FILES_TEST(test_model),
 		FILES_TEST_WITH(test_model, files_set_up_one_connection), FILES_TEST(test_model_reversed), FILES_TEST(test_model_with_cuts),
 	};
