@@ -136,6 +136,7 @@ static void what_was_made_twice_is_swept_behind_its_commit(void **state)
 	struct bench *bench = with_x(&a, "");
 	struct late late = { .bench = bench };
 	struct buf path = BUF_INIT;
+	int i;
 
 	(void)state;
 	bench_stage(bench, a, "x", "first");
@@ -144,7 +145,8 @@ static void what_was_made_twice_is_swept_behind_its_commit(void **state)
 	mem_set_hook(a->store, write_before_the_marker, &late);
 	assert_int_equal(done(a, "x"), 0);
 	mem_set_hook(a->store, NULL, NULL);
-	bench_pass(1);
+	for (i = 0; i < 20 && mem_disk_exists(bench->disk, path.data); i++)
+		bench_pass(1);
 	assert_false(mem_disk_exists(bench->disk, path.data));
 	assert_true(bench_holds(bench, "outputs/x", "first"));
 	buf_release(&path);
