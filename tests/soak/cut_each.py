@@ -1,16 +1,22 @@
-"""cut_each: every kind of request with its connection cut under it: before the server has it whole, and when its answer is on the way.
+"""cut_each: every kind of request with its connection cut, stalled, slowed down or its server killed under it.
 
-  cut_each.py CONTROL MOUNT DISK
+  cut_each.py CONTROL MOUNT DISK SSHD cut|stall|slow|kill
 
-CONTROL is the fault pipe's socket. Whatever happened, an operation ends once: with success, and on the disk is what it says.
+CONTROL is the fault pipe's socket, SSHD the process id of the server behind it. Whatever happened, an operation ends once: with success, and on the
+disk is what it says. A cut comes before the server has the request whole, and when its answer is on the way.
 """
 import errno
+import json
 import os
+import signal
 import socket
 import stat
 import sys
+import threading
+import time
 
-control, mount, disk = sys.argv[1:]
+control, mount, disk = sys.argv[1:4]
+server = int(sys.argv[4])
 os.chdir(mount)
 
 
@@ -279,23 +285,120 @@ class Copy(Operation):
 
 operations = [Create, CreateExclusive, Mkdir, Rmdir, Unlink, Rename, Link, Symlink, Readlink, Stat, List, Statvfs, Chmod, Times, Truncate, Read,
               ReadOpened, Write, Append, Ftruncate, Fstat, RenameOpened, Copy]
-cuts = ["cut up 1 rst", "cut down 1 fin"]
+
+
+def statistics():
+    return json.loads(os.getxattr(mount, "user.claimfs.stats"))
+
+
+def wait_until(condition, thread):
+    """Or until the operation, which may need no server, is over."""
+    until = time.monotonic() + 30
+    while thread.is_alive() and not condition():
+        assert time.monotonic() < until, "nothing happens"
+        time.sleep(0.01)
+
+
+def kill_servers(pid):
+    for tasks in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/children" % (pid, tasks)) as f:
+            for child in map(int, f.read().split()):
+                try:
+                    kill_servers(child)
+                    os.kill(child, signal.SIGKILL)
+                except (ProcessLookupError, FileNotFoundError):
+                    pass
+
+
+class Way:
+    """What is done to the connections: before the operation begins, while it runs, and when it is over."""
+
+    def begin(self):
+        pass
+
+    def meanwhile(self, thread):
+        pass
+
+    def end(self):
+        pass
+
+
+class Cut(Way):
+    def __init__(self, cut):
+        self.cut = cut
+
+    def begin(self):
+        ask(self.cut)
+
+
+class Stall(Way):
+    """The network is gone until the connections are given up, which hold what was sent."""
+
+    def begin(self):
+        self.before = self.reconnects()
+        ask("stall")
+
+    def meanwhile(self, thread):
+        wait_until(lambda: self.reconnects() > self.before, thread)
+        ask("cut now")
+        ask("resume")
+
+    def reconnects(self):
+        return sum(connection["reconnects"] for connection in statistics()["connections"])
+
+
+class Slow(Way):
+    def begin(self):
+        ask("delay 30ms")
+        ask("rate 300000")
+
+    def end(self):
+        ask("delay 0")
+        ask("rate 0")
+
+
+class Kill(Way):
+    """The server's processes are killed while requests wait to get to them."""
+
+    def begin(self):
+        ask("stall up")
+
+    def meanwhile(self, thread):
+        wait_until(lambda: any(connection["waiting"] for connection in statistics()["connections"]), thread)
+        kill_servers(server)
+        ask("resume")
+
+
+ways = {"cut": [Cut("cut up 1 rst"), Cut("cut down 1 fin")], "stall": [Stall()], "slow": [Slow()], "kill": [Kill()]}[sys.argv[5]]
+
+
+def run(operation, failed):
+    try:
+        operation.run()
+    except OSError as error:
+        failed.append(errno.errorcode[error.errno])
+    except AssertionError as error:
+        failed.append("wrong: %s" % error)
+
+
 for kind in operations:
-    for number, cut in enumerate(cuts):
+    for number, way in enumerate(ways):
         operation = kind("%s.%d" % (kind.__name__, number))
         operation.prepare()
         os.stat(".")
-        ask(cut)
-        try:
-            operation.run()
-        except OSError as error:
-            sys.exit("%s with %s: %s" % (kind.__name__, cut, errno.errorcode[error.errno]))
-        except AssertionError as error:
-            sys.exit("%s with %s: wrong: %s" % (kind.__name__, cut, error))
+        failed = []
+        way.begin()
+        thread = threading.Thread(target=run, args=(operation, failed))
+        thread.start()
+        way.meanwhile(thread)
+        thread.join()
+        way.end()
+        if failed:
+            sys.exit("%s, %s: %s" % (kind.__name__, sys.argv[5], failed[0]))
         operation.done()
         if hasattr(operation, "check"):
             try:
                 operation.check()
             except (AssertionError, OSError) as error:
-                sys.exit("%s with %s: on the disk: %r" % (kind.__name__, cut, error))
-print("%d operations, each cut %d ways" % (len(operations), len(cuts)))
+                sys.exit("%s, %s: on the disk: %r" % (kind.__name__, sys.argv[5], error))
+print("%d operations, each in %d ways" % (len(operations), len(ways)))

@@ -28,11 +28,30 @@ gone_away() {	# the server is not there any more, and what was connected is cut
 	pipe_ask cut now
 }
 
+each_request() {	# cut|stall|slow|kill [OPTION...]
+	mount_through_pipe "${@:2}"
+	timeout 110 python3 "$BATS_TEST_DIRNAME/../soak/cut_each.py" "$work/pipe.ctl" "$work/mnt" "$work/disk" "$sshd_pid" "$1"
+}
+
 @test "every kind of request, cut before the server has it and when its answer comes" {
-	mount_through_pipe
-	timeout 100 python3 "$BATS_TEST_DIRNAME/../soak/cut_each.py" "$work/pipe.ctl" "$work/mnt" "$work/disk"
+	each_request cut
 	[[ $(pipe_ask stats) =~ cut=([0-9]+) ]]
 	[ "${BASH_REMATCH[1]}" -ge 40 ]
+}
+
+@test "every kind of request, with the network gone until the connections are given up" {
+	each_request stall -o ServerAliveInterval=1,ServerAliveCountMax=1
+	grep -q broke mnt.log
+}
+
+@test "every kind of request, with the server killed under it" {
+	each_request kill
+	grep -q broke mnt.log
+}
+
+@test "every kind of request, over a slow network" {
+	each_request slow
+	not grep -q broke mnt.log
 }
 
 @test "sixty cuts under a mix of reads, writes, renames and creates: every byte as it should be" {
@@ -236,6 +255,35 @@ with open("mnt/small", "w") as f:
 	unmount "$work/mnt"
 	umount disk
 	[ -n "$passed" ]
+}
+
+@test "a disk that has room and takes no more (a limit, a quota): EIO at write, fsync or close, and never silence" {
+	mkdir -p disk
+	cat >server <<-'SERVER'
+		#!/bin/sh
+		trap '' XFSZ
+		ulimit -f 1024
+		exec /usr/lib/openssh/sftp-server
+	SERVER
+	chmod +x server
+	mount_claimfs "$work/disk" "$work/mnt" -o "sftp_server=$work/server"
+	run python3 -c '
+import errno, os
+for name in "written", "synced", "appended":
+    told = []
+    fd = os.open("mnt/" + name, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if name == "appended" else 0))
+    steps = [lambda: os.write(fd, bytes(65536))] * 48 + [lambda: os.fsync(fd)] * (name == "synced") + [lambda: os.close(fd)]
+    for step in steps:
+        try:
+            step()
+        except OSError as error:
+            told.append(errno.errorcode[error.errno])
+    assert set(told) == {"EIO"}, (name, told)
+with open("mnt/small", "w") as f:
+    f.write("small")'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(cat disk/small)" = small ]
 }
 
 @test "a file that is gone or another one after the break: ESTALE, and nothing is written to the other" {
