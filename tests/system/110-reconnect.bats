@@ -139,7 +139,7 @@ gone_though_silent() {	# SECONDS
 	pipe_ask stall
 	took 5 fusermount3 -u mnt
 	[ "$status" -eq 0 ]
-	wait_until "$1" gone "$mount_pid"
+	wait_until "$1" gone "$mount_pid" || still_mounted "$work/mnt"
 	pipe_ask cut now
 	pipe_ask resume
 }
