@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/io.h"
 #include "base/log.h"
 
 #define MIND_TICK_NS (50 * NS_PER_MS)	/* while a connection is down, late requests are looked for this often */
 #define ALIVE_DEFAULT_NS (15 * NS_PER_S)
+#define CORES_A_CONNECTION 4		/* ours, ssh's and who reads or writes; on loopback the server's two as well */
 
 /* ---- which connection ---- */
 
@@ -44,6 +46,16 @@ static struct conn *first_data_conn(const struct sftp *sftp)
 bool pool_is_far(const struct sftp *sftp)
 {
 	return atomic_load(&sftp->conns[0]->stats.rtt_least_ns) >= POOL_FAR_NS;
+}
+
+/* How many data connections are worth having. */
+static int data_wanted(const struct sftp *sftp)
+{
+	int wanted = sftp->options.near_data ? sftp->options.near_data : cores_count() / CORES_A_CONNECTION;
+
+	if (pool_is_far(sftp) || wanted >= sftp->count)
+		return sftp->count - 1;
+	return wanted < 1 ? 1 : wanted;
 }
 
 /* The least loaded data connection on which the file is open. */
@@ -87,14 +99,31 @@ static bool is_bulk(const struct request *request)
 	return request->len >= POOL_BULK_BYTES || atomic_load(&request->slot->file->outstanding) > POOL_FIRST_LOAD;
 }
 
-/* Is the load of what is there reason to open another data connection? */
+/* Data connections that are up, or about to be. */
+static int data_there(const struct sftp *sftp)
+{
+	int i, count = 0;
+
+	for (i = 1; i < sftp->count; i++) {
+		int state = atomic_load(&sftp->conns[i]->state);
+
+		count += state == CONN_UP || state == CONN_CONNECTING;
+	}
+	return count;
+}
+
+/* Is the load of what is there reason to open another data connection? One beside an operation that takes long is always worth having. */
 static void grow(struct sftp *sftp, const struct request *request)
 {
 	const struct conn *data = free_data_conn(sftp);
 	uint64_t load = load_of(data ? data : sftp->conns[0]);
-	bool bulk = request->op->slow || is_bulk(request);
+	bool slow = request->op->slow, bulk = slow || is_bulk(request);
 
-	if (data ? load > POOL_BUSY_LOAD : bulk || load > POOL_FIRST_LOAD)
+	if (data_there(sftp) >= data_wanted(sftp) + (slow ? 1 : 0))
+		return;
+	if (slow && data)
+		want_another(sftp, load);
+	else if (data ? load > POOL_BUSY_LOAD : bulk || load > POOL_FIRST_LOAD)
 		want_another(sftp, load);
 }
 
@@ -114,11 +143,16 @@ static struct conn *slow_conn(struct sftp *sftp)
 static void warm_more(struct sftp_file *file)
 {
 	struct sftp *sftp = file->sftp;
-	int i;
+	int i, left = data_wanted(sftp);
 
 	for (i = 1; i < sftp->count; i++)
-		if (conn_is_up(sftp->conns[i]) && !file_usable(file, sftp->conns[i]))
-			file_warm(file, sftp->conns[i]);
+		left -= file_usable(file, sftp->conns[i]) != NULL;
+	for (i = 1; i < sftp->count && left > 0; i++) {
+		if (!conn_is_up(sftp->conns[i]) || file_usable(file, sftp->conns[i]))
+			continue;
+		file_warm(file, sftp->conns[i]);
+		left--;
+	}
 }
 
 /*

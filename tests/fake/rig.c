@@ -52,6 +52,7 @@ void rig_connect(struct rig *rig, int connections, int timeout_ms, int alive_ms)
 {
 	struct sftp_options options = {
 		.connections = connections,
+		.near_data = connections,	/* striped on any machine */
 		.timeout_ns = timeout_ms * NS_PER_MS,
 		.alive_ns = alive_ms * NS_PER_MS,
 	};

@@ -429,6 +429,27 @@ static void test_control_stays_free(void **state)
 	free(many.data);
 }
 
+/* Near a server a transfer takes no more connections than there are cores for. */
+static void test_few_connections_nearby(void **state)
+{
+	struct many many = { .rig = *state, .len = 16 * MIB, .chunk = 128 * 1024 };
+	struct rig *rig = *state;
+	int round;
+
+	rig->sftp->options.near_data = 1;
+	many.data = calloc(1, many.len);
+	assert_non_null(many.data);
+	assert_int_equal(rig_open(rig, SFTP_DATA, "big", SFTP_OPEN_READ | SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, &many.file), 0);
+	for (round = 0; round < 3; round++) {
+		all_at_once(&many, true);
+		all_at_once(&many, false);
+		assert_true(rig_until(data_is_up, rig));
+	}
+	assert_int_equal(pool_up_count(rig->sftp), 2);
+	assert_int_equal(rig_close(rig, many.file), 0);
+	free(many.data);
+}
+
 static void test_order(void **state)
 {
 	struct rig *rig = *state;
@@ -499,6 +520,7 @@ int main(void)
 		EACH(test_append), EACH(test_copy), EACH(test_long_requests), EACH(test_list), EACH(test_striping), EACH(test_order),
 		EACH(test_features),
 		cmocka_unit_test_setup_teardown(test_control_stays_free, set_up_four, tear_down),
+		cmocka_unit_test_setup_teardown(test_few_connections_nearby, set_up_four, tear_down),
 		cmocka_unit_test_setup_teardown(test_plain, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_short_list, set_up, tear_down),
 	};
