@@ -52,6 +52,12 @@ static int open_sessions(const struct place *place, int ret_fds[2])
 	return error;
 }
 
+/* What another try would not change: --logs with a directory that can't be written. */
+static bool is_lasting(int error)
+{
+	return error == -ENOTDIR || error == -EEXIST || error == -EACCES || error == -EPERM || error == -EROFS || error == -ENOENT;
+}
+
 static int work(const struct worker_options *options, const struct place *place)
 {
 	struct warden *warden = NULL;
@@ -72,6 +78,7 @@ static int work(const struct worker_options *options, const struct place *place)
 	}
 	if (error) {
 		log_error("can't start: %s", log_strerror(error));
+		status = is_lasting(error) ? WORKER_EXIT_USAGE : WORKER_EXIT_AGAIN;
 		goto out;
 	}
 	pool->order = order;

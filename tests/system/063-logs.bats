@@ -34,7 +34,7 @@ export LC_ALL=C
 @test "logs: a directory that can't be written is said at the start" {
 	on_queue 1
 	echo file >"$work/notdir"
-	fails_with 1 '*notdir*' timeout 20 claim-worker --logs "$work/notdir" "$q" -- true
+	fails_with 2 '*notdir*' timeout 20 claim-worker --logs "$work/notdir" "$q" -- true
 	wait_until 10 has_entries "$q/todo" 1
 }
 
