@@ -51,11 +51,9 @@ bool pool_is_far(const struct sftp *sftp)
 /* How many data connections are worth having. */
 static int data_wanted(const struct sftp *sftp)
 {
-	int wanted = sftp->options.near_data ? sftp->options.near_data : cores_count() / CORES_A_CONNECTION;
+	int most = sftp->count - 1;
 
-	if (pool_is_far(sftp) || wanted >= sftp->count)
-		return sftp->count - 1;
-	return wanted < 1 ? 1 : wanted;
+	return pool_is_far(sftp) || sftp->options.near_data > most ? most : sftp->options.near_data;
 }
 
 /* The least loaded data connection on which the file is open. */
@@ -426,6 +424,8 @@ static int sftp_new(struct channel_maker *maker, const struct sftp_options *opti
 	sftp->options = *options;
 	if (sftp->options.alive_ns <= 0)
 		sftp->options.alive_ns = ALIVE_DEFAULT_NS;
+	if (sftp->options.near_data <= 0)
+		sftp->options.near_data = cores_count() < CORES_A_CONNECTION ? 1 : cores_count() / CORES_A_CONNECTION;
 	pthread_mutex_init(&sftp->lock, NULL);
 	clock_cond_init(&sftp->changed);
 	sftp->cancel_fd = io_wake_new();
