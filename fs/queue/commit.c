@@ -102,18 +102,13 @@ static void check_inputs(struct queue *queue, struct ending *list, size_t count)
 
 /* ---- the deciding link ---- */
 
-static const struct hash128 *key_of(const struct held *held)
-{
-	return held->has_key ? &held->key : &held->claim.unit;
-}
-
 /* Has this mount answered `ok` for KEY.G before? Only contents share a key. */
 static bool answered_before(struct queue *queue, const struct held *held)
 {
 	char key[CONTENT_MAP_KEY];
 	bool answered;
 
-	content_map_key(key_of(held), held->claim.generation, key);
+	content_map_key(held_key(held), held->claim.generation, key);
 	pthread_mutex_lock(&queue->lock);
 	if (queue->conf.key == QCONF_KEY_CONTENT)
 		answered = map_get(&queue->answered, key, sizeof(key));
@@ -143,15 +138,20 @@ static void settle_marker(struct queue *queue, struct ending *ending, const stru
 /* Those that are to `look`: if a marker is there by now, it says how they ended. */
 static void look_for_markers(struct queue *queue, struct ending *list, size_t count)
 {
-	struct buf *texts = calloc(count, sizeof(*texts));
 	struct flight flight = FLIGHT_INIT;
 	char path[LAYOUT_PATH];
-	size_t i;
+	struct buf *texts;
+	size_t i = 0;
 
-	for (i = 0; i < count && texts; i++) {
+	while (i < count && !list[i].look)
+		i++;
+	if (i == count)
+		return;
+	texts = calloc(count, sizeof(*texts));
+	for (; i < count && texts; i++) {
 		if (!list[i].look)
 			continue;
-		layout_marker(path, key_of(list[i].held), list[i].held->claim.generation);
+		layout_marker(path, held_key(list[i].held), list[i].held->claim.generation);
 		list[i].op = flight_read(&flight, path, 0, OWNER_MAX_BYTES, &texts[i]);
 	}
 	flight_run(&flight, queue->store);
@@ -177,29 +177,21 @@ static void look_for_markers(struct queue *queue, struct ending *list, size_t co
 /* A LINK of a marker was never answered: it may have been made. */
 static void check_unanswered(struct queue *queue, struct ending *list, size_t count)
 {
-	bool some = false;
 	size_t i;
 
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count; i++)
 		list[i].look = !list[i].settled && list[i].held->unanswered;
-		some |= list[i].look;
-	}
-	if (some)
-		look_for_markers(queue, list, count);
+	look_for_markers(queue, list, count);
 }
 
 /* Claims that are gone: where a marker is there, the key is done, by somebody else or by a LINK of this very claim that came late. */
 static void settle_gone(struct queue *queue, struct ending *list, size_t count)
 {
-	bool some = false;
 	size_t i;
 
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count; i++)
 		list[i].look = list[i].gone;
-		some |= list[i].look;
-	}
-	if (some)
-		look_for_markers(queue, list, count);
+	look_for_markers(queue, list, count);
 	for (i = 0; i < count; i++)
 		if (list[i].gone && !list[i].settled)
 			settle_lost(queue, &list[i]);
@@ -300,7 +292,7 @@ static void make_marker_dirs(struct queue *queue, struct ending *list, size_t co
 		list[i].no_dir = false;
 		if (!flight.count)
 			flight_mkdir(&flight, LAYOUT_DONE);
-		layout_marker_dir(path, key_of(list[i].held));
+		layout_marker_dir(path, held_key(list[i].held));
 		flight_mkdir(&flight, path);
 	}
 	flight_run(&flight, queue->store);
@@ -338,7 +330,7 @@ static void look_at_markers(struct queue *queue, struct ending *list, const int 
 	for (i = 0; i < count && texts; i++) {
 		if (list[i].settled)
 			continue;
-		layout_marker(path, key_of(list[i].held), list[i].held->claim.generation);
+		layout_marker(path, held_key(list[i].held), list[i].held->claim.generation);
 		list[i].op = flight_read(&flight, path, 0, OWNER_MAX_BYTES, &texts[i]);
 		layout_claim(path, &list[i].held->claim);
 		flight_lstat(&flight, path);
@@ -378,7 +370,7 @@ static bool link_round(struct queue *queue, struct ending *list, size_t count)
 		if (list[i].settled)
 			continue;
 		layout_claim(from, &list[i].held->claim);
-		layout_marker(to, key_of(list[i].held), list[i].held->claim.generation);
+		layout_marker(to, held_key(list[i].held), list[i].held->claim.generation);
 		list[i].op = flight_link(&flight, from, to);
 	}
 	flight_run(&flight, queue->store);
@@ -412,7 +404,7 @@ static void remember_answer_locked(struct queue *queue, const struct held *held)
 
 	if (queue->conf.key != QCONF_KEY_CONTENT)
 		return;
-	content_map_key(key_of(held), held->claim.generation, key);
+	content_map_key(held_key(held), held->claim.generation, key);
 	map_set(&queue->answered, key, sizeof(key), queue, NULL);
 }
 
@@ -421,13 +413,12 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 {
 	struct held *held = ending->held;
 	struct buf values = BUF_INIT;
-	struct record record = {
-		.what = RECORD_DONE, .unit = held->claim.unit, .key = *key_of(held), .generation = held->claim.generation,
-		.attempt = by ? 0 : held->attempt, .name = held->name, .values = ending->finish->values,
-	};
+	struct record record = held_record(queue, held, RECORD_DONE);
 	char path[LAYOUT_PATH];
 
+	record.values = ending->finish->values;
 	if (by) {
+		record.attempt = 0;
 		buf_addf(&values, "by=%s", by);
 		snprintf(ending->finish->node, sizeof(ending->finish->node), "%s", by);
 	} else {
@@ -439,7 +430,6 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 	if (record.values && !record_values_good(record.values))
 		record.values = NULL;
 	pthread_mutex_lock(&queue->lock);
-	record.time = queue_time(queue);
 	if (!by)
 		remember_answer_locked(queue, held);
 	logs_add_locked(queue, &record);
@@ -451,7 +441,7 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 	}
 	lease_end(queue->lease, &held->stand, 1);
 	/* The durable step below still needs its key. */
-	ending->key = *key_of(held);
+	ending->key = *held_key(held);
 	held_drop_locked(queue, held);
 	ending->held = NULL;
 	pthread_mutex_unlock(&queue->lock);
@@ -491,15 +481,11 @@ static void make_durable(struct queue *queue, struct ending *list, size_t count)
 static void look_for_others(struct queue *queue, struct ending *list, size_t count, int64_t age_ns)
 {
 	int64_t now = clock_now();
-	bool some = false;
 	size_t i;
 
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count; i++)
 		list[i].look = !list[i].settled && now - list[i].held->claimed_ns >= age_ns;
-		some |= list[i].look;
-	}
-	if (some)
-		look_for_markers(queue, list, count);
+	look_for_markers(queue, list, count);
 }
 
 void check_claims(struct queue *queue, struct ending *list, size_t count)
@@ -545,7 +531,7 @@ static size_t reserve_locked(struct queue *queue, struct ending *list, size_t co
 	size_t i, ready = 0;
 
 	for (i = 0; i < count; i++) {
-		content_map_key(key_of(list[i].held), list[i].held->claim.generation, key);
+		content_map_key(held_key(list[i].held), list[i].held->claim.generation, key);
 		if (map_get(&queue->committing, key, sizeof(key)))
 			continue;
 		/* Memory short: it is not kept from others, who find the marker. */

@@ -12,12 +12,8 @@
 
 static int make_text(struct queue *queue, const struct held *held, const char *values, struct buf *text, struct record *ret_record)
 {
-	*ret_record = (struct record) {
-		.what = RECORD_FAILED, .unit = held->claim.unit, .key = held->has_key ? held->key : held->claim.unit,
-		.generation = held->claim.generation, .attempt = held->attempt, .name = held->name,
-		.values = values && record_values_good(values) ? values : NULL,
-	};
-	ret_record->time = queue_time(queue);
+	*ret_record = held_record(queue, held, RECORD_FAILED);
+	ret_record->values = values && record_values_good(values) ? values : NULL;
 	return record_format(ret_record, text);
 }
 

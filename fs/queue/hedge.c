@@ -109,17 +109,15 @@ int queue_hedge_for(struct queue *queue, struct ctl *owner, const char *name, st
 		if (error != -EBUSY || name)
 			break;
 	}
-	return error == STORE_UNKNOWN || error == STORE_FAILURE ? -EIO : error;
+	return public_error(error);
 }
 
 /* ---- what is told of it in records ---- */
 
 void hedge_values(const struct held *held, bool won, struct buf *values)
 {
-	const char *space = values->len > 0 ? " " : "";
-
 	if (!won)
-		buf_addf(values, "%swasted=%.3f", space, (double)(clock_now() - held->claimed_ns) / NS_PER_S);
+		buf_addf(values, "%swasted=%.3f", values->len > 0 ? " " : "", (double)(clock_now() - held->claimed_ns) / NS_PER_S);
 	if (held_is_hedge(held))
 		buf_addf(values, "%shedge=%s", values->len > 0 ? " " : "", won ? "won" : "lost");
 }
@@ -127,10 +125,7 @@ void hedge_values(const struct held *held, bool won, struct buf *values)
 void hedge_log_lost_locked(struct queue *queue, const struct held *held, const char *job)
 {
 	struct buf values = BUF_INIT;
-	struct record record = {
-		.what = RECORD_LOST, .unit = held->claim.unit, .generation = held->claim.generation, .attempt = held->attempt,
-		.name = held->name, .time = queue_time(queue), .key = held->has_key ? held->key : held->claim.unit,
-	};
+	struct record record = held_record(queue, held, RECORD_LOST);
 
 	buf_adds(&values, job && record_values_good(job) ? job : "");
 	hedge_values(held, false, &values);

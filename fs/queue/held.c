@@ -135,3 +135,16 @@ bool held_is_sure(struct queue *queue, const struct held *held)
 {
 	return !held->unanswered && lease_good(queue->lease, &held->stand);
 }
+
+const struct hash128 *held_key(const struct held *held)
+{
+	return held->has_key ? &held->key : &held->claim.unit;
+}
+
+struct record held_record(struct queue *queue, const struct held *held, enum record_what what)
+{
+	return (struct record) {
+		.what = what, .unit = held->claim.unit, .key = *held_key(held), .generation = held->claim.generation,
+		.attempt = held->attempt, .name = held->name, .time = queue_time(queue),
+	};
+}

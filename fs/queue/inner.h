@@ -191,6 +191,12 @@ struct queue {
 	int64_t claims_ns;			/* … and listing claims/ alone */
 };
 
+/* What is told to those above: they know nothing of the store's own answers. */
+static inline int public_error(int error)
+{
+	return error == STORE_UNKNOWN || error == STORE_FAILURE ? -EIO : error;
+}
+
 /* queue.c */
 void queue_clock(struct queue *queue, struct index_clock *ret_clock);
 int64_t queue_time(struct queue *queue);	/* the server's seconds as well as is known */
@@ -238,6 +244,9 @@ void held_drop_locked(struct queue *queue, struct held *held);		/* off all lists
 bool held_has_locked(const struct queue *queue, const struct layout_claim *claim);	/* held, or being claimed, under this very name */
 struct held *held_find_locked(struct queue *queue, const char *name);	/* claimed ones only */
 bool held_is_sure(struct queue *queue, const struct held *held);	/* needs no verifying */
+const struct hash128 *held_key(const struct held *held);		/* what its marker is named by: UNIT, where its key is not known (yet) */
+/* What the log is to say of it now, without values. Its name is the held's. */
+struct record held_record(struct queue *queue, const struct held *held, enum record_what what);
 
 /* hedge.c */
 bool held_is_hedge(const struct held *held);

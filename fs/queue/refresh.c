@@ -218,7 +218,7 @@ int queue_refresh(struct queue *queue, int64_t max_age_ns)
 		break;
 	}
 	pthread_mutex_unlock(&queue->lock);
-	return error == STORE_UNKNOWN || error == STORE_FAILURE ? -EIO : error;
+	return public_error(error);
 }
 
 void queue_watch(struct queue *queue)

@@ -216,5 +216,5 @@ int queue_progress(struct queue *queue, bool json, struct buf *ret_text)
 	free(status.beats);
 	free(status.hosts);
 	free(status.seen);
-	return error == STORE_UNKNOWN || error == STORE_FAILURE ? -EIO : error;
+	return public_error(error);
 }

@@ -303,11 +303,6 @@ int64_t take_age(struct queue *queue)
 	return age > queue->options.ttl_ns ? age : queue->options.ttl_ns;
 }
 
-static int store_error(int error)
-{
-	return error == STORE_UNKNOWN || error == STORE_FAILURE ? -EIO : error;
-}
-
 int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, const bool *cancel, struct buf *ret_names)
 {
 	int64_t until, began = clock_now(), fresh, age = take_age(queue);
@@ -333,7 +328,7 @@ int queue_take(struct queue *queue, struct ctl *owner, int count, bool wait, con
 			continue;
 		}
 		if (taken || !until)
-			return store_error(taken);
+			return public_error(taken);
 		if (ending)
 			return -EINTR;
 		age = take_age(queue);
@@ -389,7 +384,7 @@ static int claim_this(struct queue *queue, struct ctl *owner, const char *name)
 	if (error)
 		return error;
 	claim_units(queue, &attempt, 1, owner);
-	return store_error(attempt.error);
+	return public_error(attempt.error);
 }
 
 int queue_claim(struct queue *queue, const char *name)

@@ -8,11 +8,6 @@
 
 #include "base/clock.h"
 
-static int public_error(int error)
-{
-	return error == STORE_UNKNOWN || error == STORE_FAILURE ? -EIO : error;
-}
-
 /* ---- finish ---- */
 
 /* The held claim, busy from now on. NULL: not this mount's. One that this very call ends already counts as not held any more. */
@@ -55,10 +50,7 @@ static void give_back(struct queue *queue, struct ending *list, size_t count)
 			hedge_log_lost_locked(queue, held, NULL);
 			lost = false;
 		} else if (lost || finish->error) {
-			struct record record = {
-				.what = RECORD_LOST, .unit = held->claim.unit, .generation = held->claim.generation, .attempt = held->attempt,
-				.name = held->name, .time = queue_time(queue), .key = held->has_key ? held->key : held->claim.unit,
-			};
+			struct record record = held_record(queue, held, RECORD_LOST);
 
 			logs_add_locked(queue, &record);
 			lost = true;

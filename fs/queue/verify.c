@@ -87,7 +87,7 @@ static void look_around(struct queue *queue, struct verify *list, struct checks 
 	for (i = 0; i < count; i++) {
 		const struct held *held = list[i].held;
 
-		layout_marker(path, held->has_key ? &held->key : &held->claim.unit, held->claim.generation);
+		layout_marker(path, held_key(held), held->claim.generation);
 		checks[i].marker = flight_lstat(&flight, path);
 		if (!held_is_hedge(held)) {
 			layout_failed(path, &held->claim.unit, held->claim.generation);
