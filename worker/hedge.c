@@ -46,7 +46,7 @@ static void hedge_answered(struct session_command *command, char *line)
 		supply_add(pool, line + 3, true);
 		return;
 	}
-	if (!line || (strncmp(line, "error EBUSY", 11) != 0 && strncmp(line, "error ENOENT", 12) != 0))
+	if (!supply_is_taken(line))
 		report_say(pool, LOG_LEVEL_WARN, "can't ask for a second attempt, will try again: %s", line ? line : "end of file");
 	loop_timer_set(pool->loop, &pool->hedge.again, clock_now() + HEDGE_AGAIN_NS);
 }

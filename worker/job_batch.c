@@ -151,11 +151,8 @@ static void settle_one(struct slot *slot, struct unit *unit, const struct run_re
 	bool done = is_done(unit, good, tally);
 
 	unit->wall_ns = share->wall_ns;
-	if (unit->overtaken) {
-		slot_log_unit(slot, unit, "done elsewhere");
-		settle_overtaken(unit);
+	if (slot_end_overtaken(slot, unit))
 		return;
-	}
 	slot_log_unit(slot, unit, slot->reason == SLOT_STOPPED ? "released" : done ? "done" : count > 1 ? "again" : "failed");
 	if (slot->reason == SLOT_STOPPED) {
 		settle_unit(slot->pool, unit, UNIT_RELEASED);

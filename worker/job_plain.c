@@ -67,11 +67,8 @@ static void plain_ended(struct slot *slot)
 	bool unfinished = is_unfinished(slot, good);
 
 	unit->wall_ns = slot->result.wall_ns;
-	if (unit->overtaken) {
-		slot_log_unit(slot, unit, "done elsewhere");
-		settle_overtaken(unit);
+	if (slot_end_overtaken(slot, unit))
 		return;
-	}
 	unit->keep = unfinished && slot->checkpointed;
 	slot_log_unit(slot, unit, unfinished ? "released" : good ? "done" : "failed");
 	if (unfinished) {

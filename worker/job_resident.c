@@ -343,11 +343,8 @@ static void resident_ended(struct slot *slot)
 	if (!unit)
 		return;
 	unit->wall_ns = clock_now() - slot->started_ns;
-	if (unit->overtaken) {
-		slot_log_unit(slot, unit, "done elsewhere");
-		settle_overtaken(unit);
+	if (slot_end_overtaken(slot, unit))
 		return;
-	}
 	slot_log_unit(slot, unit, slot->reason == SLOT_STOPPED ? "released" : "failed");
 	if (slot->reason == SLOT_STOPPED) {
 		settle_unit(slot->pool, unit, UNIT_RELEASED);

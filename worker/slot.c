@@ -160,6 +160,15 @@ void slot_log_unit(struct slot *slot, const struct unit *unit, const char *how)
 		outlog_unit(slot->log, unit->name, clock_wall() / NS_PER_MS, how);
 }
 
+bool slot_end_overtaken(struct slot *slot, struct unit *unit)
+{
+	if (!unit->overtaken)
+		return false;
+	slot_log_unit(slot, unit, "done elsewhere");
+	settle_overtaken(unit);
+	return true;
+}
+
 static void flush_log(struct slot *slot)
 {
 	int error = slot->log ? outlog_flush(slot->log) : 0;

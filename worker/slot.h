@@ -90,6 +90,9 @@ int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_f
 /* With --logs: what the job wrote so far is about this unit too, which ended so. */
 void slot_log_unit(struct slot *slot, const struct unit *unit, const char *how);
 
+/* True: another attempt has done this unit, whose job has ended; nothing is left to do with it. */
+bool slot_end_overtaken(struct slot *slot, struct unit *unit);
+
 struct unit *slot_first(const struct slot *slot);
 /* The units leave the slot, one after another; NULL: none is left. */
 struct unit *slot_take_unit(struct slot *slot);

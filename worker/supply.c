@@ -307,7 +307,12 @@ static void take_answered(struct session_command *command, char *line)
 		supply_add(pool, name, false);
 }
 
-/* "ok 2": its attempt. Somebody else has it, or it is done, is no trouble: the next one is claimed. */
+bool supply_is_taken(const char *answer)
+{
+	return answer && (strncmp(answer, "error EBUSY", 11) == 0 || strncmp(answer, "error ENOENT", 12) == 0);
+}
+
+/* "ok 2": its attempt. If it is taken, the next one is claimed. */
 static void claim_answered(struct session_command *command, char *line)
 {
 	struct pool *pool = container_of(command, struct pool, supply.command);
@@ -321,7 +326,7 @@ static void claim_answered(struct session_command *command, char *line)
 		else
 			supply_add(pool, buf_text(&unit), false);
 		buf_release(&unit);
-	} else if (!line || (strncmp(line, "error EBUSY", 11) != 0 && strncmp(line, "error ENOENT", 12) != 0)) {
+	} else if (!supply_is_taken(line)) {
 		report_say(pool, LOG_LEVEL_WARN, "unit %s: can't be claimed, will be later: %s", buf_text(&pool->supply.claiming),
 			   line ? line : "end of file");
 		supply_back_off(pool);

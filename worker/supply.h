@@ -45,6 +45,8 @@ void supply_release(struct pool *pool);		/* closes the session */
 void supply_pump(struct pool *pool);		/* takes more, if more are wanted */
 /* A unit that was claimed: "N NAME", its attempt and its name as ctl says it; is it a second attempt? */
 void supply_add(struct pool *pool, const char *coded, bool hedge);
+/* Is this the answer for a unit that somebody else has, or that is done? That is no trouble. NULL: the session ended. */
+bool supply_is_taken(const char *answer);
 bool supply_ready(const struct pool *pool);	/* there is something to be started now */
 void supply_pop(struct pool *pool, struct list *ret_units);	/* what one job is to get: one unit, or a batch */
 void supply_push_back(struct pool *pool, struct unit *unit);	/* it has to be run, again or elsewhere */
