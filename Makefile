@@ -175,7 +175,7 @@ $(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(patsubs
 
 # The fleet's parts, without claimctl's main().
 FLEET := $(filter $(BUILD)/tools/fleet_%,$(TOOLS))
-$(BUILD)/tests/unit/test_fleet: $(BUILD)/tests/unit/test_fleet.o $(FLEET) $(call archive,base)
+$(BUILD)/tests/unit/test_fleet: $(BUILD)/tests/unit/test_fleet.o $(FLEET) $(BUILD)/tools/json_text.o $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
 

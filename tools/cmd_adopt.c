@@ -129,17 +129,6 @@ static int mark_done(const struct adopt *adopt, const char *name)
 	return error;
 }
 
-/* One line of JSON, and its end. */
-static void print_object(cJSON *object)
-{
-	char *text = cJSON_PrintUnformatted(object);
-
-	if (text)
-		puts(text);
-	cJSON_free(text);
-	cJSON_Delete(object);
-}
-
 static void tell_unit(const struct adopt *adopt, const char *name)
 {
 	const char *outcome = adopt->dry_run ? "would adopt" : "adopted";
@@ -152,7 +141,7 @@ static void tell_unit(const struct adopt *adopt, const char *name)
 	object = cJSON_CreateObject();
 	json_text_add(object, "unit", name);
 	cJSON_AddStringToObject(object, "outcome", outcome);
-	print_object(object);
+	(void)json_text_print(object, true);
 }
 
 static int adopt_one(void *arg, const char *name)
@@ -202,7 +191,7 @@ static void print_json(const struct adopt *adopt, size_t bad)
 	cJSON_AddNumberToObject(object, "empty", (double)adopt->empty_ones);
 	cJSON_AddNumberToObject(object, "older", (double)adopt->older);
 	cJSON_AddNumberToObject(object, "not_done", (double)bad);
-	print_object(object);
+	(void)json_text_print(object, true);
 }
 
 static int adopt_run(char **operands, void *target)

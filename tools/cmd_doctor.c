@@ -107,7 +107,6 @@ static void add_node(cJSON *root, const struct doctor_node *node)
 static int print_json(const char *queue, const char *limit, const struct findings *findings, const struct doctor_node *node)
 {
 	cJSON *root = cJSON_CreateObject(), *list, *object;
-	char *text;
 	size_t i;
 
 	cJSON_AddNumberToObject(root, "format", FORMAT);
@@ -128,13 +127,7 @@ static int print_json(const char *queue, const char *limit, const struct finding
 		cJSON_AddItemToArray(list, object);
 	}
 	add_node(root, node);
-	text = cJSON_Print(root);
-	cJSON_Delete(root);
-	if (!text)
-		return -ENOMEM;
-	puts(text);
-	cJSON_free(text);
-	return 0;
+	return json_text_print(root, false);
 }
 
 /* ---- the whole ---- */

@@ -193,7 +193,7 @@ static void print_json(const struct story_event *event)
 {
 	const struct record *record = event->record;
 	cJSON *object = cJSON_CreateObject();
-	char *text, node[LAYOUT_MAX_NODE + 1];
+	char node[LAYOUT_MAX_NODE + 1];
 
 	cJSON_AddNumberToObject(object, "time", (double)record->time);
 	cJSON_AddStringToObject(object, "node", event_node(event, node));
@@ -204,11 +204,7 @@ static void print_json(const struct story_event *event)
 	cJSON_AddNumberToObject(object, "attempt", record->attempt);
 	cJSON_AddNumberToObject(object, "generation", record->generation);
 	add_json_values(object, record->values);
-	text = cJSON_PrintUnformatted(object);
-	if (text)
-		puts(text);
-	cJSON_free(text);
-	cJSON_Delete(object);
+	(void)json_text_print(object, true);
 }
 
 /* ---- who is at it now ---- */
@@ -232,7 +228,6 @@ static void print_claim_line(void *arg, const struct story_claim *claim)
 static void print_claim_json(void *arg, const struct story_claim *claim)
 {
 	cJSON *object = cJSON_CreateObject();
-	char *text;
 
 	(void)arg;
 	cJSON_AddNumberToObject(object, "time", (double)claim->beat);
@@ -242,11 +237,7 @@ static void print_claim_json(void *arg, const struct story_claim *claim)
 	cJSON_AddNumberToObject(object, "claim", claim->number);
 	cJSON_AddNumberToObject(object, "generation", claim->generation);
 	cJSON_AddNumberToObject(object, "pid", (double)claim->pid);
-	text = cJSON_PrintUnformatted(object);
-	if (text)
-		puts(text);
-	cJSON_free(text);
-	cJSON_Delete(object);
+	(void)json_text_print(object, true);
 }
 
 static int print_story(const struct log_options *options, const struct qconf *conf, char **operands)

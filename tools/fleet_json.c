@@ -4,26 +4,9 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 
-#include "base/utf8.h"
 #include "tools/command.h"
 #include "tools/fleet.h"
-
-/* A string of JSON is of characters: for a byte that is part of none stands U+FFFD. */
-static void add_text(cJSON *object, const char *name, const struct buf *bytes)
-{
-	struct buf text = BUF_INIT;
-	size_t i, step;
-
-	for (i = 0; i < bytes->len; i += step ? step : 1) {
-		step = bytes->data[i] ? utf8_sequence(bytes->data + i, bytes->len - i) : 0;
-		if (step)
-			buf_add(&text, bytes->data + i, step);
-		else
-			buf_adds(&text, "\xef\xbf\xbd");
-	}
-	cJSON_AddStringToObject(object, name, buf_text(&text));
-	buf_release(&text);
-}
+#include "tools/json_text.h"
 
 static void add_machine(cJSON *machines, const char *name, int status, const struct buf *out, const struct buf *err)
 {
@@ -31,8 +14,8 @@ static void add_machine(cJSON *machines, const char *name, int status, const str
 
 	cJSON_AddStringToObject(machine, "name", name);
 	cJSON_AddNumberToObject(machine, "status", status);
-	add_text(machine, "stdout", out);
-	add_text(machine, "stderr", err);
+	json_text_add_output(machine, "stdout", out);
+	json_text_add_output(machine, "stderr", err);
 	cJSON_AddItemToArray(machines, machine);
 }
 
@@ -40,16 +23,10 @@ static void add_machine(cJSON *machines, const char *name, int status, const str
 static int print(cJSON *machines, int status)
 {
 	cJSON *root = cJSON_CreateObject();
-	char *text;
-	bool printed;
 
 	cJSON_AddItemToObject(root, "machines", machines);
 	cJSON_AddNumberToObject(root, "status", status);
-	text = cJSON_Print(root);
-	printed = text && puts(text) >= 0 && fflush(stdout) == 0;
-	cJSON_free(text);
-	cJSON_Delete(root);
-	return printed ? status : COMMAND_FAILED;
+	return json_text_print(root, false) == 0 && fflush(stdout) == 0 ? status : COMMAND_FAILED;
 }
 
 int fleet_json_run(const struct run *run)

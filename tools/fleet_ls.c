@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "tools/command.h"
 #include "tools/fleet.h"
+#include "tools/json_text.h"
 
 #define LS_LIMIT_NS (30 * NS_PER_S)
 
@@ -100,7 +101,6 @@ static cJSON *json_work(const struct run_task *task)
 static int print_json(const struct fleet *fleet, const struct fleet_options *options, const struct provider_list *list, const struct run *run)
 {
 	cJSON *root = cJSON_CreateObject(), *machines = cJSON_AddArrayToObject(root, "machines"), *one;
-	char *text;
 	size_t i;
 
 	cJSON_AddStringToObject(root, "prefix", fleet->prefix);
@@ -120,12 +120,7 @@ static int print_json(const struct fleet *fleet, const struct fleet_options *opt
 		cJSON_AddItemToObject(one, "workers", json_work(task));
 		cJSON_AddItemToArray(machines, one);
 	}
-	text = cJSON_Print(root);
-	if (text)
-		puts(text);
-	free(text);
-	cJSON_Delete(root);
-	return text ? 0 : COMMAND_FAILED;
+	return json_text_print(root, false) == 0 ? 0 : COMMAND_FAILED;
 }
 
 /* Machines that can be asked; none is no error here. */
