@@ -608,6 +608,17 @@ static bool opened_locked(struct ahead *ahead, struct node *parent, const char *
 	return false;
 }
 
+/* Has any session been promised anything? Else no open needs its path. */
+static bool expects(struct ahead *ahead)
+{
+	bool any;
+
+	pthread_mutex_lock(&ahead->lock);
+	any = ahead->expected.ring != NULL;
+	pthread_mutex_unlock(&ahead->lock);
+	return any;
+}
+
 void ahead_opened(struct ahead *ahead, struct node *node)
 {
 	struct node *parent = NULL, *old;
@@ -621,7 +632,8 @@ void ahead_opened(struct ahead *ahead, struct node *node)
 	if (!ahead || !(parent = parent_of(ahead->tree, node, name)))
 		return;
 	list_init(&gone);
-	(void)node_path(ahead->tree, node, NULL, &path);	/* out of memory: then it was not expected */
+	if (expects(ahead))
+		(void)node_path(ahead->tree, node, NULL, &path);	/* out of memory: then it was not expected */
 	pthread_mutex_lock(&ahead->lock);
 	expire_locked(ahead, &gone);
 	strange = opened_locked(ahead, parent, name, buf_text(&path), fresh, &count, &old);
