@@ -240,30 +240,93 @@ static void print_claim_json(void *arg, const struct story_claim *claim)
 	(void)json_text_print(object, true);
 }
 
+/* The units that were asked for, and how much was told of each. */
+struct asked {
+	char *const *units;	/* ends with NULL */
+	size_t *told;
+	story_take_claim *print_claim;
+};
+
+static void count_told(struct asked *asked, const char *unit)
+{
+	size_t i;
+
+	for (i = 0; asked->units[i]; i++)
+		asked->told[i] += strcmp(asked->units[i], unit) == 0;
+}
+
+static void take_claim(void *arg, const struct story_claim *claim)
+{
+	struct asked *asked = arg;
+
+	asked->print_claim(NULL, claim);
+	count_told(asked, claim->unit);
+}
+
+/* 0, or -ENOENT when one of those nothing was told of is no input either. */
+static int say_untold(const struct asked *asked, const char *dir, const struct qconf *conf)
+{
+	struct buf path = BUF_INIT;
+	size_t i;
+	int error = 0;
+
+	for (i = 0; asked->units[i]; i++) {
+		if (asked->told[i] > 0)
+			continue;
+		buf_reset(&path);
+		buf_addf(&path, "%s/%s/%s", dir, conf->input, asked->units[i]);
+		if (!buf_error(&path) && access(buf_text(&path), F_OK) == 0) {
+			log_info("log: %s: nothing has happened to it yet", asked->units[i]);
+			continue;
+		}
+		log_error("log: %s: no such unit: neither an input of %s nor in its logs", asked->units[i], dir);
+		error = -ENOENT;
+	}
+	buf_release(&path);
+	return error;
+}
+
+static int print_claims(const struct log_options *options, const struct qconf *conf, const char *dir, struct asked *asked)
+{
+	int error;
+
+	asked->print_claim = options->json ? print_claim_json : print_claim_line;
+	error = story_claims(dir, conf, asked->units, take_claim, asked);
+	if (error)
+		log_error("log: can't look at the claims of %s: %s", dir, log_strerror(error));
+	return error ? error : say_untold(asked, dir, conf);
+}
+
+static size_t count_units(char *const *units)
+{
+	size_t count = 0;
+
+	while (units[count])
+		count++;
+	return count;
+}
+
 static int print_story(const struct log_options *options, const struct qconf *conf, char **operands)
 {
+	struct asked asked = { .units = operands + 1, .told = calloc(count_units(operands), sizeof(*asked.told)) };
 	struct story_event event;
 	struct buf why = BUF_INIT;
-	struct story *story;
+	struct story *story = NULL;
 	size_t i;
-	int error = story_read(operands[0], operands + 1, &story, &why);
+	int error = asked.told ? story_read(operands[0], operands + 1, &story, &why) : -ENOMEM;
 
 	if (error) {
 		log_error("log: can't read %s: %s", why.len ? buf_text(&why) : operands[0], log_strerror(error));
-		buf_release(&why);
-		return COMMAND_FAILED;
+	} else {
+		for (i = 0; i < story_count(story); i++) {
+			story_event(story, i, &event);
+			(options->json ? print_json : print_line)(&event);
+			count_told(&asked, event.record->name);
+		}
+		error = operands[1] ? print_claims(options, conf, operands[0], &asked) : 0;
 	}
-	for (i = 0; i < story_count(story); i++) {
-		story_event(story, i, &event);
-		(options->json ? print_json : print_line)(&event);
-	}
-	if (operands[1])
-		error = story_claims(operands[0], conf, operands + 1, options->json ? print_claim_json : print_claim_line, NULL);
-	if (error)
-		log_error("log: can't look at the claims of %s: %s", operands[0], log_strerror(error));
-	else if (operands[1] && story_count(story) == 0)
-		log_info("log: nothing has happened to it yet");
 	story_free(story);
+	free(asked.told);
 	buf_release(&why);
 	return fflush(stdout) == 0 && !error ? 0 : COMMAND_FAILED;
 }

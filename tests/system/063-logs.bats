@@ -38,6 +38,21 @@ export LC_ALL=C
 	wait_until 10 has_entries "$q/todo" 1
 }
 
+@test "log: a unit nothing has happened to is told from one that does not exist" {
+	on_queue 2
+	run claimctl log "$q" 0001
+	[ "$status" -eq 0 ]
+	[[ $output == *"0001: nothing has happened to it yet"* ]]
+	fails_with 1 '*nope: no such unit*' claimctl log "$q" 0001 nope
+	mv "$q/todo/0001" "$q/claims/0001" && mv "$q/claims/0001" "$q/done/0001"
+	wait_for 10 'claimctl log "$q" 0001 | grep -q " done "'
+	run claimctl log "$q" 0001 0002
+	[ "$status" -eq 0 ]
+	grep -q ' done .*0001' <<<"$output"
+	grep -q '0002: nothing has happened to it yet' <<<"$output"
+	not grep -q '0001: nothing' <<<"$output"
+}
+
 @test "log: a unit's story over two nodes, in order" {
 	on_queue 3
 	run timeout 60 claim-worker "$q" -- sh -c '[ {} != 0002 ] || exit 9'
