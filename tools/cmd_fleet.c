@@ -71,6 +71,7 @@ static const struct args_option watch_table[] = {
 	{ KEY_TIMEOUT, "timeout", "TIME", "how long to wait for a new machine (300s)" },
 	OPTIONS_END,
 };
+static const struct args_option no_table[] = { OPTIONS_END };
 static const struct args_option down_table[] = { OPTION_PREFIX, OPTION_ONLY, { KEY_YES, "yes", NULL, "don't ask" }, OPTION_JSON, OPTIONS_END };
 
 static int set_only(struct fleet_options *options, const char *value)
@@ -233,6 +234,16 @@ static const struct command verbs[] = {
 		.examples = "  claimctl fleet down\n  claimctl fleet down --yes --only claim-007\n",
 		.options = down_table, .set = fleet_set_option, .run = fleet_down, .operands_optional = true,
 	},
+	{
+		.name = "preempted", .summary = "on a machine: wait until the cloud takes it away",
+		.usage = "fleet preempted PROVIDER",
+		.description = "Waits until PROVIDER's cloud (gcloud, aws) announces that it takes this machine away, and says how much time is left. `start'\n"
+			       "does that by itself; this is for workers that were started otherwise.\n",
+		.exit_status = "0 it was announced, 1 this is no such machine, or nobody announces it, 2 usage",
+		.examples = "  claimctl fleet preempted gcloud && sync\n"
+			    "  claim-worker --drain-cmd 'claimctl fleet preempted aws' disk/run1 -- ./extract {in} {out}\n",
+		.options = no_table, .set = fleet_set_option, .run = fleet_preempted,
+	},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -242,7 +253,7 @@ static void print_verbs(FILE *out)
 
 	fprintf(out, "Usage: claimctl fleet VERB [OPTIONS] [ARGUMENTS]\n\nVerbs:\n");
 	for (i = 0; i < VERBS; i++)
-		fprintf(out, "  %-6s %s\n", verbs[i].name, verbs[i].summary);
+		fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].summary);
 	fprintf(out, "\n`claimctl fleet VERB --help' says more; see claimctl-fleet(1).\n\nExamples:\n"
 		"  claimctl fleet up -n 3 --type e2-highcpu-8 --zone europe-west1-b --spot\n"
 		"  claimctl fleet push --install claimfs_0.1.0_amd64.deb\n"
@@ -317,7 +328,7 @@ const struct command cmd_fleet = {
 	.name = "fleet",
 	.summary = "machines that work on a queue: make, use, watch, delete them",
 	.usage = "fleet VERB [OPTIONS] [ARGUMENTS]",
-	.description = "Verbs: up ls run push mount start stop logs watch down. `claimctl fleet --help' lists them.\n",
+	.description = "Verbs: up ls run push mount start stop logs watch down preempted. `claimctl fleet --help' lists them.\n",
 	.examples = "  claimctl fleet up -n 3 --type e2-highcpu-8 --zone europe-west1-b --spot\n",
 	.main = fleet_main,
 };

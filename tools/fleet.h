@@ -141,5 +141,6 @@ int fleet_stop(char **operands, void *target);
 int fleet_logs(char **operands, void *target);
 int fleet_watch(char **operands, void *target);
 int fleet_down(char **operands, void *target);
+int fleet_preempted(char **operands, void *target);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * fleet_provider: finds providers, runs their verbs, and reads what `list' says. The protocol is in claimctl-fleet(1).
+ * fleet_provider: finds providers, runs their verbs, and reads what `list' says; claimctl fleet preempted. The protocol is in claimctl-fleet(1).
  */
 #include <errno.h>
 #include <limits.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tools/command.h"
 #include "tools/fleet.h"
 
 #define PROVIDER_LIST_LIMIT_NS (120 * NS_PER_S)
@@ -92,6 +93,28 @@ int provider_words(const struct fleet *fleet, const char *verb, struct words *re
 	}
 	buf_release(&path);
 	return error;
+}
+
+/* ---- preempted ---- */
+
+/* The provider becomes this process: who waits for it, or ends it, has no other to care for. */
+int fleet_preempted(char **operands, void *target)
+{
+	struct buf path = BUF_INIT;
+	char *argv[] = { NULL, "preempted", NULL };
+
+	(void)target;
+	if (operands[1]) {
+		log_error("preempted: of one provider: claimctl fleet preempted PROVIDER");
+		return COMMAND_USAGE;
+	}
+	if (provider_find(operands[0], &path) == 0) {
+		argv[0] = (char *)buf_text(&path);
+		execv(argv[0], argv);
+		log_error("preempted: can't run %s: %s", argv[0], log_strerror(errno));
+	}
+	buf_release(&path);
+	return COMMAND_FAILED;
 }
 
 /* ---- list ---- */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -79,7 +80,8 @@ static void tell(struct drain *drain)
 static void start_command(struct drain *drain)
 {
 	char *const argv[] = { "sh", "-c", (char *)drain->options->drain_command, NULL };
-	const struct run_spec spec = { .argv = argv, .envp = environ, .in_fd = -1, .out_fd = STDERR_FILENO, .err_fd = STDERR_FILENO };
+	const struct run_spec spec = { .argv = argv, .envp = environ, .in_fd = -1, .out_fd = STDERR_FILENO, .err_fd = STDERR_FILENO,
+				       .group = drain->group };
 	int pid = run_start(&spec);
 
 	if (pid < 0) {
@@ -104,9 +106,10 @@ static void timer_fired(struct loop_timer *timer)
 		start_command(drain);
 }
 
-void drain_begin(struct drain *drain, struct loop *loop, const struct worker_options *options, void (*told)(void *arg), void *arg)
+void drain_begin(struct drain *drain, struct loop *loop, const struct worker_options *options, _Atomic pid_t *group, void (*told)(void *arg),
+		 void *arg)
 {
-	*drain = (struct drain){ .options = options, .loop = loop, .told = told, .arg = arg };
+	*drain = (struct drain){ .options = options, .loop = loop, .group = group, .told = told, .arg = arg };
 	loop_timer_init(&drain->timer, timer_fired);
 	if (options->drain_file || options->drain_command)
 		loop_timer_set(loop, &drain->timer, clock_now());
@@ -115,6 +118,7 @@ void drain_begin(struct drain *drain, struct loop *loop, const struct worker_opt
 void drain_ended(struct drain *drain, int status)
 {
 	drain->pid = 0;
+	atomic_store(drain->group, 0);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		tell(drain);
 	else if (!drain->over)
@@ -126,4 +130,5 @@ void drain_end(struct drain *drain)
 	drain->over = true;
 	loop_timer_stop(&drain->timer);
 	run_signal_group(drain->pid, SIGKILL);
+	atomic_store(drain->group, 0);
 }

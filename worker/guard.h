@@ -32,12 +32,14 @@ struct drain {
 	struct loop *loop;
 	struct loop_timer timer;
 	pid_t pid;			/* of --drain-cmd, 0 while it does not run */
+	_Atomic pid_t *group;		/* where the warden looks for it */
 	void (*told)(void *arg);	/* called once */
 	void *arg;
 	bool over;
 };
 
-void drain_begin(struct drain *drain, struct loop *loop, const struct worker_options *options, void (*told)(void *arg), void *arg);
+void drain_begin(struct drain *drain, struct loop *loop, const struct worker_options *options, _Atomic pid_t *group, void (*told)(void *arg),
+		 void *arg);
 void drain_ended(struct drain *drain, int status);	/* its process was reaped */
 void drain_end(struct drain *drain);			/* kills it */
 

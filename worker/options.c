@@ -47,7 +47,7 @@ static const struct args_option table[] = {
 	{ KEY_HALT, "halt", "WHEN", "soon|now,fail=N|N%: end when so many have failed" },
 	{ KEY_GRACE, "grace", "TIME", "on SIGTERM let jobs end by themselves this long (25s)" },
 	{ KEY_DRAIN_FILE, "drain-file", "FILE", "as SIGTERM, when FILE appears" },
-	{ KEY_DRAIN_CMD, "drain-cmd", "COMMAND", "as SIGTERM, when the shell's COMMAND, run again and again, exits 0" },
+	{ KEY_DRAIN_CMD, "drain-cmd", "COMMAND", "as SIGTERM, when the shell's COMMAND, which may wait or is run again, exits 0" },
 	{ KEY_CHECKPOINT, "checkpoint-signal", "SIG", "on SIGTERM tell jobs by SIG; {out} is kept for the next attempt's CLAIM_RESUME" },
 	{ KEY_LOGS, "logs", "DIR", "keep what jobs write in DIR, packed; `claimctl log --output' shows it" },
 	{ KEY_DRY_RUN, "dry-run", NULL, "print what would be run, take nothing" },

@@ -437,7 +437,7 @@ int pool_new(const struct worker_options *options, const struct place *place, ch
 	if (error)
 		goto fail;
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	drain_begin(&pool->drain, pool->loop, options, drain_told, pool);
+	drain_begin(&pool->drain, pool->loop, options, warden_group(warden, (unsigned int)options->slots), drain_told, pool);
 	if (options->max_time_ns > 0)
 		loop_timer_set(pool->loop, &pool->max_time, clock_now() + options->max_time_ns);
 	hedge_init(pool);

@@ -26,7 +26,7 @@ struct warden {
 };
 
 /* Signals are for the worker to answer: a terminal's ^C comes to all its processes. */
-static void __attribute__((noreturn)) warden_run(_Atomic pid_t *groups, unsigned int slots, int fd, pid_t worker)
+static void __attribute__((noreturn)) warden_run(_Atomic pid_t *groups, unsigned int count, int fd, pid_t worker)
 {
 	char job[STRAY_JOB_MAX], byte;
 	sigset_t all;
@@ -40,7 +40,7 @@ static void __attribute__((noreturn)) warden_run(_Atomic pid_t *groups, unsigned
 	close(STDERR_FILENO);
 	while (read(fd, &byte, 1) < 0 && errno == EINTR)
 		;
-	for (i = 0; i < slots; i++) {
+	for (i = 0; i < count; i++) {
 		pid_t group = atomic_load(&groups[i]);
 
 		if (group <= 1)
@@ -59,11 +59,12 @@ int warden_new(unsigned int slots, struct warden **ret_warden)
 {
 	struct warden *warden = calloc(1, sizeof(*warden));
 	int pipe_fds[2] = { -1, -1 }, error;
+	unsigned int groups = slots + 1;
 	pid_t worker = getpid();
 
 	if (!warden)
 		return -ENOMEM;
-	warden->bytes = slots * sizeof(*warden->groups);
+	warden->bytes = groups * sizeof(*warden->groups);
 	warden->groups = mmap(NULL, warden->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (warden->groups == MAP_FAILED || pipe2(pipe_fds, O_CLOEXEC) < 0)
 		goto fail;
@@ -72,7 +73,7 @@ int warden_new(unsigned int slots, struct warden **ret_warden)
 		goto fail;
 	if (warden->pid == 0) {
 		close(pipe_fds[1]);
-		warden_run(warden->groups, slots, pipe_fds[0], worker);
+		warden_run(warden->groups, groups, pipe_fds[0], worker);
 	}
 	close(pipe_fds[0]);
 	warden->pipe_fd = pipe_fds[1];

@@ -9,7 +9,7 @@
 
 struct warden;
 
-/* Forks; call before any thread and any descriptor that must not stay open. 0 or -errno. */
+/* Forks; call before any thread and any descriptor that must not stay open. Has one group more than slots, for --drain-cmd. 0 or -errno. */
 int warden_new(unsigned int slots, struct warden **ret_warden);
 _Atomic pid_t *warden_group(struct warden *warden, unsigned int slot);	/* the process group that runs there; 0: none */
 pid_t warden_pid(const struct warden *warden);

@@ -278,16 +278,79 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	[ "$(find cloud -name port | wc -l)" -eq 2 ]
 	claimctl fleet down --yes
 	[ -z "$(find cloud -name port)" ]
-	# On a machine: until the cloud gives notice.
-	mkdir machine
-	FAKE_MACHINE=$work/machine in_background aws.out sh "$BATS_TEST_DIRNAME/../../tools/providers/aws" preempted
-	asking=$started_pid
-	wait_until 10 test -e machine/asked
-	not gone "$asking"
-	: >machine/notice
-	wait_until 20 gone "$asking"
-	wait "$asking"
 	fails_with 1 '*Unknown options: --unheard-of*' claimctl fleet up -n 1 --provider aws -- --unheard-of x
+}
+
+# On a machine of a cloud: claimctl finds a metadata server.
+prepare_machine() {
+	mkdir -p bin machine
+	ln -s "$fakes/curl" bin/
+	PATH=$work/bin:$PATH
+	export FAKE_MACHINE=$work/machine
+}
+
+waits_for_notice() {	# PROVIDER PATTERN: and while the server is away too; then says what was announced
+	rm -f machine/*
+	in_background said claimctl fleet preempted "$1"
+	wait_until 10 test -e machine/asked
+	: >machine/away
+	: >machine/notice
+	not wait_until 2 gone "$started_pid"
+	rm machine/away
+	wait_until 20 gone "$started_pid" || { cat said; false; }
+	wait "$started_pid"
+	[[ $(cat said) == $2 ]] || { cat said; false; }
+}
+
+@test "fleet: preempted waits until the cloud announces it, and says how much time is left" {
+	prepare_machine
+	waits_for_notice gcloud 'gcloud: Google preempts this machine: *30 s are left'
+	waits_for_notice aws 'aws: Amazon will terminate this machine at 20*Z: 1?? s are left'
+	# What was announced before is seen at once.
+	fails_with 0 '*at most 30 s are left' timeout 5 claimctl fleet preempted gcloud
+	fails_with 0 '*Amazon will terminate*' timeout 5 claimctl fleet preempted aws
+}
+
+@test "fleet: preempted says on a machine that is no cloud's that it can't tell" {
+	prepare_machine
+	unset FAKE_MACHINE
+	fails_with 1 'gcloud: Google*metadata server does not tell: *Could not resolve host; is this one of its machines?' claimctl fleet preempted gcloud
+	fails_with 1 'aws: Amazon*gives no token: *Could not resolve host; is this one of its machines?' claimctl fleet preempted aws
+	fails_with 1 'hosts: nobody announces*' claimctl fleet preempted hosts
+	fails_with 1 "*no provider 'google': gcloud, aws, hosts*" claimctl fleet preempted google
+	fails_with 2 '*of one provider*' claimctl fleet preempted gcloud aws
+	fails_with 2 '*something is missing*fleet preempted PROVIDER' claimctl fleet preempted
+	# Something that answers whatever it is asked, as some networks have it.
+	rm bin/curl
+	printf '#!/bin/sh\necho "<html>log in first</html>"\n' >bin/curl
+	chmod +x bin/curl
+	fails_with 1 '*does not tell: <html>log in first*' claimctl fleet preempted gcloud
+}
+
+@test "fleet: a worker drains when the command it waits with says that its machine is taken away" {
+	prepare_machine
+	on_queue 3
+	worker=(claim-worker -j 1 --drain-cmd 'claimctl fleet preempted gcloud' "$q" -- sh -c 'touch "$0"; until [ -e "$1" ]; do sleep 0.1; done' "$work/runs" "$work/go")
+	in_background worker.out "${worker[@]}"
+	wait_until 10 test -e runs
+	wait_until 10 test -e machine/asked
+	: >machine/notice
+	wait_until 10 grep -q 'stopping: 1 job may run' worker.out
+	grep -q 'Google preempts this machine' worker.out
+	: >go
+	wait_until 10 gone "$started_pid"
+	status=0
+	wait "$started_pid" || status=$?
+	[ "$status" -eq 143 ]
+	[ "$(entries "$work/disk/q/.claimfs/done")" -eq 1 ]
+	# The command ends with a worker that is killed.
+	rm runs go machine/*
+	in_background worker.out "${worker[@]}"
+	wait_until 10 test -e machine/asked
+	children=$(descendants "$started_pid")
+	[ "$(wc -l <<<"$children")" -ge 5 ]	# the warden, the job, a shell, the provider and its curl
+	kill -KILL "$started_pid"
+	for pid in $children; do wait_until 10 gone "$pid"; done
 }
 
 @test "fleet: the whole story: up, push, mount, start, a preemption, watch makes it anew, all units done once, down" {

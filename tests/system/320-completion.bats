@@ -45,6 +45,7 @@ complete_in_bash() {
 	offers "claimctl fleet st" start stop
 	offers_also "claimctl fleet " up ls run push mount watch logs down
 	offers_also "claimctl fleet up --" --provider= --spot --prefix= --help
+	offers "claimctl fleet preempted " gcloud aws hosts
 	offers "claimctl help fs" fsck
 	offers "claim-worker --batch" --batch= --batch-time=
 	offers "claim-worker --batch=" auto
@@ -58,8 +59,8 @@ complete_in_bash() {
 		[ "$command" = help ] || [ "$command" = fleet ] || offers_also "claimctl $command --" --help
 	done
 	for verb in $(complete_in_bash "claimctl fleet "); do
-		# Each prints a table, but for watch, which tells what happens.
-		[ "$verb" = watch ] || offers_also "claimctl fleet $verb --" --prefix= --json --help
+		# Each prints a table, but for watch, which tells what happens, and preempted, which knows no fleet.
+		[ "$verb" = watch ] || [ "$verb" = preempted ] || offers_also "claimctl fleet $verb --" --prefix= --json --help
 	done
 }
 

@@ -147,7 +147,10 @@ _claimctl_fleet() {	# PROGRAM
 		_claimfs_parse 4
 	fi
 	_claimfs_common && return
-	[ "$verb" != push ] || _claimfs_files -f
+	case $verb,${#operands[@]} in
+	push,*) _claimfs_files -f ;;
+	preempted,0) _claimfs_reply $(_claimfs_providers) ;;
+	esac
 }
 
 _claimctl() {
