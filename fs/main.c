@@ -131,6 +131,7 @@ static int make_tree(struct mount *mount, struct buf *why)
 		.force_uid = options->uid >= 0, .uid = (uid_t)options->uid, .force_gid = options->gid >= 0, .gid = (gid_t)options->gid,
 		.force_umask = options->umask >= 0, .umask = (mode_t)options->umask,
 		.readahead = (size_t)options->readahead, .write_buffer = (size_t)options->write_buffer,
+		.hash_cache = (size_t)options->hash_cache,
 		.host = options->host_name ? options->host_name : mount->host_name,
 		.cache_scope = buf_text(&mount->cache_scope),
 	};

@@ -200,6 +200,7 @@ static int options_init(struct options *options)
 	options->queue_ttl_ns = NS_PER_S;
 	options->readahead = 16 << 20;
 	options->write_buffer = 64 << 20;
+	options->hash_cache = 64 << 20;
 	options->uid = -1;
 	options->gid = -1;
 	options->umask = -1;

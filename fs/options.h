@@ -45,6 +45,7 @@ struct options {
 	int64_t entry_ns;
 	int64_t readahead;
 	int64_t write_buffer;
+	int64_t hash_cache;
 	bool kernel_cache;
 	bool auto_cache;
 	bool direct_io;

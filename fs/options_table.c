@@ -150,6 +150,7 @@ static const struct option table[] = {
 	{ "readahead", OPT_SIZE, AT(readahead), "BYTES", "most bytes read ahead of a sequential reader (16M)", NULL, 0, INT64_MAX, NULL },
 	{ "no_readahead", OPT_ON, AT(no_readahead), NULL, "read only what is asked for", NULL, 0, 0, NULL },
 	{ "write_buffer", OPT_SIZE, AT(write_buffer), "BYTES", "most bytes written and not yet acknowledged (64M)", NULL, 65536, INT64_MAX, NULL },
+	{ "hash_cache", OPT_SIZE, AT(hash_cache), "BYTES", "most bytes of hashed inputs kept for their jobs: key = content (64M)", NULL, 0, INT64_MAX, NULL },
 	{ "sshfs_sync", OPT_ON, AT(sync_writes), NULL, "a write returns when the server has it", NULL, 0, 0, NULL },
 	{ "sync_readdir", OPT_NOTHING, 0, NULL, "accepted", NULL, 0, 0, NULL },
 	/* users, permissions, links */

@@ -433,21 +433,39 @@ static void accept_locked(struct queue *queue, struct attempt *attempt, const st
 	settle(attempt, 0);
 }
 
-/* Claimed on the disk: set it aside if too many attempts were lost; hash its content; then it is the caller's. */
+static bool is_exhausted(const struct queue *queue, const struct attempt *attempt)
+{
+	return !held_is_hedge(attempt->held) && attempt->chance.attempts >= (uint64_t)queue->conf.attempts;
+}
+
+/* Hashes what is claimed, all together. */
+static void look_at_contents(struct queue *queue, struct attempt *list, size_t count)
+{
+	struct content_look *looks = calloc(count, sizeof(*looks));
+	size_t i, looked = 0;
+
+	for (i = 0; i < count && looks; i++)
+		if (!list[i].settled && !is_exhausted(queue, &list[i]))
+			looks[looked++].held = list[i].held;
+	if (looked)
+		content_look(queue, looks, looked);
+	for (i = 0, looked = 0; i < count; i++)
+		if (!list[i].settled && !is_exhausted(queue, &list[i]))
+			list[i].content = looks ? looks[looked++].error : -ENOMEM;
+	free(looks);
+}
+
+/* Claimed on the disk: set it aside if too many attempts were lost; its content may be done already; else it is the caller's. */
 static void take_over(struct queue *queue, struct attempt *attempt)
 {
 	struct index_clock clock;
-	int error = 0;
+	int error = attempt->content;
 
-	if (!held_is_hedge(attempt->held) && attempt->chance.attempts >= (uint64_t)queue->conf.attempts) {
+	if (is_exhausted(queue, attempt)) {
 		error = fail_exhausted(queue, attempt->held, attempt->chance.attempts);
 		settle(attempt, error ? error : -ENOENT);
-	} else if (queue->conf.key == QCONF_KEY_CONTENT) {
-		error = content_key(queue, attempt->held);
-		if (!error)
-			error = content_duplicate(queue, attempt->held);
-		if (error)
-			settle(attempt, error > 0 ? -ENOENT : error);
+	} else if (error) {
+		settle(attempt, error > 0 ? -ENOENT : error);
 	}
 	pthread_mutex_lock(&queue->lock);
 	queue_clock(queue, &clock);
@@ -499,6 +517,8 @@ static int claim_some(struct queue *queue, struct attempt *list, size_t count)
 		taken_over |= !list[i].settled && list[i].chance.stale;
 	if (taken_over)
 		found_stale_log(queue, list, open);
+	if (queue->conf.key == QCONF_KEY_CONTENT)
+		look_at_contents(queue, list, open);
 	for (i = 0; i < open; i++)
 		if (!list[i].settled)
 			take_over(queue, &list[i]);

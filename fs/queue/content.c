@@ -2,6 +2,9 @@
  * content: with key = content a unit's KEY is the hash of its bytes, computed after the claim, once for a name, size and mtime (which UNIT is
  * of): the index remembers it, and so does every record of the unit, for all. If KEY.G is done already, the unit gets the output
  * of the unit that did it, and is logged as done.
+ *
+ *   a batch of claims ─▶ pieces of their inputs, as many as go into a flight ─▶ hashes; the bytes go to who reads the inputs next (queue.h: hashed)
+ *                     ─▶ all markers, in one flight ─▶ duplicates get their outputs
  */
 #include "queue/inner.h"
 
@@ -10,8 +13,26 @@
 
 #include "queue/owner.h"
 
-#define PIECE (1024 * 1024)
-#define PIECES 8			/* a flight */
+#define PIECE ((size_t)4 * 255 * 1024)	/* what OpenSSH answers in four READs */
+#define FLIGHT_BYTES (16 * PIECE)
+#define FLIGHT_PIECES 256
+#define UNSETTLED_S 2			/* of a file that changed so short a time ago, size and mtime don't say that it is the same */
+
+struct hashing {			/* an input */
+	struct content_look *look;
+	struct hash_stream *stream;	/* NULL: not begun, or it has ended */
+	struct buf path;
+	uint64_t offset;		/* so much of it has been hashed */
+	bool ended;
+	bool offer;			/* its bytes are offered to who reads it next */
+};
+
+struct piece {				/* of one */
+	struct hashing *of;
+	uint64_t offset;
+	size_t op;
+	struct buf bytes;
+};
 
 void content_map_key(const struct hash128 *key, uint32_t generation, char ret_key[CONTENT_MAP_KEY])
 {
@@ -19,82 +40,156 @@ void content_map_key(const struct hash128 *key, uint32_t generation, char ret_ke
 	memcpy(ret_key + sizeof(key->bytes), &generation, sizeof(generation));
 }
 
-/* Reads from `offset` on, a flight, no further than where a file of `size` ends. Bytes read, or -errno. */
-static int64_t read_flight(struct queue *queue, const char *path, uint64_t offset, uint64_t size, struct buf *pieces, struct hash_stream *stream)
+/* ---- hashing ---- */
+
+static void hashing_end(struct hashing *hashing, int error)
 {
-	struct flight flight = FLIGHT_INIT;
-	int64_t got = 0;
-	int error;
-	size_t i;
+	struct held *held = hashing->look->held;
 
-	for (i = 0; i < PIECES && offset + i * PIECE <= size; i++) {
-		buf_reset(&pieces[i]);
-		flight_read(&flight, path, offset + i * PIECE, PIECE, &pieces[i]);
-	}
-	flight_run(&flight, queue->store);
-	error = flight.error;
-	for (i = 0; i < flight.count && !error; i++) {
-		error = flight_error(&flight, i) ? flight_error(&flight, i) : buf_error(&pieces[i]);
-		if (error)
-			break;
-		hash_stream_update(stream, pieces[i].data, pieces[i].len);
-		got += (int64_t)pieces[i].len;
-		if (pieces[i].len < PIECE)
-			break;
-	}
-	flight_release(&flight);
-	return error ? error : got;
-}
-
-static int compute(struct queue *queue, struct held *held)
-{
-	struct hash_stream *stream = hash_stream_new();
-	struct buf pieces[PIECES] = { BUF_INIT }, path = BUF_INIT;
-	uint64_t offset = 0;
-	int64_t got = 0;
-	size_t i;
-	int error;
-
-	if (!stream)
-		return -ENOMEM;
-	error = index_input(&queue->index, held->name, &path);
-	while (!error && offset < held->size) {
-		got = read_flight(queue, path.data, offset, held->size, pieces, stream);
-		if (got <= 0)
-			break;
-		offset += (uint64_t)got;
-	}
-	held->key = hash_stream_end(stream);
-	if (!error && got < 0)
-		error = (int)got;
+	if (hashing->stream)
+		held->key = hash_stream_end(hashing->stream);
+	hashing->stream = NULL;
+	hashing->ended = true;
 	/* Shorter or longer than it was a moment ago: it is being written. */
-	if (!error && offset != held->size)
+	if (!error && hashing->offset != held->size)
 		error = -EBUSY;
+	hashing->look->error = error;
 	held->has_key = !error;
-	for (i = 0; i < PIECES; i++)
-		buf_release(&pieces[i]);
-	buf_release(&path);
-	return error;
 }
 
-int content_key(struct queue *queue, struct held *held)
+static void hashing_begin(struct queue *queue, struct hashing *hashing)
 {
+	const struct held *held = hashing->look->held;
+
+	hashing->stream = hash_stream_new();
+	if (!hashing->stream || index_input(&queue->index, held->name, &hashing->path) < 0)
+		hashing_end(hashing, -ENOMEM);
+	else if (!held->size)
+		hashing_end(hashing, 0);
+	pthread_mutex_lock(&queue->lock);
+	hashing->offer = queue->options.hashed && held->mtime + UNSETTLED_S <= queue_time(queue);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+/* The next pieces of one input, no further than where a file of its size ends. */
+static size_t plan_one(struct hashing *hashing, struct flight *flight, struct piece *pieces, size_t room)
+{
+	uint64_t at = hashing->offset;
+	size_t planned = 0;
+
+	for (; planned < room && at <= hashing->look->held->size; at += PIECE) {
+		struct piece *piece = &pieces[planned++];
+
+		piece->of = hashing;
+		piece->offset = at;
+		buf_reset(&piece->bytes);
+		piece->op = flight_read(flight, hashing->path.data, at, PIECE, &piece->bytes);
+	}
+	return planned;
+}
+
+/* The next pieces of all inputs, in order, as many as a flight may hold. How many; 0: all have ended. */
+static size_t plan(struct queue *queue, struct hashing *list, size_t count, struct flight *flight, struct piece *pieces)
+{
+	size_t planned = 0, i, room, some;
+	uint64_t bytes = 0;
+
+	flight_reset(flight);
+	for (i = 0; i < count && planned < FLIGHT_PIECES && bytes < FLIGHT_BYTES; i++) {
+		if (!list[i].ended && !list[i].stream)
+			hashing_begin(queue, &list[i]);
+		if (list[i].ended)
+			continue;
+		room = (size_t)(FLIGHT_BYTES - bytes + PIECE - 1) / PIECE;
+		some = plan_one(&list[i], flight, pieces + planned, room < FLIGHT_PIECES - planned ? room : FLIGHT_PIECES - planned);
+		planned += some;
+		bytes += some > 1 ? some * PIECE : list[i].look->held->size - list[i].offset;
+	}
+	return planned;
+}
+
+static void offer(struct queue *queue, struct piece *piece)
+{
+	struct hashing *hashing = piece->of;
+	struct held *held = hashing->look->held;
+
+	if (!hashing->offer)
+		return;
+	hashing->offer = queue->options.hashed(queue->options.inputs_arg, hashing->path.data, held->size, held->mtime, piece->offset, &piece->bytes);
+	held->offered |= hashing->offer;
+}
+
+static void take_in(struct queue *queue, struct flight *flight, struct piece *piece)
+{
+	struct hashing *hashing = piece->of;
+	size_t len = piece->bytes.len;
 	int error;
+
+	if (hashing->ended)
+		return;
+	error = flight_error(flight, piece->op) ? flight_error(flight, piece->op) : buf_error(&piece->bytes);
+	if (error) {
+		hashing_end(hashing, error);
+		return;
+	}
+	hash_stream_update(hashing->stream, piece->bytes.data, len);
+	hashing->offset += len;
+	offer(queue, piece);
+	if (len < PIECE)
+		hashing_end(hashing, 0);
+}
+
+static void hash_inputs(struct queue *queue, struct hashing *list, size_t count)
+{
+	struct piece *pieces = calloc(FLIGHT_PIECES, sizeof(*pieces));
+	struct flight flight = FLIGHT_INIT;
+	size_t i, planned;
+
+	for (i = 0; i < count && !pieces; i++)
+		hashing_end(&list[i], -ENOMEM);
+	while (pieces && (planned = plan(queue, list, count, &flight, pieces)) > 0) {
+		flight_run(&flight, queue->store);
+		for (i = 0; i < planned; i++)
+			take_in(queue, &flight, &pieces[i]);
+		for (i = 0; i < planned; i++)
+			if (!pieces[i].of->ended && pieces[i].of->offset >= pieces[i].of->look->held->size)
+				hashing_end(pieces[i].of, 0);
+	}
+	for (i = 0; i < FLIGHT_PIECES && pieces; i++)
+		buf_release(&pieces[i].bytes);
+	free(pieces);
+	flight_release(&flight);
+}
+
+/* Those whose KEY is not remembered are hashed. */
+static void find_keys(struct queue *queue, struct content_look *list, size_t count)
+{
+	struct hashing *hashings = calloc(count, sizeof(*hashings));
+	size_t i, unknown = 0;
 
 	pthread_mutex_lock(&queue->lock);
-	held->has_key = units_key(&queue->index.units, held->unit, &held->key);
+	for (i = 0; i < count; i++) {
+		struct held *held = list[i].held;
+
+		held->has_key = units_key(&queue->index.units, held->unit, &held->key);
+		list[i].error = held->has_key || hashings ? 0 : -ENOMEM;
+		if (!held->has_key && hashings)
+			hashings[unknown++].look = &list[i];
+	}
 	pthread_mutex_unlock(&queue->lock);
-	if (held->has_key)
-		return 0;
-	error = compute(queue, held);
-	if (error)
-		return error;
+	hash_inputs(queue, hashings, unknown);
 	pthread_mutex_lock(&queue->lock);
 	/* Memory short: it is computed again. */
-	units_set_key(&queue->index.units, held->unit, &held->key);
+	for (i = 0; i < unknown; i++)
+		if (hashings[i].look->held->has_key)
+			units_set_key(&queue->index.units, hashings[i].look->held->unit, &hashings[i].look->held->key);
 	pthread_mutex_unlock(&queue->lock);
-	return 0;
+	for (i = 0; i < unknown; i++)
+		buf_release(&hashings[i].path);
+	free(hashings);
 }
+
+/* ---- duplicates ---- */
 
 /* The unit that is done under KEY.G, if its input and so its output are still those of its record: its output's path. */
 static int first_output(struct queue *queue, const struct held *held, struct buf *ret_path)
@@ -138,25 +233,53 @@ static void log_duplicate(struct queue *queue, struct held *held, const struct b
 	buf_release(&values);
 }
 
-int content_duplicate(struct queue *queue, struct held *held)
+/* The unit gets the output of the one that did KEY.G. 1: it is done by that; 0: it must be worked on; -errno. */
+static int duplicate(struct queue *queue, struct held *held, const struct buf *marker)
 {
-	struct buf marker = BUF_INIT, from = BUF_INIT;
-	struct flight flight = FLIGHT_INIT;
-	char path[LAYOUT_PATH];
-	int error;
+	struct buf from = BUF_INIT;
+	int error = first_output(queue, held, &from);
 
-	layout_marker(path, &held->key, held->claim.generation);
-	flight_read(&flight, path, 0, OWNER_MAX_BYTES, &marker);
-	flight_run(&flight, queue->store);
-	error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(&marker);
-	flight_release(&flight);
-	if (!error)
-		error = first_output(queue, held, &from);
 	if (!error)
 		error = publish_link_output(queue, from.data, held);
 	if (error == 1)
-		log_duplicate(queue, held, &marker);
-	buf_release(&marker);
+		log_duplicate(queue, held, marker);
 	buf_release(&from);
 	return error == -ENOENT ? 0 : error;
+}
+
+static void find_duplicates(struct queue *queue, struct content_look *list, size_t count)
+{
+	struct buf *markers = calloc(count, sizeof(*markers));
+	struct flight flight = FLIGHT_INIT;
+	char path[LAYOUT_PATH];
+	size_t i, op = 0;
+	int error;
+
+	for (i = 0; i < count && markers; i++) {
+		if (list[i].error)
+			continue;
+		layout_marker(path, &list[i].held->key, list[i].held->claim.generation);
+		flight_read(&flight, path, 0, OWNER_MAX_BYTES, &markers[i]);
+	}
+	flight_run(&flight, queue->store);
+	for (i = 0; i < count; i++) {
+		if (list[i].error)
+			continue;
+		error = markers ? flight_error(&flight, op++) : -ENOMEM;
+		if (!error)
+			error = buf_error(&markers[i]);
+		if (!error)
+			error = duplicate(queue, list[i].held, &markers[i]);
+		list[i].error = error == -ENOENT ? 0 : error;
+	}
+	for (i = 0; i < count && markers; i++)
+		buf_release(&markers[i]);
+	free(markers);
+	flight_release(&flight);
+}
+
+void content_look(struct queue *queue, struct content_look *list, size_t count)
+{
+	find_keys(queue, list, count);
+	find_duplicates(queue, list, count);
 }

@@ -82,6 +82,15 @@ int held_add_locked(struct queue *queue, struct held *held)
 	return 0;
 }
 
+static void tell_hashed_end(struct queue *queue, const struct held *held)
+{
+	struct buf input = BUF_INIT;
+
+	if (queue->options.hashed_end && index_input(&queue->index, held->name, &input) == 0)
+		queue->options.hashed_end(queue->options.inputs_arg, input.data);
+	buf_release(&input);
+}
+
 void held_drop_locked(struct queue *queue, struct held *held)
 {
 	struct unit *unit = units_at(&queue->index.units, held->unit);
@@ -92,6 +101,8 @@ void held_drop_locked(struct queue *queue, struct held *held)
 		count_dirs(queue, held->stage, -1);
 	}
 	list_remove(&held->link);
+	if (held->offered)
+		tell_hashed_end(queue, held);
 	if (held->claimed)
 		unit->flags &= (uint8_t)~UNIT_HELD;
 	held_free(held);

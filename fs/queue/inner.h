@@ -34,6 +34,7 @@ struct held {
 	struct lease_stand stand;	/* its lapses are those it was claimed or last verified under */
 	struct hash128 key;
 	bool has_key;
+	bool offered;			/* bytes of its input were (options.hashed) */
 	bool claimed;
 	bool busy;			/* an end of it is under way */
 	unsigned int makes;		/* how often its place in stage/ was asked for to make something: 0: nothing is staged */
@@ -277,6 +278,7 @@ struct attempt {			/* one unit that is to be claimed */
 	uint64_t full;			/* what lease_full() said then */
 	bool doubtful;			/* verify before believing */
 	bool found_done;		/* the marker was there: whose it is belongs into the log */
+	int content;			/* struct content_look's error */
 	size_t link, marker, failed, redo, stale, input;	/* in the flight */
 };
 /* May the unit be claimed now? Then it is UNIT_BUSY and `ret_attempt` filled in. */
@@ -343,9 +345,11 @@ void fail_claims(struct queue *queue, struct ending *list, size_t count);
 int fail_exhausted(struct queue *queue, struct held *held, uint32_t attempts);	/* 0 or -errno */
 
 /* content.c */
-int content_key(struct queue *queue, struct held *held);
-/* KEY.G is done already: gives the unit the first one's output and logs it. 1: so it was; 0: it must be worked on; -errno. */
-int content_duplicate(struct queue *queue, struct held *held);
+struct content_look {			/* a claim whose KEY is to be known */
+	struct held *held;
+	int error;			/* out: 0 it must be worked on; 1 KEY.G was done: the unit has its output and is logged as done; -errno */
+};
+void content_look(struct queue *queue, struct content_look *list, size_t count);
 void content_map_key(const struct hash128 *key, uint32_t generation, char ret_key[CONTENT_MAP_KEY]);
 
 /* sweep.c */

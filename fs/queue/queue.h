@@ -37,7 +37,14 @@ struct queue_options {
 	 * with locks held: it must be quick and not call the queue. May be NULL.
 	 */
 	void (*taken)(void *arg, const char *input, uint64_t size);
-	void *taken_arg;
+	/*
+	 * key = content: bytes of an input, from `offset` on (in order, beginning with 0), that were read to hash it when its size and mtime were these: who
+	 * reads it next need not ask the disk. True: it has taken `bytes`. No lock is held. And: the claim of such an input ended (called as `taken` is).
+	 * May be NULL, both.
+	 */
+	bool (*hashed)(void *arg, const char *input, uint64_t size, int64_t mtime, uint64_t offset, struct buf *bytes);
+	void (*hashed_end)(void *arg, const char *input);
+	void *inputs_arg;	/* of these */
 };
 
 /* Is there a queue at the store's root? Reads and checks queue.conf. 0, -ENOENT (none), -EINVAL (broken: `why` says file and line). */

@@ -17,6 +17,7 @@
 #include "tree/damage.h"
 #include "tree/errors.h"
 #include "tree/file_state.h"
+#include "tree/hashed.h"
 #include "tree/task.h"
 
 /* SFTP's times are whole seconds: a file that changed so shortly before it was read may change again without showing it. */
@@ -134,12 +135,26 @@ static bool are_known(const struct sftp_attrs *attrs)
 	return attrs && S_ISREG(attrs->mode) && (attrs->flags & SFTP_ATTR_SIZE) && (attrs->flags & SFTP_ATTR_TIMES);
 }
 
+/* Is what the queue read of it, to hash it, what is there? */
+static void find_hashed_locked(struct open_file *of, const struct sftp_attrs *attrs)
+{
+	struct tree *tree = of->handle.tree;
+	struct buf path = BUF_INIT;
+
+	if (of->hashed || !hashed_any(tree->hashed))
+		return;
+	if (node_path(tree, of->handle.node, NULL, &path) == 0)
+		of->hashed = hashed_find(tree->hashed, path.data, attrs);
+	buf_release(&path);
+}
+
 /* Once, for a file that is only read. */
 static void first_block_locked(struct open_file *of, const struct sftp_attrs *attrs, struct list *fetch)
 {
 	if (of->begun || of->writable || !writebehind_idle(&of->real->wb))
 		return;
 	of->begun = true;
+	find_hashed_locked(of, attrs);
 	readahead_open(&of->ra, attrs->size, fetch);
 	open_file_ahead_locked(of);
 }

@@ -10,6 +10,7 @@
 #include "tree/errors.h"
 #include "tree/file.h"
 #include "tree/file_state.h"
+#include "tree/hashed.h"
 
 #define ZEROES (64u * 1024)
 
@@ -217,16 +218,18 @@ void file_fetch(struct open_file *of, struct list *fetch)
 
 	while ((link = list_pop(fetch))) {
 		struct readahead_block *block = list_entry(link, struct readahead_block, fetch);
+		bool here;
 		int error;
 
 		block->owner = of;
 		pthread_mutex_lock(&of->real->lock);
 		of->refs++;
 		block->stamp = of->real->changes;
+		here = of->hashed && hashed_read(of->hashed, block->offset, block->data, block->len);
 		pthread_mutex_unlock(&of->real->lock);
-		error = sftp_read(of->file, block->offset, block->data, block->len, fetch_done, block);
-		if (error)
-			fetched(block, error, 0);
+		error = here ? 0 : sftp_read(of->file, block->offset, block->data, block->len, fetch_done, block);
+		if (here || error)
+			fetched(block, error, here ? block->len : 0);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "tree/file.h"
+#include "tree/hashed.h"
 
 /* An entry of a listing may be this old when it comes: a write acknowledged meanwhile still counts. */
 #define ACKED_COUNTS_NS (2 * NS_PER_S)
@@ -262,6 +263,8 @@ void real_drop_locked(struct real *real, uint64_t offset, uint64_t len)
 	list_for_each(link, &real->opens) {
 		struct open_file *of = list_entry(link, struct open_file, link);
 
+		hashed_unref(of->hashed);
+		of->hashed = NULL;
 		readahead_drop(&of->ra, offset, len, of->size == READAHEAD_UNKNOWN || offset + len > of->size);
 		open_file_ahead_locked(of);
 	}
@@ -379,6 +382,7 @@ static void open_file_free(struct open_file *of, int error)
 {
 	if (of->file)
 		sftp_close(of->file, NULL, NULL);
+	hashed_unref(of->hashed);
 	if (of->pages_lender)
 		open_file_unref(of->pages_lender);
 	else if (of->pages)

@@ -106,6 +106,7 @@ struct open_file {
 	uint64_t append_floor;		/* appended bytes not acknowledged lie behind this */
 	struct readahead ra;
 	size_t ahead;			/* of its bytes, counted in files->ahead */
+	struct hashed_file *hashed;	/* held: bytes of the file as it was opened, or NULL */
 	struct list reads;		/* struct read: wait for blocks */
 	struct waiter releasing;
 	struct reply *release_reply;

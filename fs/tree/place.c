@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "tree/ahead.h"
+#include "tree/hashed.h"
 #include "tree/keep_db.h"
 #include "tree/store_sftp.h"
 
@@ -88,24 +89,55 @@ static struct keep *open_keep(const struct place *place)
 	return keep;
 }
 
-/* What a session took will be read before long. "../images/x" is beside the queue: its path has no symbolic links. */
-static void input_taken(void *arg, const char *input, uint64_t size)
+/* ---- inputs, as the queue tells of them ---- */
+
+/* An input's path on the server. "../images/x" is beside the queue: its path has no symbolic links. */
+static int input_path(const struct live *live, const char *input, struct buf *ret_path)
 {
-	const struct live *live = arg;
 	size_t len = strlen(live->path);
-	struct buf path = BUF_INIT;
 
 	while (strncmp(input, "../", 3) == 0) {
 		while (len > 0 && live->path[--len] != '/')
 			;
 		input += 3;
 	}
-	buf_add(&path, live->path, len);
-	buf_addf(&path, "/%s", input);
-	if (!buf_error(&path))
+	buf_add(ret_path, live->path, len);
+	buf_addf(ret_path, "/%s", input);
+	return buf_error(ret_path);
+}
+
+/* What a session took will be read before long. */
+static void input_taken(void *arg, const char *input, uint64_t size)
+{
+	const struct live *live = arg;
+	struct buf path = BUF_INIT;
+
+	if (!input_path(live, input, &path))
 		ahead_expect(live->queues->tree->ahead, path.data, size);
 	buf_release(&path);
 }
+
+static bool input_hashed(void *arg, const char *input, uint64_t size, int64_t mtime, uint64_t offset, struct buf *bytes)
+{
+	const struct live *live = arg;
+	struct buf path = BUF_INIT;
+	bool kept = !input_path(live, input, &path) && hashed_add(live->queues->tree->hashed, path.data, size, mtime, offset, bytes);
+
+	buf_release(&path);
+	return kept;
+}
+
+static void input_hashed_end(void *arg, const char *input)
+{
+	const struct live *live = arg;
+	struct buf path = BUF_INIT;
+
+	if (!input_path(live, input, &path))
+		hashed_drop(live->queues->tree->hashed, path.data);
+	buf_release(&path);
+}
+
+/* ---- opening ---- */
 
 /* Opens the queue in `store`, which it takes over on success. 0 or -errno with a line in `why`. */
 static int live_open(struct place *place, struct store *store, struct buf *conf, struct live **ret_live, struct buf *why)
@@ -113,7 +145,8 @@ static int live_open(struct place *place, struct store *store, struct buf *conf,
 	struct queues *queues = place->queues;
 	const struct tree_options *options = &queues->tree->options;
 	struct queue_options queue_options = { .host = options->host, .pid = (int)getpid(), .ttl_ns = options->queue_ttl_ns,
-						     .seed = clock_random(), .taken = input_taken };
+						     .seed = clock_random(), .taken = input_taken, .hashed = input_hashed,
+						     .hashed_end = input_hashed_end };
 	struct live *live = calloc(1, sizeof(*live));
 	int error;
 
@@ -121,7 +154,7 @@ static int live_open(struct place *place, struct store *store, struct buf *conf,
 		return -ENOMEM;
 	live->queues = queues;
 	live->path = strdup(place->path);
-	queue_options.taken_arg = live;
+	queue_options.inputs_arg = live;
 	queue_options.keep = live->keep = open_keep(place);
 	error = live->path ? queue_open(store, &queue_options, &live->queue, why) : -ENOMEM;
 	if (error) {

@@ -10,6 +10,7 @@
 #include "tree/ahead.h"
 #include "tree/damage.h"
 #include "tree/file.h"
+#include "tree/hashed.h"
 #include "tree/idmap.h"
 #include "tree/warm.h"
 #include "tree/work.h"
@@ -39,6 +40,8 @@ int tree_new(struct sftp *sftp, const char *root_path, const struct tree_options
 	error = work_new(&tree->work);
 	if (!error)
 		error = damage_new(&tree->damage);
+	if (!error)
+		error = hashed_new(options->hash_cache, &tree->hashed);
 	if (!error)
 		error = files_new(tree, &tree->files);
 	if (!error && !options->no_readahead)
@@ -79,6 +82,7 @@ void tree_free(struct tree *tree)
 	ahead_free(tree->ahead);
 	warm_free(tree->warm);
 	files_free(tree->files);
+	hashed_free(tree->hashed);
 	damage_free(tree->damage);
 	pthread_mutex_destroy(&tree->lock);
 	free(tree->root_path);

@@ -26,6 +26,7 @@ struct files;		/* tree/file.h: what all open files share */
 struct ahead;		/* tree/ahead.h: files opened before they are asked for */
 struct warm;		/* tree/warm.h: directories looked at before they are asked for */
 struct damage;		/* tree/damage.h: what is staged with a hole in it */
+struct hashed;		/* tree/hashed.h: inputs that were read to hash them */
 
 enum idmap_mode { IDMAP_NONE, IDMAP_USER, IDMAP_FILE };
 
@@ -55,6 +56,7 @@ struct tree_options {
 	mode_t umask;
 	size_t readahead;		/* most bytes read ahead of a sequential reader; 16 MiB */
 	size_t write_buffer;		/* most bytes queued and unacknowledged, all files together; 64 MiB */
+	size_t hash_cache;		/* most bytes of inputs that were hashed and are kept for their jobs; 64 MiB */
 	const char *host;		/* this node's name in queues */
 	const char *cache_dir;		/* queues are remembered below it; NULL: nowhere */
 	const char *cache_scope;	/* what server this is, for the names there */
@@ -71,6 +73,7 @@ struct tree {
 	struct ahead *ahead;
 	struct warm *warm;
 	struct damage *damage;
+	struct hashed *hashed;
 	struct figures figures;
 	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
 	struct map names;		/* parent's address and name → node; by lock */

@@ -125,10 +125,10 @@ static void count_reads(void *arg, const struct store_op *op)
 		++*(int *)arg;
 }
 
-/* A piece a megabyte, and no piece behind the end but where it falls on a boundary: it may have grown. */
+/* A piece about a megabyte, and no piece behind the end but where it falls on a boundary: it may have grown. */
 static void no_more_is_read_than_there_is(void **state)
 {
-	static const struct { size_t size; int reads; } cases[] = { { 1, 1 }, { 1000000, 1 }, { 1 << 20, 2 }, { 5000000, 5 }, { 9000000, 9 } };
+	static const struct { size_t size; int reads; } cases[] = { { 1, 1 }, { 1000000, 1 }, { 4 * 255 * 1024, 2 }, { 5000000, 5 }, { 9000000, 9 } };
 	struct bench *bench = bench_new("key = content\n");
 	struct bench_mount *mount;
 	char *bytes = calloc(1, 9000000);
@@ -158,6 +158,118 @@ static void no_more_is_read_than_there_is(void **state)
 	bench_free(bench);
 }
 
+/* Inputs are hashed side by side: a batch costs a flight for the claims, one for the bytes, one for the markers. */
+static void a_batch_is_hashed_in_one_trip(void **state)
+{
+	struct bench *bench = bench_new("key = content\n");
+	struct buf names = BUF_INIT;
+	struct bench_mount *mount;
+	uint64_t before;
+
+	(void)state;
+	bench_inputs(bench, 65);
+	bench->ttl_ns = 1000 * NS_PER_S;
+	mount = bench_mount(bench);
+	assert_int_equal(queue_take(mount->queue, NULL, 1, false, NULL, &names), 1);
+	before = mem_flights_here();
+	assert_int_equal(queue_take(mount->queue, NULL, 64, false, NULL, &names), 64);
+	assert_int_equal(mem_flights_here() - before, 3);
+	buf_release(&names);
+	bench_free(bench);
+}
+
+/* ---- what is told of the bytes ---- */
+
+struct told {
+	struct buf bytes;		/* of all inputs, in the order in which they came */
+	uint64_t next;			/* of the input that is being told */
+	int refuse_from;		/* calls from this one on are refused */
+	int calls;
+	int ends;
+};
+
+static bool hear(void *arg, const char *input, uint64_t size, int64_t mtime, uint64_t offset, struct buf *bytes)
+{
+	struct told *told = arg;
+
+	assert_true(strncmp(input, "inputs/", 7) == 0 && size && mtime);
+	if (told->calls++ >= told->refuse_from)
+		return false;
+	assert_int_equal(offset, offset ? told->next : 0);
+	told->next = offset + bytes->len;
+	buf_add(&told->bytes, bytes->data, bytes->len);
+	buf_release(bytes);
+	return true;
+}
+
+static void hear_end(void *arg, const char *input)
+{
+	struct told *told = arg;
+
+	assert_string_equal(input, "inputs/x");
+	told->ends++;
+}
+
+static struct bench_mount *told_mount(struct bench *bench, struct told *told)
+{
+	bench->hashed = hear;
+	bench->hashed_end = hear_end;
+	bench->inputs_arg = told;
+	return bench_mount(bench);
+}
+
+/* All of it, in order, once; and when the claim ends, that. */
+static void bytes_are_offered(void **state)
+{
+	struct bench *bench = bench_new("key = content\n");
+	struct told told = { .refuse_from = 1000 };
+	struct bench_mount *mount;
+	char *bytes = malloc(20000000);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 20000000; i++)
+		bytes[i] = (char)(i * 2654435761u >> 13);
+	assert_int_equal(mem_disk_write(bench->disk, "inputs/x", bytes, 20000000), 0);
+	mem_disk_set_mtime(bench->disk, "inputs/x", mem_disk_time(bench->disk) - 100);
+	mount = told_mount(bench, &told);
+	assert_int_equal(bench_claim(mount, "x"), 0);
+	assert_int_equal(told.bytes.len, 20000000);
+	assert_memory_equal(told.bytes.data, bytes, 20000000);
+	assert_int_equal(told.ends, 0);
+	assert_int_equal(done(mount, "x"), 0);
+	assert_int_equal(told.ends, 1);
+	buf_release(&told.bytes);
+	free(bytes);
+	bench_free(bench);
+}
+
+/* Refused once, no more of it is offered; and of a file that may change within the second of its mtime, nothing. */
+static void bytes_are_not_pressed_on_anybody(void **state)
+{
+	static const struct { int refuse_from, age, calls; } cases[] = { { 0, 100, 1 }, { 2, 100, 3 }, { 1000, 0, 0 } };
+	char *bytes = calloc(1, 5000000);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		struct bench *bench = bench_new("key = content\n");
+		struct told told = { .refuse_from = cases[i].refuse_from };
+		struct bench_mount *mount;
+
+		assert_int_equal(mem_disk_write(bench->disk, "inputs/x", bytes, 5000000), 0);
+		mem_disk_set_mtime(bench->disk, "inputs/x", mem_disk_time(bench->disk) - cases[i].age);
+		mount = told_mount(bench, &told);
+		assert_int_equal(bench_claim(mount, "x"), 0);
+		assert_int_equal(told.calls, cases[i].calls);
+		assert_int_equal(bench_end(mount, QUEUE_VERB_RELEASE, "x"), 0);
+		assert_int_equal(told.ends, cases[i].refuse_from && cases[i].calls);
+		buf_release(&told.bytes);
+		bench_free(bench);
+	}
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +278,9 @@ int main(void)
 		cmocka_unit_test(a_redo_of_shared_contents_is_work),
 		cmocka_unit_test(same_contents_committed_together_get_one_ok),
 		cmocka_unit_test(no_more_is_read_than_there_is),
+		cmocka_unit_test(a_batch_is_hashed_in_one_trip),
+		cmocka_unit_test(bytes_are_offered),
+		cmocka_unit_test(bytes_are_not_pressed_on_anybody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,7 @@ static void what_a_session_took_is_told(void **state)
 		assert_int_equal(mem_disk_puts(bench->disk, path, "12345"), 0);
 	}
 	bench->taken = note_taken;
-	bench->taken_arg = &told;
+	bench->inputs_arg = &told;
 	mount = bench_mount(bench);
 	assert_int_equal(queue_take(mount->queue, NULL, 1, false, NULL, &names), 1);
 	assert_int_equal(told.len, 0);
