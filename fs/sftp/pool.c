@@ -199,14 +199,22 @@ static struct conn *new_home(struct sftp_file *file)
 	return conn;
 }
 
-static struct conn *slow_file_conn(struct sftp_file *file, struct conn *home)
+/* A copy goes beside another, where there is a connection for it. */
+static bool is_held_up(const struct conn *home, const struct conn *other, const struct request *request)
 {
-	struct conn *conn;
+	return request->op->kind == OP_COPY && other && load_of(home) > load_of(other) + POOL_BUSY_LOAD;
+}
 
-	if (home->index && file_usable(file, home))
+static struct conn *slow_file_conn(struct sftp_file *file, struct conn *home, const struct request *request)
+{
+	struct conn *data = free_data_conn(file->sftp), *conn;
+
+	if (home->index && file_usable(file, home) && !is_held_up(home, data, request))
 		return home;
 	conn = slow_conn(file->sftp);
-	return conn && !file_refused(file, conn) ? conn : NULL;
+	if (conn && !file_refused(file, conn))
+		return conn;
+	return home->index && file_usable(file, home) ? home : NULL;
 }
 
 static struct conn *file_conn(struct sftp_file *file, const struct request *request)
@@ -215,7 +223,7 @@ static struct conn *file_conn(struct sftp_file *file, const struct request *requ
 	struct conn *home = sftp->conns[atomic_load(&file->home)], *conn = NULL;
 
 	if (request->op->slow)
-		conn = slow_file_conn(file, home);
+		conn = slow_file_conn(file, home, request);
 	else if (file->flags & SFTP_OPEN_APPEND)
 		conn = file_usable(file, home) ? home : NULL;	/* in order, so never spread */
 	else if (is_bulk(request))
@@ -298,6 +306,8 @@ void pool_submit(struct sftp *sftp, enum sftp_lane lane, struct request *request
 		request->cost += (size_t)request->len;
 		atomic_fetch_add(&request->slot->file->outstanding, request->len);
 	}
+	if (kind == OP_COPY)
+		request->cost += request->len < POOL_COPY_COST ? (size_t)request->len : POOL_COPY_COST;
 	if (lane == SFTP_DATA || is_bulk(request) || request->op->slow)
 		grow(sftp, request);
 	place(sftp, request);

@@ -1,18 +1,31 @@
 /*
  * file_copy: copy_file_range on the server (OpenSSH's copy-data, PROTOCOL section 4.10): cp within the mount moves no data over the network.
  *
- *   writes to the source are on the server ─▶ a step among the writes to the target: FSTAT of the source ─▶ COPY ─▶ how much
+ *                                                                                               ┌▶ COPY of the first half ──┐
+ *   writes to the source are on the server ─▶ a step among the writes to the target: FSTAT of the source                     ├▶ how much
+ *                                                                                               └▶ COPY of the second half ─┘
  *
- * One piece a call, so that a signal ends it. What copy-data can't do (the same file, a server without it) is -EOPNOTSUPP: the kernel or
+ * One piece a call, so that a signal ends it. A large one goes out in two parts: a server process copies on one core, and the engine sends the
+ * second to another process where it has one. What copy-data can't do (the same file, a server without it) is -EOPNOTSUPP: the kernel or
  * cp copies by reading and writing then.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "tree/errors.h"
 #include "tree/file_state.h"
 
 #define COPY_MOST (64ull * 1024 * 1024)
+#define COPY_PARTS 2
+#define COPY_PART_LEAST (4ull * 1024 * 1024)
+
+struct copy_part {
+	struct copy *copy;
+	uint64_t at;			/* from the offsets on */
+	uint64_t len;
+	bool again;			/* sent a second time, after a break: the same bytes to the same place */
+};
 
 struct copy {
 	struct waiter waiter;		/* for the source */
@@ -22,7 +35,9 @@ struct copy {
 	uint64_t from_offset;
 	uint64_t to_offset;
 	uint64_t len;
-	bool again;			/* sent a second time, after a break: the same bytes to the same place */
+	struct copy_part parts[COPY_PARTS];
+	atomic_uint under_way;		/* parts */
+	atomic_int error;		/* of any */
 	struct reply *reply;
 };
 
@@ -47,28 +62,56 @@ static void copy_end(struct copy *copy, int error)
 		reply->ops->written(reply, len);
 }
 
-static void copy_send(struct copy *copy);
-
-static void copy_done(void *arg, const struct sftp_reply *answer)
+static void part_end(struct copy *copy, int error)
 {
-	struct copy *copy = arg;
+	if (error)
+		atomic_store(&copy->error, error);
+	if (atomic_fetch_sub(&copy->under_way, 1) == 1)
+		copy_end(copy, atomic_load(&copy->error));
+}
+
+static void part_send(struct copy_part *part);
+
+static void part_done(void *arg, const struct sftp_reply *answer)
+{
+	struct copy_part *part = arg;
 	int error = answer->error;
 
-	if (error == SFTP_UNKNOWN && !copy->again) {
-		copy->again = true;
-		copy_send(copy);
+	if (error == SFTP_UNKNOWN && !part->again) {
+		part->again = true;
+		part_send(part);
 		return;
 	}
 	/* Whatever the server has against it, reading and writing will work or say why. */
-	copy_end(copy, error == -EREMOTEIO || error == -EINVAL ? -EOPNOTSUPP : error);
+	part_end(part->copy, error == -EREMOTEIO || error == -EINVAL ? -EOPNOTSUPP : error);
 }
 
-static void copy_send(struct copy *copy)
+static void part_send(struct copy_part *part)
 {
-	int error = sftp_copy(copy->from->file, copy->from_offset, copy->len, copy->to->file, copy->to_offset, copy_done, copy);
+	struct copy *copy = part->copy;
+	int error = sftp_copy(copy->from->file, copy->from_offset + part->at, part->len, copy->to->file, copy->to_offset + part->at, part_done, part);
 
 	if (error)
-		copy_end(copy, error);
+		part_end(copy, error);
+}
+
+/* Once the last part is sent the copy may be gone. */
+static void copy_send(struct copy *copy)
+{
+	unsigned int count = copy->len >= COPY_PARTS * COPY_PART_LEAST ? COPY_PARTS : 1, i;
+	uint64_t most = (copy->len + count - 1) / count;
+
+	most += -most % FILE_PAGE;
+	for (i = 0; i < count; i++) {
+		struct copy_part *part = &copy->parts[i];
+
+		part->copy = copy;
+		part->at = i * most;
+		part->len = copy->len - part->at < most ? copy->len - part->at : most;
+	}
+	atomic_store(&copy->under_way, count);
+	for (i = 0; i < count; i++)
+		part_send(&copy->parts[i]);
 }
 
 static void source_stat_done(void *arg, const struct sftp_reply *answer)

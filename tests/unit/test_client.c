@@ -450,6 +450,68 @@ static void test_few_connections_nearby(void **state)
 	free(many.data);
 }
 
+static bool two_copies(void *arg)
+{
+	struct rig *rig = arg;
+	int i, busy = 0;
+
+	for (i = 0; i < rig->sftp->count; i++)
+		busy += atomic_load(&rig->sftp->conns[i]->load) >= MIB;
+	return busy == 2;
+}
+
+static bool two_data_up(void *arg)
+{
+	struct rig *rig = arg;
+
+	return pool_up_count(rig->sftp) == 3;
+}
+
+static bool all_released(void *arg)
+{
+	struct many *many = arg;
+
+	peer_release(many->rig->peer);
+	return !atomic_load(&many->left);
+}
+
+/* Two copies between the same files are under way on two connections, where there are two. */
+static void test_copies_side_by_side(void **state)
+{
+	struct many many = { .rig = *state, .chunk = 2 * MIB };
+	struct rig *rig = *state;
+	struct sftp_file *from, *to;
+	struct buf text = BUF_INIT;
+	char *data = malloc(2 * many.chunk);
+	size_t i;
+
+	for (i = 0; i < 2 * many.chunk; i++)
+		data[i] = (char)(i * 2654435761u >> 11);
+	rig->sftp->options.near_data = 1;
+	rig_put(rig, "from", data, 2 * many.chunk);
+	assert_int_equal(rig_open(rig, SFTP_DATA, "from", SFTP_OPEN_READ, &from), 0);
+	assert_int_equal(rig_open(rig, SFTP_DATA, "to", SFTP_OPEN_WRITE | SFTP_OPEN_CREAT, &to), 0);
+	for (i = 0; i < 2; i++)		/* the first opens a connection for itself, the second one beside it */
+		assert_int_equal(WAITED(sftp_copy(from, 0, 1, to, 0, DONE)), 0);
+	assert_true(rig_until(two_data_up, rig));
+	peer_rule(rig->peer, FXP_EXTENDED, 0, 2, PEER_HOLD);
+	atomic_store(&many.left, 2);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(sftp_copy(from, i * many.chunk, many.chunk, to, i * many.chunk, one_landed, &many), 0);
+	assert_true(rig_until(two_copies, rig));
+	assert_int_equal(atomic_load(&rig->sftp->conns[0]->load), 0);
+	assert_true(rig_until(all_released, &many));
+	assert_int_equal(rig_waited(rig, 0), 0);
+	assert_int_equal(atomic_load(&many.bad), 0);
+	assert_int_equal(rig_close(rig, from), 0);
+	assert_int_equal(rig_close(rig, to), 0);
+	rig_get(rig, "to", &text);
+	assert_int_equal(text.len, 2 * many.chunk);
+	assert_memory_equal(text.data, data, text.len);
+	free(data);
+	buf_release(&text);
+}
+
 static void test_order(void **state)
 {
 	struct rig *rig = *state;
@@ -521,6 +583,7 @@ int main(void)
 		EACH(test_features),
 		cmocka_unit_test_setup_teardown(test_control_stays_free, set_up_four, tear_down),
 		cmocka_unit_test_setup_teardown(test_few_connections_nearby, set_up_four, tear_down),
+		cmocka_unit_test_setup_teardown(test_copies_side_by_side, set_up_four, tear_down),
 		cmocka_unit_test_setup_teardown(test_plain, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_short_list, set_up, tear_down),
 	};

@@ -509,33 +509,41 @@ static void test_append_answer_lost(void **state)
 
 /* ---- copying ---- */
 
-static void test_copy(void **state)
+/* A piece that is copied in one part, and one that is copied in two. */
+static void check_copy(const char *from_name, const char *to_name, size_t size)
 {
-	size_t size = MIB + 100;
 	uint8_t *data = malloc(size);
-	struct handle *from = files_create("a"), *to = files_create("b");
+	struct handle *from = files_create(from_name), *to = files_create(to_name);
 	struct awaited *heard = files_ask();
+	size_t at;
 	int error;
 
-	(void)state;
 	files_pattern(data, size, 4);
 	assert_int_equal(files_write(from, 0, data, size), 0);
-	from->ops->copy(from, 0, to, 0, 10 * MIB, &heard->reply);
+	from->ops->copy(from, 0, to, 0, 64 * MIB, &heard->reply);
 	error = awaited_wait(heard);
 	if (sftp_features(files.rig.sftp) & SFTP_HAS_COPY_DATA) {
 		assert_int_equal(error, 0);
 		assert_int_equal(heard->count, size);
-		files_expect_read(to, 0, 4096, data, 4096);
+		for (at = 0; at < size; at += MIB)
+			files_expect_read(to, (off_t)at, 4096, data + at, size - at < 4096 ? size - at : 4096);
 	} else {
 		assert_int_equal(error, -EOPNOTSUPP);
 	}
 	files_done_with(heard);
 	heard = files_ask();
-	from->ops->copy(from, 0, from, 2 * MIB, 100, &heard->reply);
+	from->ops->copy(from, 0, from, (off_t)(2 * size), 100, &heard->reply);
 	assert_int_equal(files_end(heard), -EOPNOTSUPP);
 	files_close(from);
 	files_close(to);
 	free(data);
+}
+
+static void test_copy(void **state)
+{
+	(void)state;
+	check_copy("a", "b", MIB + 100);
+	check_copy("c", "d", 17 * MIB + 4097);
 }
 
 int main(void)
