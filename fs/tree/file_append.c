@@ -6,6 +6,8 @@
  *                └─▶ the answer never came: is it behind that end? ─▶ yes: done      no: send it again
  *
  * An append that is repeated blindly might be there twice. A server process that was killed may have written the first part of it: then the rest is sent.
+ * Where the FSTAT's answer is lost too, that end is the last one the server told or acknowledged. What can't be told apart: the same bytes, appended by
+ * another node meanwhile, are taken for these.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,11 +24,11 @@ struct append {
 	struct writebehind_item *item;
 	int64_t size_sent_ns;
 	int64_t write_sent_ns;
-	bool sized;			/* append_floor is where the file ended before */
-	uint64_t known_end;		/* of the file when this was sent, as far as this mount knew: others of its handles have written too */
+	bool sized;			/* `floor` is where the file ended before */
+	uint64_t floor;			/* it was at least this long when this was sent: what is looked for lies behind */
 	size_t done;			/* bytes that are there already */
 	struct sftp_file *reader;	/* of its own, when the handle can't read */
-	uint8_t *tail;			/* from append_floor on */
+	uint8_t *tail;			/* from `floor` on */
 	size_t tail_len;
 	size_t tail_got;
 };
@@ -37,9 +39,8 @@ static void append_end(struct append *append, int error)
 {
 	struct real *real = append->real;
 	struct writebehind_item *item = append->item;
-	struct open_file *of = item->owner;
+	uint64_t end = append->floor + item->len - append->done;
 	bool sized = append->sized;
-	size_t len = item->len - append->done;
 
 	if (append->reader)
 		sftp_close(append->reader, NULL, NULL);
@@ -51,10 +52,8 @@ static void append_end(struct append *append, int error)
 		return;
 	}
 	pthread_mutex_lock(&real->lock);
-	of->append_floor += len;
-	if (sized)
-		real_grew_locked(real, of->append_floor);
-	else
+	real_grew_locked(real, end);
+	if (!sized)
 		real_size_unknown_locked(real);
 	pthread_mutex_unlock(&real->lock);
 	real_acked(real, item);
@@ -69,7 +68,6 @@ static void search(struct append *append)
 	const struct writebehind_item *item = append->item;
 	const uint8_t *data = item->data + append->done;
 	size_t len = item->len - append->done;
-	struct open_file *of = item->owner;
 
 	if (append->tail_got >= len && memmem(append->tail, append->tail_got, data, len)) {
 		append_end(append, 0);
@@ -78,7 +76,7 @@ static void search(struct append *append)
 	if (append->tail_got < len && !memcmp(append->tail, data, append->tail_got)) {
 		append->done += append->tail_got;
 		pthread_mutex_lock(&append->real->lock);
-		of->append_floor += append->tail_got;
+		real_grew_locked(append->real, append->floor + append->tail_got);
 		pthread_mutex_unlock(&append->real->lock);
 	}
 	free(append->tail);
@@ -108,7 +106,7 @@ static void read_tail(struct append *append)
 	struct open_file *of = append->item->owner;
 	struct sftp_file *file = append->reader ? append->reader : of->file;
 	size_t most = sftp_max_read(of->handle.tree->sftp), left = append->tail_len - append->tail_got;
-	int error = sftp_read(file, of->append_floor + append->tail_got, append->tail + append->tail_got, left < most ? left : most,
+	int error = sftp_read(file, append->floor + append->tail_got, append->tail + append->tail_got, left < most ? left : most,
 			      tail_read, append);
 
 	if (error)
@@ -145,17 +143,20 @@ static void sized(void *arg, const struct sftp_reply *answer)
 {
 	struct append *append = arg;
 	struct open_file *of = append->item->owner;
-	uint64_t floor = of->append_floor;
 
 	if (answer->error) {
 		append_end(append, answer->error);
 		return;
 	}
-	if (answer->attrs.size <= floor) {
+	if (answer->attrs.size < append->floor) {	/* another node has cut it, before or after */
+		append->floor = 0;
+		append->sized = false;
+	}
+	if (answer->attrs.size <= append->floor) {
 		append_send(append);
 		return;
 	}
-	append->tail_len = (size_t)(answer->attrs.size - floor);
+	append->tail_len = (size_t)(answer->attrs.size - append->floor);
 	append->tail_got = 0;
 	append->tail = append->tail_len <= SEARCH_MOST ? malloc(append->tail_len) : NULL;
 	if (!append->tail)
@@ -181,17 +182,12 @@ static void append_landed(struct flight *flight)
 {
 	struct append *append = container_of(flight, struct append, flight);
 	const struct flight_leg *size = &flight->legs[LEG_SIZE];
-	struct open_file *of = append->item->owner;
 	int error = flight->legs[LEG_WRITE].error;
 
 	/* An FSTAT that was sent again, after a break, may have seen the write. */
-	pthread_mutex_lock(&append->real->lock);
 	append->sized = !size->error && append->size_sent_ns <= append->write_sent_ns;
 	if (append->sized)
-		of->append_floor = size->attrs.size;
-	else if (append->known_end > of->append_floor)
-		of->append_floor = append->known_end;
-	pthread_mutex_unlock(&append->real->lock);
+		append->floor = size->attrs.size;
 	if (error == SFTP_UNKNOWN)
 		look(append);
 	else
@@ -221,7 +217,7 @@ static void append_send(struct append *append)
 	struct flight_leg *leg;
 
 	pthread_mutex_lock(&append->real->lock);
-	append->known_end = of->size != READAHEAD_UNKNOWN ? of->size : 0;
+	append->floor = append->real->known_end;
 	pthread_mutex_unlock(&append->real->lock);
 	flight_begin(&append->flight, append_landed);
 	leg = flight_leg(&append->flight);

@@ -158,13 +158,10 @@ static void set_size_locked(struct real *real, uint64_t size)
 
 	if (real->acked_end > size)
 		real->acked_end = size;
-	list_for_each(link, &real->opens) {
-		struct open_file *of = list_entry(link, struct open_file, link);
-
-		of->size = size;
-		if (of->append_floor > size)
-			of->append_floor = size;
-	}
+	if (real->known_end > size)
+		real->known_end = size;
+	list_for_each(link, &real->opens)
+		list_entry(link, struct open_file, link)->size = size;
 }
 
 /* The node is held: a waiter that runs may be the last to hold the file. */
@@ -202,6 +199,8 @@ void real_grew_locked(struct real *real, uint64_t end)
 	if (end > real->acked_end || clock_now() - real->acked_ns > ACKED_COUNTS_NS)
 		real->acked_end = end;
 	real->acked_ns = clock_now();
+	if (real->known_end < end)
+		real->known_end = end;
 	list_for_each(link, &real->opens) {
 		struct open_file *of = list_entry(link, struct open_file, link);
 
@@ -223,6 +222,8 @@ void real_cut(struct real *real, uint64_t size)
 	struct list *link;
 
 	pthread_mutex_lock(&real->lock);
+	if (real->known_end > size)
+		real->known_end = size;
 	list_for_each(link, &real->opens) {
 		struct open_file *of = list_entry(link, struct open_file, link);
 
@@ -279,8 +280,12 @@ void real_saw_locked(struct real *real, const struct sftp_attrs *attrs)
 		return;
 	if (real->seen && (real->seen_size != attrs->size || real->seen_mtime != attrs->mtime) && writebehind_idle(&real->wb))
 		real_drop_locked(real, 0, UINT64_MAX);
-	if (attrs->asked_ns > real->acked_ns)	/* it is the truth: another node may have cut the file */
+	if (attrs->asked_ns > real->acked_ns) {	/* it is the truth: another node may have cut the file */
 		real->acked_end = 0;
+		real->known_end = attrs->size;
+	} else if (real->known_end < attrs->size) {
+		real->known_end = attrs->size;
+	}
 	real->seen = true;
 	real->seen_size = attrs->size;
 	real->seen_mtime = attrs->mtime;

@@ -74,6 +74,7 @@ struct real {
 	uint64_t changes;		/* writes and steps acknowledged: an answer from before one tells nothing of the size */
 	uint64_t acked_end;		/* end of the furthest write acknowledged lately, at acked_ns */
 	int64_t acked_ns;
+	uint64_t known_end;		/* the server has told or acknowledged that it is this long; of->size counts what is queued, too */
 	int64_t looked_ns;		/* when the kernel was last made to look the name up anew */
 	/* What the kernel's page cache holds is what the file was when it had this size and time. */
 	bool cached;
@@ -103,7 +104,6 @@ struct open_file {
 	struct open_file *pages_lender;	/* held: whose it is; NULL: of->pages is this handle's own */
 	bool pages_opening;
 	struct list pages_waiting;	/* items */
-	uint64_t append_floor;		/* appended bytes not acknowledged lie behind this */
 	struct readahead ra;
 	size_t ahead;			/* of its bytes, counted in files->ahead */
 	struct hashed_file *hashed;	/* held: bytes of the file as it was opened, or NULL */

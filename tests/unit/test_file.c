@@ -1,4 +1,4 @@
-/* test_file: real files opened, read, truncated, appended to and copied, against an SFTP peer that fails, loses answers and cuts connections. */
+/* test_file: real files opened, read, truncated and copied, against an SFTP peer that fails, loses answers and cuts connections. */
 #include <sys/stat.h>
 #include <utime.h>
 
@@ -470,43 +470,6 @@ static void test_renamed_and_reopened(void **state)
 	files_expect_content("b", "onetwo", 6);
 }
 
-/* ---- appending ---- */
-
-static void test_append(void **state)
-{
-	struct handle *one, *two;
-
-	(void)state;
-	rig_put(&files.rig, "a", "head ", 5);
-	one = files_open("a", O_WRONLY | O_APPEND);
-	two = files_open("a", O_RDWR | O_APPEND);
-	assert_int_equal(files_write(one, 5, "one ", 4), 0);
-	assert_int_equal(files_write(two, 5, "two ", 4), 0);	/* as if it knew of nothing */
-	files_expect_read(two, 0, 100, "head one two ", 13);
-	rig_put(&files.rig, "b", "x", 1);
-	files_close(one);
-	files_close(two);
-}
-
-static void test_append_answer_lost(void **state)
-{
-	struct handle *handle;
-	char text[400] = "head ";
-	int i;
-
-	(void)state;
-	rig_put(&files.rig, "a", "head ", 5);
-	handle = files_open("a", O_WRONLY | O_APPEND);
-	for (i = 0; i < 30; i++) {
-		peer_rule(files.rig.peer, FXP_WRITE, 0, 1, i % 3 ? PEER_CUT_AFTER : PEER_CUT_BEFORE);
-		assert_int_equal(files_write(handle, 0, "again ", 6), 0);
-		assert_int_equal(files_flush(handle), 0);
-		strcat(text, "again ");
-	}
-	files_release(handle);
-	files_expect_content("a", text, strlen(text));
-}
-
 /* ---- copying ---- */
 
 /* A piece that is copied in one part, and one that is copied in two. */
@@ -556,8 +519,7 @@ int main(void)
 		FILES_TEST_WITH(test_read_everything, files_set_up_one_connection), FILES_TEST(test_reads_at_once),
 		FILES_TEST(test_size_changes_under_a_read), FILES_TEST(test_read_errors), FILES_TEST(test_release_with_reads_under_way), FILES_TEST(test_truncate_keeps_its_place),
 		FILES_TEST(test_truncate_without_a_writer), FILES_TEST(test_open_truncating), FILES_TEST(test_times_after_writes),
-		FILES_TEST(test_fallocate), FILES_TEST(test_unlinked), FILES_TEST(test_renamed_and_reopened), FILES_TEST(test_append),
-		FILES_TEST(test_append_answer_lost), FILES_TEST(test_copy),
+		FILES_TEST(test_fallocate), FILES_TEST(test_unlinked), FILES_TEST(test_renamed_and_reopened), FILES_TEST(test_copy),
 	};
 
 	log_open("test_file", LOG_LEVEL_ERROR);
