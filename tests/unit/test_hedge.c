@@ -250,7 +250,7 @@ static void by_the_times_of_the_others(void **state)
 {
 	struct bench *bench = bench_new("");
 	struct bench_mount *a, *b;
-	char name[8];
+	char name[16];
 	int i;
 
 	(void)state;

@@ -265,9 +265,7 @@ static int teardown(void **state)
 	rig_disconnect(&rig);
 	tree_free(tree);
 	rig_release(&rig);
-	buf_release(&heard.text);
-	pthread_cond_destroy(&heard.changed);
-	pthread_mutex_destroy(&heard.lock);
+	awaited_release(&heard);
 	assert_int_equal(fake.opened, fake.closed);
 	return 0;
 }
