@@ -86,7 +86,7 @@ struct sftp_reply {
 	int error;			/* 0, -errno, or SFTP_UNKNOWN */
 	struct sftp_attrs attrs;	/* lstat stat fstat */
 	const char *text;		/* readlink realpath: NUL-terminated */
-	size_t len;			/* bytes read (short only at end of file), or the length of text */
+	size_t len;			/* bytes read (short only at end of file), or the length of text; copy: see there */
 	struct sftp_file *file;		/* open: now the caller's, ended by sftp_close */
 	struct sftp_statvfs statvfs;
 	int64_t sent_ns;		/* clock_now() when the request was handed to the channel */
@@ -108,6 +108,7 @@ struct sftp_options {
 	int64_t alive_ns;	/* a peer that answers nothing for this long is dead; default 15 s */
 	uint32_t max_read;	/* most bytes a request; 0: what limits@openssh.com allows */
 	uint32_t max_write;
+	uint64_t max_listing;	/* a listing with more bytes ends with -EOVERFLOW; 0: 1 GiB, millions of entries */
 	/*
 	 * A session that broke leaves a server process behind which may still carry out what it has received. Changes that were sent and not
 	 * answered are not sent again, nor looked for, until it has had so much time. 0: no such process can be.
@@ -208,7 +209,7 @@ int sftp_fstat(struct sftp_file *file, sftp_done *done, void *arg);
 int sftp_fsetstat(struct sftp_file *file, const struct sftp_attrs *attrs, sftp_done *done, void *arg);
 int sftp_fsync(struct sftp_file *file, sftp_done *done, void *arg);	/* -EOPNOTSUPP without the extension */
 /* copy-data: on the server, from one open file to another (`len` 0: up to the end). -EOPNOTSUPP: not here, copy it yourself. Where the source
- * ends before `len` that is no error, and not told: look at the sizes. */
+ * ends before `len` that is no error: reply->len is less then, not how much was copied. */
 int sftp_copy(struct sftp_file *from, uint64_t from_offset, uint64_t len, struct sftp_file *to, uint64_t to_offset, sftp_done *done, void *arg);
 
 /* Closes on every connection; requests on it must have completed. The file is gone when this returns; `done` may be NULL. Always

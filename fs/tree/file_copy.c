@@ -6,8 +6,9 @@
  *                                                                                               └▶ COPY of the second half ─┘
  *
  * One piece a call, so that a signal ends it. A large one goes out in two parts: a server process copies on one core, and the engine sends the
- * second to another process where it has one. What copy-data can't do (the same file, a server without it) is -EOPNOTSUPP: the kernel or
- * cp copies by reading and writing then.
+ * second to another process where it has one. After an answer that was lost, or where the source has become shorter meanwhile, it is looked at and copied
+ * again, the same bytes to the same place. What copy-data can't do (the same file, a server without it) is -EOPNOTSUPP: the kernel or cp copies by reading
+ * and writing then.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -19,12 +20,13 @@
 #define COPY_MOST (64ull * 1024 * 1024)
 #define COPY_PARTS 2
 #define COPY_PART_LEAST (4ull * 1024 * 1024)
+#define COPY_MAX_TRIES 16
+#define COPY_ENDED_EARLY (-ENODATA)	/* the source did */
 
 struct copy_part {
 	struct copy *copy;
 	uint64_t at;			/* from the offsets on */
 	uint64_t len;
-	bool again;			/* sent a second time, after a break: the same bytes to the same place */
 };
 
 struct copy {
@@ -38,6 +40,7 @@ struct copy {
 	struct copy_part parts[COPY_PARTS];
 	atomic_uint under_way;		/* parts */
 	atomic_int error;		/* of any */
+	unsigned int tries;
 	struct reply *reply;
 };
 
@@ -62,28 +65,35 @@ static void copy_end(struct copy *copy, int error)
 		reply->ops->written(reply, len);
 }
 
+static void look_at_source(struct copy *copy);
+
+/* All parts are answered. */
+static void copied(struct copy *copy)
+{
+	int error = atomic_load(&copy->error);
+
+	if ((error == SFTP_UNKNOWN || error == COPY_ENDED_EARLY) && copy->tries < COPY_MAX_TRIES) {
+		look_at_source(copy);
+		return;
+	}
+	/* Whatever the server has against it, reading and writing will work or say why. */
+	copy_end(copy, error == -EREMOTEIO || error == -EINVAL || error == COPY_ENDED_EARLY ? -EOPNOTSUPP : error);
+}
+
 static void part_end(struct copy *copy, int error)
 {
 	if (error)
 		atomic_store(&copy->error, error);
 	if (atomic_fetch_sub(&copy->under_way, 1) == 1)
-		copy_end(copy, atomic_load(&copy->error));
+		copied(copy);
 }
-
-static void part_send(struct copy_part *part);
 
 static void part_done(void *arg, const struct sftp_reply *answer)
 {
 	struct copy_part *part = arg;
-	int error = answer->error;
+	bool short_of_it = !answer->error && answer->len < part->len;
 
-	if (error == SFTP_UNKNOWN && !part->again) {
-		part->again = true;
-		part_send(part);
-		return;
-	}
-	/* Whatever the server has against it, reading and writing will work or say why. */
-	part_end(part->copy, error == -EREMOTEIO || error == -EINVAL ? -EOPNOTSUPP : error);
+	part_end(part->copy, short_of_it ? COPY_ENDED_EARLY : answer->error);
 }
 
 static void part_send(struct copy_part *part)
@@ -109,6 +119,8 @@ static void copy_send(struct copy *copy)
 		part->at = i * most;
 		part->len = copy->len - part->at < most ? copy->len - part->at : most;
 	}
+	copy->tries++;
+	atomic_store(&copy->error, 0);
 	atomic_store(&copy->under_way, count);
 	for (i = 0; i < count; i++)
 		part_send(&copy->parts[i]);
@@ -132,13 +144,17 @@ static void source_stat_done(void *arg, const struct sftp_reply *answer)
 		copy_end(copy, 0);
 }
 
-static void copy_run(struct writebehind_item *step)
+static void look_at_source(struct copy *copy)
 {
-	struct copy *copy = container_of(step, struct copy, step);
 	int error = sftp_fstat(copy->from->file, source_stat_done, copy);
 
 	if (error)
 		copy_end(copy, error);
+}
+
+static void copy_run(struct writebehind_item *step)
+{
+	look_at_source(container_of(step, struct copy, step));
 }
 
 static void source_waited(struct waiter *waiter)

@@ -100,12 +100,16 @@ static void renamed(struct change *change, int error)
 
 /* ---- workaround=rename: not over anything; if something is there, remove it and try again ---- */
 
+static void renamed_or_in_the_way(struct change *change, int error);
+
 static void removed_first(void *arg, const struct sftp_reply *answer)
 {
 	struct task *task = arg;
 
-	if (answer->error && answer->error != -ENOENT)
-		task_fail(task, answer->error == -EREMOTEIO ? -EISDIR : answer->error);
+	if (answer->error == SFTP_UNKNOWN)	/* it may still be there */
+		change_run(&task->change, renamed_or_in_the_way);
+	else if (answer->error && answer->error != -ENOENT)
+		renamed(&task->change, answer->error == -EREMOTEIO ? -EISDIR : answer->error);
 	else
 		change_run(&task->change, renamed);
 }
@@ -120,7 +124,7 @@ static void renamed_or_in_the_way(struct change *change, int error)
 	}
 	error = sftp_remove(task->tree->sftp, SFTP_CONTROL, change->path2.data, removed_first, task);
 	if (error)
-		task_fail(task, error);
+		renamed(change, error);
 }
 
 void real_rename(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name, unsigned int flags, struct reply *reply)

@@ -5,6 +5,7 @@
 CONTROL is the fault pipe's socket, SSHD the process id of the server behind it. Whatever happened, an operation ends once: with success, and on the
 disk is what it says. A cut comes before the server has the request whole, and when its answer is on the way.
 """
+import ctypes
 import errno
 import json
 import os
@@ -15,6 +16,8 @@ import sys
 import threading
 import time
 
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+libc = ctypes.CDLL(None, use_errno=True)
 control, mount, disk = sys.argv[1:4]
 server = int(sys.argv[4])
 os.chdir(mount)
@@ -283,8 +286,51 @@ class Copy(Operation):
         assert whole(self.name + ".to") == self.data
 
 
+class CopyOpened(Opened):
+    """From and to the middle of files that are open."""
+
+    data = os.urandom(200000)
+
+    def prepare(self):
+        put(self.name, self.data)
+        put(self.name + ".to", b"head" * 1000)
+        self.fd = os.open(self.name, os.O_RDONLY)
+        self.target = os.open(self.name + ".to", os.O_RDWR)
+
+    def run(self):
+        done = 0
+        while done < 150000:
+            n = os.copy_file_range(self.fd, self.target, 150000 - done, 100 + done, 3000 + done)
+            assert n > 0
+            done += n
+
+    def done(self):
+        os.close(self.target)
+        super().done()
+
+    def check(self):
+        assert whole(self.name + ".to") == b"head" * 750 + self.data[100:150100]
+
+
+class Exchange(Operation):
+    """Refused, so nothing happens."""
+
+    def prepare(self):
+        put(self.name)
+        put(self.name + ".to", b"other")
+
+    def run(self):
+        paths = [os.fsencode(name) for name in (self.name, self.name + ".to")]
+        assert libc.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == -1, "exchanged"
+        assert ctypes.get_errno() == errno.EINVAL, errno.errorcode[ctypes.get_errno()]
+
+    def check(self):
+        assert whole(self.name) == b"content"
+        assert whole(self.name + ".to") == b"other"
+
+
 operations = [Create, CreateExclusive, Mkdir, Rmdir, Unlink, Rename, Link, Symlink, Readlink, Stat, List, Statvfs, Chmod, Times, Truncate, Read,
-              ReadOpened, Write, Append, Ftruncate, Fstat, RenameOpened, Copy]
+              ReadOpened, Write, Append, Ftruncate, Fstat, RenameOpened, Copy, CopyOpened, Exchange]
 
 
 def statistics():
