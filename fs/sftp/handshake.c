@@ -125,6 +125,8 @@ static uint32_t within(uint64_t offered, uint32_t wanted)
 
 	if (wanted && value > wanted)
 		value = wanted;
+	if (value < PROTO_MIN_DATA)
+		value = PROTO_MIN_DATA;
 	return value < PROTO_MAX_DATA ? (uint32_t)value : PROTO_MAX_DATA;
 }
 

@@ -21,6 +21,9 @@
 #define WINDOW_MOST 32
 #define ANSWER_FULL 100		/* names: OpenSSH's answers; one with fewer is the last, most likely */
 #define RESTARTS_MOST 20	/* a server that breaks every listing isn't asked for ever */
+#define FRUITLESS_MOST 100	/* answers in a row without a name that can be used: nor is one that goes on so */
+#define LISTING_MOST (1ull << 30)
+#define ENTRY_COST 64		/* bytes that an entry takes beside its name, about */
 
 struct listing {
 	struct sftp *sftp;
@@ -34,6 +37,8 @@ struct listing {
 	unsigned int window;
 	unsigned int outstanding;
 	unsigned int restarts;
+	unsigned int fruitless;
+	uint64_t bytes;		/* of the entries so far */
 	bool ending;		/* no further READDIR */
 	bool told;		/* `done` was called */
 	bool broken;
@@ -74,14 +79,31 @@ static void stop(struct listing *listing)
 	listing->ending = true;
 }
 
-/* Deliver what one answer holds. 0, or -EPROTO. */
+/* A listing without an end must not fill the memory here. */
+static int count_entry(struct listing *listing, size_t name_len)
+{
+	const uint64_t most = listing->sftp->options.max_listing ? listing->sftp->options.max_listing : LISTING_MOST;
+
+	listing->fruitless = 0;
+	listing->delivered = true;
+	listing->bytes += name_len + ENTRY_COST;
+	if (listing->bytes <= most)
+		return 0;
+	log_warn("the server's list of %s does not end after %llu MiB: given up", listing->path, (unsigned long long)(most >> 20));
+	return -EOVERFLOW;
+}
+
+/* Deliver what one answer holds. 0, -EPROTO or -EOVERFLOW. */
 static int deliver(struct listing *listing, struct answer *answer)
 {
 	static long long warned_ns;
 	struct sftp_attrs attrs;
 	struct sftp_name name = { .attrs = &attrs };
 	uint32_t left;
+	int error;
 
+	if (listing->fruitless++ >= FRUITLESS_MOST)
+		return -EPROTO;
 	for (left = answer->name_count; left && !listing->ending; left--) {
 		name.name = reader_name(&answer->names, &name.len, &attrs);
 		if (answer->names.bad)
@@ -93,7 +115,9 @@ static int deliver(struct listing *listing, struct answer *answer)
 				log_warn("the server lists a name in %s that no file can have: dropped", listing->path);
 			continue;
 		}
-		listing->delivered = true;
+		error = count_entry(listing, name.len);
+		if (error)
+			return error;
 		if (!listing->entry(listing->arg, &name))
 			stop(listing);
 	}
@@ -181,6 +205,8 @@ static void finish_opendir(struct request *request, struct answer *answer)
 		listing->handle_len = answer->handle_len;
 		memcpy(listing->handle, answer->handle, answer->handle_len);
 		listing->window = WINDOW_FIRST;
+		listing->fruitless = 0;
+		listing->bytes = 0;
 		listing->ending = false;
 		error = read_on(listing);
 	}

@@ -46,6 +46,7 @@ enum proto_status {
 #define PROTO_MAX_PATH 4095u			/* PATH_MAX without its NUL: no server on Linux takes a longer one */
 #define PROTO_MAX_NAME 4096u			/* of a listed name; longer ones are dropped */
 #define PROTO_DEFAULT_DATA (32u * 1024)		/* what every version 3 server takes (draft, section 3: packets of 34,000) */
+#define PROTO_MIN_DATA 512u			/* whatever it says: less is no server's need, and every byte would cost a hundred here */
 #define PROTO_MAX_DATA (255u * 1024)		/* OpenSSH: 256 KiB a message less 1 KiB */
 #define PROTO_HEAD 9u				/* length, type, id */
 

@@ -36,6 +36,8 @@ struct peer {
 	unsigned int refuse_skip, refuse_count;
 	int refuse_error;
 	bool stalled, reverse, plain, lies;
+	enum peer_listing lists;
+	uint64_t limit;
 	unsigned int released;
 };
 
@@ -279,6 +281,7 @@ static void await_unstalled(struct session *session)
 	while (peer->stalled && !session->over)
 		pthread_cond_wait(&peer->changed, &peer->lock);
 	session->ops.lies = peer->lies;
+	session->ops.lists = peer->lists;
 	pthread_mutex_unlock(&peer->lock);
 }
 
@@ -336,6 +339,7 @@ static int start_session(struct peer *peer, struct channel **ret_channel)
 	pthread_mutex_lock(&peer->lock);
 	session->number = peer->made++;
 	session->plain = peer->plain;
+	session->ops.limit = peer->limit;
 	list_append(&peer->sessions, &session->link);
 	pthread_create(&session->thread, NULL, session_thread, session);
 	pthread_mutex_unlock(&peer->lock);
@@ -372,6 +376,7 @@ struct peer *peer_new(const char *root)
 	if (!peer)
 		return NULL;
 	peer->root = strdup(root);
+	peer->limit = PROTO_MAX_DATA;
 	peer->maker.open = peer_open;
 	list_init(&peer->sessions);
 	pthread_mutex_init(&peer->lock, NULL);
@@ -494,6 +499,20 @@ void peer_plain(struct peer *peer, bool on)
 void peer_lies(struct peer *peer, bool on)
 {
 	set_flag(peer, &peer->lies, on);
+}
+
+void peer_lists(struct peer *peer, enum peer_listing how)
+{
+	pthread_mutex_lock(&peer->lock);
+	peer->lists = how;
+	pthread_mutex_unlock(&peer->lock);
+}
+
+void peer_limits(struct peer *peer, uint64_t bytes)
+{
+	pthread_mutex_lock(&peer->lock);
+	peer->limit = bytes;
+	pthread_mutex_unlock(&peer->lock);
 }
 
 void peer_refuse(struct peer *peer, unsigned int skip, unsigned int count, int error)

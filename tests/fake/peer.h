@@ -32,6 +32,13 @@ enum peer_action {
 	PEER_ACTIONS
 };
 
+enum peer_listing {
+	PEER_LISTS_TRULY,
+	PEER_LISTS_NOTHING,	/* answers without a name, and no end */
+	PEER_LISTS_DOTS,	/* ".", and no end */
+	PEER_LISTS_ON,		/* other names, and no end */
+};
+
 #define PEER_ANY 0
 #define PEER_FOR_EVER 0xffffffffu
 #define PEER_MAX_RULES 16
@@ -55,6 +62,8 @@ void peer_stall(struct peer *peer, bool on);	/* read and answer nothing */
 void peer_reverse(struct peer *peer, bool on);	/* answer what came together in reverse order */
 void peer_plain(struct peer *peer, bool on);	/* offer no extensions (sessions to come) */
 void peer_lies(struct peer *peer, bool on);	/* list "..", "a/b", "" and more */
+void peer_lists(struct peer *peer, enum peer_listing how);
+void peer_limits(struct peer *peer, uint64_t bytes);	/* limits@openssh.com of sessions to come */
 void peer_refuse(struct peer *peer, unsigned int skip, unsigned int count, int error);	/* openings: let `skip` pass, fail `count` */
 
 unsigned int peer_sessions(struct peer *peer);	/* made so far */

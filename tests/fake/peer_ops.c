@@ -305,6 +305,22 @@ static uint32_t put_lies(struct writer *answer)
 	return sizeof(lies) / sizeof(lies[0]);
 }
 
+/* A hundred names at most. */
+static uint32_t put_without_end(struct peer_ops *ops, struct writer *answer)
+{
+	uint32_t count, most = ops->lists == PEER_LISTS_NOTHING ? 0 : ops->lists == PEER_LISTS_DOTS ? 1 : NAMES_A_TIME;
+	char name[32] = ".";
+
+	for (count = 0; count < most; count++) {
+		if (ops->lists == PEER_LISTS_ON)
+			snprintf(name, sizeof(name), "entry-%u", ops->listed++);
+		writer_string(answer, name, strlen(name));
+		writer_string(answer, "", 0);
+		writer_attrs(answer, NULL);
+	}
+	return count;
+}
+
 static void do_readdir(struct peer_ops *ops, uint32_t id, struct peer_handle *handle, struct writer *answer)
 {
 	struct dirent *entry;
@@ -319,6 +335,10 @@ static void do_readdir(struct peer_ops *ops, uint32_t id, struct peer_handle *ha
 	if (ops->lies && !handle->lied)
 		count = put_lies(answer);
 	handle->lied = true;
+	if (ops->lists != PEER_LISTS_TRULY) {
+		codec_put_u32(count_at, put_without_end(ops, answer));
+		return;
+	}
 	while (count < NAMES_A_TIME && (entry = readdir(handle->dir))) {
 		if (fstatat(dirfd(handle->dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
@@ -374,13 +394,13 @@ static void do_handle(struct peer_ops *ops, uint8_t type, uint32_t id, struct re
 
 /* ---- extensions ---- */
 
-static void do_limits(uint32_t id, struct writer *answer)
+static void do_limits(const struct peer_ops *ops, uint32_t id, struct writer *answer)
 {
 	writer_u8(answer, FXP_EXTENDED_REPLY);
 	writer_u32(answer, id);
 	writer_u64(answer, 256 * 1024);
-	writer_u64(answer, PROTO_MAX_DATA);
-	writer_u64(answer, PROTO_MAX_DATA);
+	writer_u64(answer, ops->limit);
+	writer_u64(answer, ops->limit);
 	writer_u64(answer, PEER_HANDLES);
 }
 
@@ -435,7 +455,7 @@ static void do_extended(struct peer_ops *ops, uint32_t id, struct reader *body, 
 
 	read_text(body, name);
 	if (!strcmp(name, EXT_LIMITS)) {
-		do_limits(id, answer);
+		do_limits(ops, id, answer);
 	} else if (!strcmp(name, EXT_POSIX_RENAME)) {
 		do_two(ops, id, body, answer, rename, false);
 	} else if (!strcmp(name, EXT_HARDLINK)) {

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "peer.h"
 #include "sftp/codec.h"
 
 #define PEER_HANDLES 512
@@ -23,6 +24,9 @@ struct peer_ops {
 	const char *root;
 	bool short_read;	/* for the next request */
 	bool lies;
+	enum peer_listing lists;
+	unsigned int listed;	/* names made up so far */
+	uint64_t limit;		/* bytes of a read or write */
 	atomic_int handle_count;
 	struct peer_handle handles[PEER_HANDLES];
 };

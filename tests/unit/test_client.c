@@ -560,6 +560,18 @@ static void test_plain(void **state)
 	assert_int_equal(rig_close(rig, file), 0);
 }
 
+/* With a byte a request, a megabyte to write would be a million of them. */
+static void test_tiny_limits(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_disconnect(rig);
+	peer_limits(rig->peer, 1);
+	rig_connect(rig, 1, 20000, 0);
+	assert_int_equal(sftp_max_read(rig->sftp), 512);
+	assert_int_equal(sftp_max_write(rig->sftp), 512);
+}
+
 static void test_features(void **state)
 {
 	struct rig *rig = *state;
@@ -586,6 +598,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_few_connections_nearby, set_up_four, tear_down),
 		cmocka_unit_test_setup_teardown(test_copies_side_by_side, set_up_four, tear_down),
 		cmocka_unit_test_setup_teardown(test_plain, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_tiny_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_short_list, set_up, tear_down),
 	};
 

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sftp/client.h"
+#include "sftp/pool.h"
 #include "tests/fake/rig.h"
 
 #define WAITED(call) rig_waited(rig, call)
@@ -401,6 +402,27 @@ static void test_lies(void **state)
 	assert_int_equal(listing.entries, 1);		/* "a": ".", "..", "", "a/b", "/etc" and "x\0y" are dropped */
 }
 
+static void test_lists_without_end(void **state)
+{
+	static const struct {
+		enum peer_listing how;
+		int error;
+	} without_end[] = { { PEER_LISTS_NOTHING, -EPROTO }, { PEER_LISTS_DOTS, -EPROTO }, { PEER_LISTS_ON, -EOVERFLOW } };
+	struct rig *rig = *state;
+	unsigned int i;
+
+	rig->sftp->options.max_listing = 1u << 20;
+	for (i = 0; i < 3; i++) {
+		struct listing listing = { .rig = rig };
+
+		peer_lists(rig->peer, without_end[i].how);
+		assert_int_equal(WAITED(sftp_list(S, ".", count_entry, NULL, listed, &listing)), without_end[i].error);
+		assert_true(listing.entries < 20000);
+	}
+	peer_lists(rig->peer, PEER_LISTS_TRULY);
+	assert_int_equal(WAITED(sftp_lstat(S, ".", DONE)), 0);
+}
+
 /* ---- answers that don't come ---- */
 
 static void test_dropped(void **state)
@@ -638,6 +660,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reverse, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lies, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lists_without_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_dropped, set_up_hasty, tear_down),
 		cmocka_unit_test_setup_teardown(test_late_open, set_up_hasty, tear_down),
 		cmocka_unit_test_setup_teardown(test_dead_peer, set_up_watchful, tear_down),
