@@ -233,7 +233,7 @@ tests: $(UNIT_TESTS) $(FAULTS) $(TORTURE) $(SOAK)
 # Daemons have no terminal to complain on: the sanitizers write into a directory, which must be empty in the end.
 SANITIZER_LOGS := $(abspath $(BUILD))/sanitizer
 SANITIZER_ENV = SANITIZER_LOGS=$(SANITIZER_LOGS) \
-	ASAN_OPTIONS=log_path=$(SANITIZER_LOGS)/asan:detect_stack_use_after_return=1:suppressions=$(CURDIR)/tests/asan.supp \
+	ASAN_OPTIONS=log_path=$(SANITIZER_LOGS)/asan:detect_stack_use_after_return=1:verify_asan_link_order=0:suppressions=$(CURDIR)/tests/asan.supp \
 	UBSAN_OPTIONS=log_path=$(SANITIZER_LOGS)/ubsan:print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
 	TSAN_OPTIONS=log_path=$(SANITIZER_LOGS)/tsan:suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
