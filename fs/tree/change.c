@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "base/log.h"
+
 /* How often a change whose answer was lost is sent: each time the connection broke and was made anew. */
 #define CHANGE_MAX_TRIES 16
 
@@ -146,6 +148,16 @@ static void seen_disk(struct errors_disk *disk, const struct flight_leg *leg)
 	disk->statvfs = leg->statvfs;
 }
 
+/* A person who sees "Input/output error" on a disk that has room is to know what it may be. */
+static void say_no_reason(const struct change *change)
+{
+	static long long warned_ns;
+
+	if (log_allowed(&warned_ns))
+		log_warn("the server refuses a change of %s: \"failure\", without a reason (a quota that is used up? a disk that fails?)",
+			 change->path.data);
+}
+
 /* The looks are back. */
 static void decide(struct flight *flight)
 {
@@ -170,6 +182,8 @@ static void decide(struct flight *flight)
 		}
 		error = -EIO;
 	}
+	if (error == -EIO && change->error == -EREMOTEIO)
+		say_no_reason(change);
 	if (!error && how->result)
 		change->attrs = how->two_names ? seen.second.attrs : seen.first.attrs;
 	change->done(change, error);

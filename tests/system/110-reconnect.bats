@@ -284,6 +284,7 @@ with open("mnt/small", "w") as f:
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "$(cat disk/small)" = small ]
+	grep -q "refuses .*/written: .*without a reason.*quota" mnt.log
 }
 
 @test "a file that is gone or another one after the break: ESTALE, and nothing is written to the other" {
