@@ -266,7 +266,7 @@ struct slow_keep {
 	struct keep keep;
 	struct keep *real;
 	double seconds;
-	unsigned int puts;		/* of units */
+	atomic_uint puts;		/* of units */
 };
 
 static struct slow_keep *slow(struct keep *keep)
