@@ -74,12 +74,14 @@ as_few_reads() {	# SLACK
 	[ "$some" -lt "$none" ]
 }
 
-@test "key = content: an input that changes after the claim is read as it is" {
+# changes_are_seen [OPTION...]: of inputs that were hashed when they were taken.
+changes_are_seen() {
+	local answer
 	make_queue "$work/disk/q" --key content
 	echo old >"$work/disk/q/inputs/x"
 	echo same >"$work/disk/q/inputs/y"
 	touch -d '1 hour ago' "$work/disk/q/inputs/"*
-	mount_claimfs "$work/disk" "$work/mnt"
+	mount_claimfs "$work/disk" "$work/mnt" "$@"
 	cd mnt/q
 	wait_until 10 has_entries todo 2
 	exec 9<>ctl
@@ -93,4 +95,12 @@ as_few_reads() {	# SLACK
 	echo diff >inputs/y
 	[ "$(cat <&8)" = diff ]
 	exec 8<&- 9>&-
+}
+
+@test "key = content: an input that changes after the claim is read as it is" {
+	changes_are_seen
+}
+
+@test "key = content: an input that changes after the claim is read as it is, without the kernel's cache too" {
+	changes_are_seen -o direct_io
 }
