@@ -25,7 +25,7 @@ struct scan {
 	struct index_dir *dir;		/* being listed */
 	uint64_t listed;		/* inputs */
 	uint64_t share_from;		/* with so many, look whether another has listed them; UINT64_MAX: never, or it was done */
-	bool stopped;			/* for that */
+	bool stopped;			/* another has */
 	int error;
 };
 
@@ -183,7 +183,10 @@ static bool take_entry(void *arg, const struct store_name *name)
 		return true;
 	}
 	scan->error = S_ISDIR(name->attrs.mode) ? take_dir(scan, name) : take_file(scan, name);
-	scan->stopped = ++scan->listed >= scan->share_from;
+	if (!scan->error && ++scan->listed >= scan->share_from) {
+		scan->share_from = UINT64_MAX;
+		scan->stopped = share_offered(scan->queue);
+	}
 	return scan->error == 0 && !scan->stopped;
 }
 
@@ -238,7 +241,6 @@ static void share(struct scan *scan)
 	struct queue *queue = scan->queue;
 	uint32_t at;
 
-	scan->share_from = UINT64_MAX;
 	scan->stopped = false;
 	share_take(queue);
 	pthread_mutex_lock(&queue->lock);

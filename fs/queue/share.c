@@ -388,7 +388,7 @@ static bool all_known(struct queue *queue)
 	return known;
 }
 
-/* 0: this mount is at it. -EEXIST: another is. -errno: nobody can be. */
+/* 0: this mount is at it (queue->sharing). -EEXIST: another is. -errno: nobody can be. */
 static int begin_listing(struct queue *queue)
 {
 	struct flight flight = FLIGHT_INIT;
@@ -401,7 +401,15 @@ static int begin_listing(struct queue *queue)
 	if (error == STORE_FAILURE && !flight_error(&flight, 1))
 		error = -EEXIST;
 	flight_release(&flight);
+	pthread_mutex_lock(&queue->lock);
+	queue->sharing = !error;
+	pthread_mutex_unlock(&queue->lock);
 	return error;
+}
+
+bool share_offered(struct queue *queue)
+{
+	return is_fresh(queue) || begin_listing(queue) == -EEXIST;
 }
 
 /* Another is at it: true once it is not any more, false when it takes too long or is dead. */
@@ -445,14 +453,11 @@ void share_take(struct queue *queue)
 		take_listing(queue);
 		if (all_known(queue))
 			return;
-		error = begin_listing(queue);
+		begin_listing(queue);
 	} else if (error == -EEXIST && !store_cancelled(queue->store)) {
 		flight_remove(&flight, SHARE_LOCK_PATH);
 		flight_run(&flight, queue->store);
 		flight_release(&flight);
-		error = begin_listing(queue);
+		begin_listing(queue);
 	}
-	pthread_mutex_lock(&queue->lock);
-	queue->sharing = !error;
-	pthread_mutex_unlock(&queue->lock);
 }

@@ -4,8 +4,8 @@
  *   .claimfs/listing    whole at any time: written in tmp/, renamed over the old one
  *   .claimfs/tmp/list-inputs   somebody is at it: others wait for that one, but not for long
  *
- * A mount that has listed SHARE_FROM inputs with its first view, and so knows that there are many, looks whether another has listed them, or does
- * so, before it goes on by itself. A directory is taken from there only if its mtime is now what it was then, and only those are written
+ * A mount that has listed SHARE_FROM inputs with its first view, and so knows that there are many, looks whether another has listed them, or is at it,
+ * before it goes on; if none is, it goes on for all. A directory is taken from there only if its mtime is now what it was then, and only those are written
  * whose listing can have missed nothing (refresh_is_clean). So it is a cache as the local one is: nothing is wrong when it is old, gone or torn,
  * a claim looks at its input in any case, and a wrong entry ends with a listing of that directory.
  *
@@ -21,6 +21,8 @@
 #ifndef CLAIMFS_QUEUE_SHARE_H
 #define CLAIMFS_QUEUE_SHARE_H
 
+#include <stdbool.h>
+
 #include "base/clock.h"
 #include "queue/layout.h"
 
@@ -35,7 +37,13 @@
 struct queue;
 
 /*
- * For the refresh, which is one thread's: takes in the directories that another's listing shows as they are now. On return they are not `dirty`;
+ * For the refresh, which is one thread's; it may be in the middle of a listing. True: another has listed the inputs, or is at it, and share_take() is
+ * worth it. False: this mount is at it from now on (queue->sharing) and must write or give up, or nobody can be.
+ */
+bool share_offered(struct queue *queue);
+
+/*
+ * For the refresh likewise: takes in the directories that another's listing shows as they are now. On return they are not `dirty`;
  * new ones that it named and does not show have the mtime INT64_MIN. It may have waited for another mount; if nobody is at it, this mount
  * is from now on (queue->sharing) and must write or give up.
  */

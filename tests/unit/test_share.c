@@ -209,6 +209,24 @@ static void changed_inputs_are_not_old_news(void **state)
 
 /* ---- who lists ---- */
 
+/* Who is the first does not list again what it had listed before it looked for another. */
+static void the_first_lists_once(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct bench_mount *mount;
+
+	(void)state;
+	bench->share_from = 5;
+	bench_inputs(bench, 10);
+	set_old(bench, "inputs", 90);
+	mount = bench_mount(bench);
+	mem_slow_listings(mount->store, "inputs/.", 1);
+	assert_int_equal(todo(mount), 10);
+	assert_int_equal(mem_slowed(mount->store), 1);
+	assert_true(bench_until(is_shared, bench));
+	bench_free(bench);
+}
+
 struct looker {
 	struct bench_mount *mount;
 	pthread_t thread;
@@ -310,6 +328,7 @@ int main(void)
 		cmocka_unit_test(damage_is_never_believed),
 		cmocka_unit_test(lies_in_it_are_refused),
 		cmocka_unit_test(changed_inputs_are_not_old_news),
+		cmocka_unit_test(the_first_lists_once),
 		cmocka_unit_test(others_wait_for_the_one_that_lists),
 		cmocka_unit_test(one_that_died_is_not_waited_for),
 		cmocka_unit_test(a_listing_that_may_lack_something_is_not_shared),
