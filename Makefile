@@ -12,7 +12,7 @@
 #   make picture         the README's picture, man/claimfs.svg, made anew of a real run
 #   make fuzz            fuzz the parsers of foreign bytes, FUZZ_TIME seconds each (default 20), with clang
 #   make torture         clients, kills and cuts, and a checker of their histories: on this host, and (as root) in network namespaces
-#                        (SEED=N HOSTS=mounts|netns KEY=name|stat|content …: tests/torture/forms)   make model  the protocol searched with spin
+#                        (SEED=N HOSTS=mounts|netns KEY=name|stat|content HEDGE=N …: tests/torture/forms)   make model  the protocol searched with spin
 #   make torture-gluster the same on GlusterFS, each node with a client mount of its own; needs root
 #   make soak            a million random operations, two thousand broken connections, every byte compared with a model
 #   make bench           our figures beside sshfs's   BENCH_JSON=FILE writes them too     make bench-worker  the worker's only

@@ -4,11 +4,12 @@
 load ../lib
 
 @test "torture: every promise is held while mounts, servers and the disk are killed, stopped, cut and filled, and units are redone" {
-	SEED=333 HOSTS=mounts NODES=3 CLIENTS=3 WORKERS=0 UNITS=200 WORK_MS=80 EVENTS=6 QUIET=4 LIMIT=90 run "$BATS_TEST_DIRNAME/../torture/run"
+	SEED=333 HOSTS=mounts NODES=3 CLIENTS=3 WORKERS=0 UNITS=200 WORK_MS=80 EVENTS=6 QUIET=4 HEDGE=30 LIMIT=90 run "$BATS_TEST_DIRNAME/../torture/run"
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *"one commit"*"held"* ]]
 	[[ $output == *"200 units"* ]]
+	[[ $output =~ [1-9][0-9]*\ units\ hedged ]]
 }
 
 @test "torture: and so they are by content, in nested directories, durably, on a disk with few links, with workers" {

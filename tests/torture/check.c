@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 	}
 	printf("%zu events, %d units, %d done with an acknowledged commit, %d redone, %d executions, %d of them duplicates\n", history.count,
 	       verdict.units, verdict.committed, verdict.redone, verdict.executions, verdict.duplicates);
-	printf("%d claims withdrawn, %d quiet points\n", verdict.withdrawn, verdict.quiet);
+	printf("%d claims withdrawn, %d units hedged, %d quiet points\n", verdict.withdrawn, verdict.hedges, verdict.quiet);
 	for (int i = 0; i < PROMISES; i++) {
 		broken += verdict.broken[i];
 		printf("  %-32s %s", promise_names[i], verdict.broken[i] ? "BROKEN" : "held\n");

@@ -1,12 +1,14 @@
 /*
  * client: one worker of a torture run. Takes units through a session of `ctl`, writes an output into stage/ or puts it behind the line that
- * commits, and writes down what it asked and what it was told (history.h). Now and then it gives back, fails a unit, or dies with units in hand.
+ * commits, and writes down what it asked and what it was told (history.h). Now and then it gives back, fails a unit, dies with units in hand, or tries
+ * one that another is at (a hedge).
  *
- *   client QUEUE NODE NAME SEED HISTORY [WORK_MS [GIVE_PERCENT [FAIL_PERCENT [DIE_PERCENT]]]]
+ *   client QUEUE NODE NAME SEED HISTORY [WORK_MS [GIVE_PERCENT [FAIL_PERCENT [DIE_PERCENT [HEDGE_PERCENT]]]]]
  *
  * An output is whole by its own evidence: its last line is the XXH3-128 of all before it. Ends 0 when nothing is left to take. While the mount is
  * away (it was killed) it waits for it to come back, for at most a minute.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -39,7 +41,7 @@ struct client {
 	int history;
 	int ctl;
 	long work_ms;
-	int give, fail, die;
+	int give, fail, die, hedge;
 };
 
 static void record(struct client *client, const char *event, const char *unit, const char *detail)
@@ -208,24 +210,25 @@ static int commit(struct client *client, const char *name, const char *unit)
 	return error;
 }
 
-static int work_on(struct client *client, const char *name, const char *unit, const char *attempt)
+static int work_on(struct client *client, const char *name, const char *unit, const char *attempt, bool hedge)
 {
-	record(client, "took", unit, attempt);
+	record(client, hedge ? "hedged" : "took", unit, attempt);
 	if (chance(client, client->die))
 		raise(SIGKILL);
 	pause_ms(work_time(client));
 	if (chance(client, client->give))
 		return finish(client, "release", name, NULL, unit, "give", "gave", "");
+	/* A hedge that fails leaves the unit as it is. */
 	if (chance(client, client->fail))
-		return finish(client, "fail", name, NULL, unit, "fail", "failed", "");
+		return finish(client, "fail", name, NULL, unit, hedge ? "give" : "fail", hedge ? "gave" : "failed", "");
 	return commit(client, name, unit);
 }
 
-/* The answer to a take, "ATTEMPT NAME": works on the unit. */
-static int taken(struct client *client, struct buf *line)
+/* The answer, "ATTEMPT NAME": works on the unit. */
+static int taken(struct client *client, char *answer, bool hedge)
 {
 	struct buf unit = BUF_INIT;
-	char *name = strchr(line->data, ' ');
+	char *name = strchr(answer, ' ');
 	int error;
 
 	if (!name)
@@ -234,10 +237,66 @@ static int taken(struct client *client, struct buf *line)
 	buf_adds(&unit, name);
 	error = pct_decode(name);
 	if (error >= 0)
-		error = work_on(client, name, buf_text(&unit), line->data);
+		error = work_on(client, name, buf_text(&unit), answer, hedge);
 	buf_release(&unit);
 	return error;
 }
+
+/* ---- second attempts ---- */
+
+/* Some unit of the directory `dir` of claims/, or below it: its name. False: there is none. */
+static bool find_claimed(struct client *client, const char *dir, struct buf *ret_name)
+{
+	struct buf path = BUF_INIT, below = BUF_INIT;
+	int seen = 0;
+	bool is_dir = false;
+	struct dirent *entry;
+	DIR *listing;
+
+	buf_addf(&path, "%s/claims/%s", client->queue, dir);
+	listing = opendir(buf_text(&path));
+	while (listing && (entry = readdir(listing))) {
+		if (entry->d_name[0] == '.' || rand_r(&client->seed) % ++seen)
+			continue;
+		buf_reset(&below);
+		buf_addf(&below, "%s%s%s", dir, *dir ? "/" : "", entry->d_name);
+		is_dir = entry->d_type == DT_DIR;
+	}
+	if (listing)
+		closedir(listing);
+	buf_reset(ret_name);
+	if (seen && !is_dir)
+		buf_adds(ret_name, below.data);
+	else if (seen)
+		find_claimed(client, below.data, ret_name);
+	buf_release(&path);
+	buf_release(&below);
+	return ret_name->len > 0;
+}
+
+/* A second attempt at a unit that somebody is at; -ENOENT: it was not to be had. */
+static int hedge(struct client *client, struct buf *line)
+{
+	struct buf name = BUF_INIT;
+	int result = -ENOENT;
+
+	if (find_claimed(client, "", &name)) {
+		record(client, "take", "-", "");
+		result = ask(client, "hedge", name.data, NULL, line);
+		if (result == 1 && !strncmp(line->data, "ok ", 3)) {
+			result = taken(client, line->data + 3, true);
+		} else if (result == 1) {
+			record(client, "refused", "-", buf_text(line));
+			result = -ENOENT;
+		} else {
+			result = -EIO;
+		}
+	}
+	buf_release(&name);
+	return result;
+}
+
+/* ---- all of it ---- */
 
 static int run(struct client *client)
 {
@@ -248,6 +307,11 @@ static int run(struct client *client)
 	for (;;) {
 		if (client->ctl < 0 && open_ctl(client) < 0)
 			return 1;
+		if (chance(client, client->hedge) && (result = hedge(client, &line)) != -ENOENT) {
+			if (result < 0)
+				gone(client);
+			continue;
+		}
 		record(client, "take", "-", "");
 		result = ask(client, "take wait attempt", "", NULL, &line);
 		if (result == 0)
@@ -261,7 +325,7 @@ static int run(struct client *client)
 			pause_ms(200);
 		} else {
 			answered = clock_now();
-			if (taken(client, &line) < 0)
+			if (taken(client, line.data, false) < 0)
 				gone(client);
 		}
 	}
@@ -279,7 +343,7 @@ int main(int argc, char **argv)
 	struct client client = { .ctl = -1 };
 
 	if (argc < 6) {
-		fprintf(stderr, "usage: client QUEUE NODE NAME SEED HISTORY [WORK_MS [GIVE [FAIL [DIE]]]]  (percents)\n");
+		fprintf(stderr, "usage: client QUEUE NODE NAME SEED HISTORY [WORK_MS [GIVE [FAIL [DIE [HEDGE]]]]]  (percents)\n");
 		return 2;
 	}
 	fault_init();
@@ -292,6 +356,7 @@ int main(int argc, char **argv)
 	client.give = number(argv, argc, 7, 3);
 	client.fail = number(argv, argc, 8, 0);
 	client.die = number(argv, argc, 9, 0);
+	client.hedge = number(argv, argc, 10, 0);
 	if (client.history < 0) {
 		fprintf(stderr, "client: cannot write %s: %s\n", argv[5], strerror(errno));
 		return 2;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char *const names[EVENT_KINDS] = {
-	[EVENT_TAKE] = "take", [EVENT_TOOK] = "took", [EVENT_COMMIT] = "commit", [EVENT_OK] = "ok", [EVENT_ALREADY] = "already",
+	[EVENT_TAKE] = "take", [EVENT_TOOK] = "took", [EVENT_HEDGED] = "hedged", [EVENT_COMMIT] = "commit", [EVENT_OK] = "ok", [EVENT_ALREADY] = "already",
 	[EVENT_STALE] = "stale", [EVENT_REFUSED] = "refused", [EVENT_GIVE] = "give", [EVENT_GAVE] = "gave", [EVENT_FAIL] = "fail",
 	[EVENT_FAILED] = "failed", [EVENT_GONE] = "gone", [EVENT_BEAT] = "beat", [EVENT_LINK] = "link", [EVENT_FREED] = "freed",
 	[EVENT_LOST] = "lost", [EVENT_MOVED] = "moved", [EVENT_SWEPT] = "swept", [EVENT_MARKER] = "marker", [EVENT_UNMARKED] = "unmarked",

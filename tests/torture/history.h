@@ -9,6 +9,7 @@
  *
  *   client:   take -                    about to ask for a unit
  *             took UNIT ATTEMPT         told: it is yours
+ *             hedged UNIT ATTEMPT       told: it is yours beside another, as was asked for (a claim-worker's job writes `took` there too)
  *             commit UNIT DIGEST        about to write `done` (the output is staged whole, DIGEST is its hash)
  *             ok | already NODE | stale the answer; `refused` for any other error
  *             give UNIT, gave UNIT      about to release, and its answer
@@ -16,7 +17,7 @@
  *             gone                      no answer came, or the session was given up: what was held or asked is unknown from here on
  *   disk:     events in the server's order. Each detail begins with the last moment at which it had surely not happened (TIME: it had);
  *             NODE is host.incarnation, or "?" for what was removed before the witness could read whose it was
- *             beat - , link UNIT G.N (a claim was made), freed | lost | moved | swept UNIT G.N, marker UNIT G, unmarked UNIT G,
+ *             beat - , link UNIT G.N (a claim was made; N is 0: a hedge), freed | lost | moved | swept UNIT G.N, marker UNIT G, unmarked UNIT G,
  *             aside UNIT G (failed/), began UNIT G (redo/), blind (events were lost: nothing can be judged)
  *   nemesis:  kill | stop | cont | cut | mend NODE
  *   run:      redo UNIT, retry UNIT     the user's, about to be asked
@@ -33,7 +34,7 @@
 #include <stdio.h>
 
 enum event_kind {
-	EVENT_TAKE, EVENT_TOOK, EVENT_COMMIT, EVENT_OK, EVENT_ALREADY, EVENT_STALE, EVENT_REFUSED, EVENT_GIVE, EVENT_GAVE, EVENT_FAIL,
+	EVENT_TAKE, EVENT_TOOK, EVENT_HEDGED, EVENT_COMMIT, EVENT_OK, EVENT_ALREADY, EVENT_STALE, EVENT_REFUSED, EVENT_GIVE, EVENT_GAVE, EVENT_FAIL,
 	EVENT_FAILED, EVENT_GONE, EVENT_BEAT, EVENT_LINK, EVENT_FREED, EVENT_LOST, EVENT_MOVED, EVENT_SWEPT, EVENT_MARKER, EVENT_UNMARKED,
 	EVENT_ASIDE, EVENT_BEGAN, EVENT_BLIND, EVENT_KILL, EVENT_STOP, EVENT_CONT, EVENT_CUT, EVENT_MEND, EVENT_REDO, EVENT_RETRY, EVENT_QUIET,
 	EVENT_SHOWN, EVENT_END, EVENT_KINDS
@@ -71,7 +72,7 @@ enum promise {
 	PROMISE_ONE_COMMIT,	/* one marker a generation, and each `ok` has one of its own */
 	PROMISE_NO_UNIT_LOST,	/* it is somewhere at the end; no claim is removed while its generation runs; an acknowledged commit counts */
 	PROMISE_DONE_IS_THERE,	/* what is done has an output that somebody staged, whole */
-	PROMISE_ONE_OWNER,	/* no unit is given out while another's lease of it is live, by the server's time */
+	PROMISE_ONE_OWNER,	/* no unit is given out while another's lease of it is live, by the server's time, but for a hedge */
 	PROMISE_ATTEMPTS_RISE,
 	PROMISE_TOLD_IS_TRUE,	/* what a client is told is on the disk */
 	PROMISE_SUM,		/* inputs = todo + claims + done + failed at every quiet point, each in one */
@@ -88,7 +89,8 @@ struct verdict {
 	int units;
 	int committed;		/* done with an acknowledged commit */
 	int executions;		/* how often a unit was taken */
-	int duplicates;		/* takes beyond one a generation of a unit, given back ones apart */
+	int duplicates;		/* takes beyond one a generation of a unit, given back ones and hedges apart */
+	int hedges;		/* takes that were hedges */
 	int withdrawn;		/* claims made beside a live one that nobody was told of */
 	int quiet;		/* quiet points */
 	int redone;		/* generations after the first */

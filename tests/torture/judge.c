@@ -56,20 +56,41 @@ static bool between(const struct event *disk, int64_t asked, int64_t told)
 	return disk->since_ns <= told && disk->time_ns >= asked;
 }
 
-static void judge_took(const struct judge *judge, struct story *story, const struct event *took)
+static bool attempt_fits(const struct claim *claim, unsigned long told)
+{
+	return told >= claim->least && told <= claim->most;
+}
+
+/*
+ * The claim that a client was told of: the latest for which that number may be told, or else the latest. A client says whether it is a hedge; a
+ * claim-worker's job, of which nothing says when it was asked for, does not know.
+ */
+static struct claim *find_told(const struct judge *judge, const struct story *story, const struct event *took, unsigned long told)
 {
 	int64_t asked = asked_at(judge, took, EVENT_TAKE);
-	unsigned long told = strtoul(took->detail, NULL, 10);
-	struct claim *claim = NULL;
+	bool either = asked == INT64_MIN, hedged = took->kind == EVENT_HEDGED;
+	struct claim *found = NULL;
 
-	judge->verdict->executions++;
-	for (size_t i = story->claim_count; i > 0 && !claim; i--) {
+	for (size_t i = story->claim_count; i > 0; i--) {
 		struct claim *at = &story->claims[i - 1];
 
-		if (!at->took && node_on_host(at->link->node, took->node) && between(at->link, asked, took->time_ns) &&
-		    !(at->freed && at->freed->time_ns < asked))
-			claim = at;
+		if (at->took || !node_on_host(at->link->node, took->node) || !between(at->link, asked, took->time_ns) ||
+		    (at->freed && at->freed->time_ns < asked) || (!either && is_hedge(at) != hedged))
+			continue;
+		if (attempt_fits(at, told))
+			return at;
+		if (!found)
+			found = at;
 	}
+	return found;
+}
+
+static void judge_took(const struct judge *judge, struct story *story, const struct event *took)
+{
+	unsigned long told = strtoul(took->detail, NULL, 10);
+	struct claim *claim = find_told(judge, story, took, told);
+
+	judge->verdict->executions++;
 	if (!claim) {
 		breach(judge, PROMISE_TOLD_IS_TRUE, story, "a client was told of a claim that was not made for it");
 		return;
@@ -77,7 +98,7 @@ static void judge_took(const struct judge *judge, struct story *story, const str
 	claim->took = took;
 	if (claim->beside)
 		breach(judge, PROMISE_ONE_OWNER, story, "given out while another's lease is live");
-	if (told < claim->attempt || told > claim->link->claim)
+	if (!attempt_fits(claim, told))
 		breach(judge, PROMISE_ATTEMPTS_RISE, story, "a client was told a wrong number of the attempt");
 }
 
@@ -128,7 +149,7 @@ static void judge_told(const struct judge *judge, struct story *story)
 	for (size_t i = 0; i < story->count; i++) {
 		const struct event *event = story->events[i];
 
-		if (event->kind == EVENT_TOOK)
+		if (event->kind == EVENT_TOOK || event->kind == EVENT_HEDGED)
 			judge_took(judge, story, event);
 		else if (event->kind == EVENT_OK)
 			judge_ok(judge, story, event);
@@ -149,6 +170,10 @@ static void count_takes(const struct judge *judge, const struct story *story)
 		for (size_t i = 0; i < story->claim_count; i++) {
 			const struct claim *claim = &story->claims[i];
 
+			if (is_hedge(claim)) {
+				judge->verdict->hedges += claim->link->generation == generation && claim->took;
+				continue;
+			}
 			takes += claim->link->generation == generation && claim->took && !(claim->freed && claim->freed->kind == EVENT_FREED);
 			judge->verdict->withdrawn += claim->link->generation == generation && claim->beside && !claim->took;
 		}

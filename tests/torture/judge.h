@@ -17,7 +17,7 @@ struct claim {
 	const struct event *link;
 	const struct event *freed;	/* renamed over: freed or lost; else NULL */
 	const struct event *took;	/* the client that was told of it, or NULL */
-	unsigned int attempt;		/* 1 and the claims below it that were not free when it was made */
+	unsigned int least, most;	/* attempts that may be told: 1 and the claims below it that were not free when it was made, and 1 and all of them */
 	const struct claim *beside;	/* a claim that was live by the server's time when this one was made, or NULL */
 };
 
@@ -36,6 +36,11 @@ struct story {				/* of one unit */
 	size_t marker_count;
 	unsigned int generation;	/* the highest that has begun */
 };
+
+static inline bool is_hedge(const struct claim *claim)
+{
+	return claim->link->claim == 0;
+}
 
 /* Tells of a breach, with the unit's story. */
 void breach(const struct judge *judge, enum promise promise, const struct story *story, const char *what);

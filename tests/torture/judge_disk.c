@@ -71,14 +71,25 @@ static const struct claim *live_below(const struct judge *judge, const struct st
 	return NULL;
 }
 
+/* A hedge is beside a claim, once in a generation. It is a second attempt at least, and nobody is kept from the unit by it. */
+static void see_hedge(const struct judge *judge, struct story *story, struct claim *claim, unsigned int top, unsigned int hedges, bool over)
+{
+	claim->least = 2;
+	claim->most = top + 1;
+	if (!over && !top)
+		breach(judge, PROMISE_ATTEMPTS_RISE, story, "a hedge beside nothing");
+	if (!over && hedges)
+		breach(judge, PROMISE_ATTEMPTS_RISE, story, "hedged twice");
+}
+
 static void see_link(const struct judge *judge, struct story *story, size_t at)
 {
 	const struct event *link = story->events[at];
 	struct claim *claim = &story->claims[story->claim_count];
 	bool over = generation_over(story, link->generation, at);
-	unsigned int top = 0;
+	unsigned int top = 0, hedges = 0, counted = 0;
 
-	*claim = (struct claim) { .link = link, .attempt = 1 };
+	*claim = (struct claim) { .link = link };
 	for (size_t i = 0; i < story->claim_count; i++) {
 		const struct claim *other = &story->claims[i];
 
@@ -86,12 +97,19 @@ static void see_link(const struct judge *judge, struct story *story, size_t at)
 			continue;
 		if (other->link->claim > top)
 			top = other->link->claim;
-		claim->attempt += other->link->claim < link->claim && (!other->freed || other->freed->kind == EVENT_LOST);
+		hedges += is_hedge(other);
+		counted += !is_hedge(other) && other->link->claim < link->claim && (!other->freed || other->freed->kind == EVENT_LOST);
 	}
-	if (!over && link->claim != top + 1)
-		breach(judge, PROMISE_ATTEMPTS_RISE, story, "a claim has not the next number");
-	if (!over)
-		claim->beside = live_below(judge, story, link);
+	if (is_hedge(claim)) {
+		see_hedge(judge, story, claim, top, hedges, over);
+	} else {
+		claim->least = 1 + counted;
+		claim->most = link->claim + hedges;
+		if (!over && link->claim != top + 1)
+			breach(judge, PROMISE_ATTEMPTS_RISE, story, "a claim has not the next number");
+		if (!over)
+			claim->beside = live_below(judge, story, link);
+	}
 	story->claim_count++;
 }
 

@@ -222,6 +222,43 @@ static void numbers_that_do_not_rise_are_caught(void **state)
 	       DISK("5", N2, "link", "a", " 0.2") "5500000000 c2 n2 took a 1\n" COMMITS2 ENDS("done bb"));
 }
 
+/* ---- hedges ---- */
+
+#define HEDGES2 "3100000000 c2 n2 take -\n" DISK("3", N2, "beat", "-", "") DISK("4", N2, "link", "a", " 0.0") "4500000000 c2 n2 hedged a 2\n"
+
+static void a_hedge_is_no_second_owner(void **state)
+{
+	struct verdict verdict;
+
+	(void)state;
+	/* n1's lease is live: a second attempt was asked for, its commit counts, and the other one is told so. */
+	verdict = holds(BEATS TAKES1 DISK("3", N1, "beat", "-", "") HEDGES2 COMMITS2
+			"6600000000 c1 n1 commit a aa\n6700000000 c1 n1 already a already " N2 "\n" ENDS("done bb"));
+	assert_int_equal(verdict.hedges, 1);
+	assert_int_equal(verdict.duplicates, 0);
+	assert_int_equal(verdict.executions, 2);
+	/* A job of a claim-worker writes only that it was given the unit. */
+	holds(BEATS TAKES1 DISK("3", N1, "beat", "-", "") DISK("4", N2, "link", "a", " 0.0") "4500000000 w.1 n2 took a 2\n"
+	      COMMITS1 ENDS("done aa"));
+	/* The next claim after a hedge may count it, or not. */
+	holds(BEATS TAKES1 HEDGES2 DISK("5", N2, "freed", "a", " 0.0") "5500000000 c2 n2 take -\n" DISK("6", N2, "link", "a", " 0.2")
+	      "6500000000 c2 n2 took a 3\n6600000000 c2 n2 commit a bb\n" DISK("7", N2, "marker", "a", " 0") "7500000000 c2 n2 ok a\n" ENDS("done bb"));
+}
+
+static void hedges_that_must_not_be_are_caught(void **state)
+{
+	(void)state;
+	/* Twice in a generation; beside nothing; as the first attempt. */
+	breaks(PROMISE_ATTEMPTS_RISE, BEATS TAKES1 HEDGES2 DISK("5", N2, "freed", "a", " 0.0") DISK("6", N2, "link", "a", " 0.0") ENDS("todo -"));
+	breaks(PROMISE_ATTEMPTS_RISE, BEATS DISK("4", N2, "link", "a", " 0.0") ENDS("todo -"));
+	breaks(PROMISE_ATTEMPTS_RISE, BEATS TAKES1 "3100000000 c2 n2 take -\n" DISK("4", N2, "link", "a", " 0.0") "4500000000 c2 n2 hedged a 1\n"
+	       ENDS("todo -"));
+	/* Told of, and not made; and the commit is one all the same. */
+	breaks(PROMISE_TOLD_IS_TRUE, BEATS TAKES1 "3100000000 c2 n2 take -\n4500000000 c2 n2 hedged a 2\n" COMMITS1 ENDS("done aa"));
+	breaks(PROMISE_ONE_COMMIT, BEATS TAKES1 DISK("3", N1, "beat", "-", "") HEDGES2 COMMITS2 "6600000000 c1 n1 commit a aa\n6700000000 c1 n1 ok a\n"
+	       ENDS("done bb"));
+}
+
 /* ---- what is told ---- */
 
 static void words_without_deeds_are_caught(void **state)
@@ -315,6 +352,8 @@ int main(void)
 		cmocka_unit_test(a_late_word_of_a_claim_is_no_second_owner),
 		cmocka_unit_test(a_withdrawn_claim_is_no_owner),
 		cmocka_unit_test(numbers_that_do_not_rise_are_caught),
+		cmocka_unit_test(a_hedge_is_no_second_owner),
+		cmocka_unit_test(hedges_that_must_not_be_are_caught),
 		cmocka_unit_test(words_without_deeds_are_caught),
 		cmocka_unit_test(already_names_who_committed),
 		cmocka_unit_test(set_aside_holds),
