@@ -191,18 +191,26 @@ static void find_keys(struct queue *queue, struct content_look *list, size_t cou
 
 /* ---- duplicates ---- */
 
-/* The unit that is done under KEY.G, if its input and so its output are still those of its record: its output's path. */
+/*
+ * What the records say of a marker that is there: 0 another unit was done under KEY.G, and if its input and so its output are still those of its record,
+ * that is at *ret_path; 1 this unit itself was; -ENOENT they don't say.
+ */
 static int first_output(struct queue *queue, const struct held *held, struct buf *ret_path)
 {
 	struct buf name = BUF_INIT;
 	char key[CONTENT_MAP_KEY];
+	const struct unit *self;
 	uint32_t unit;
 	int error = -ENOENT;
 
 	content_map_key(&held->key, held->claim.generation, key);
 	pthread_mutex_lock(&queue->lock);
+	self = units_at(&queue->index.units, held->unit);
 	unit = (uint32_t)(uintptr_t)map_get(&queue->keys, key, sizeof(key));
-	if (unit && unit - 1 != held->unit) {
+	if ((self->flags & UNIT_DONE) && self->generation == held->claim.generation) {
+		sweep_generation_locked(queue, &held->claim);
+		error = 1;
+	} else if (unit && unit - 1 != held->unit) {
 		const struct unit *at = units_at(&queue->index.units, unit - 1);
 
 		if ((at->flags & UNIT_DONE) && at->generation == held->claim.generation)
@@ -233,29 +241,46 @@ static void log_duplicate(struct queue *queue, struct held *held, const struct b
 	buf_release(&values);
 }
 
-/* The unit gets the output of the one that did KEY.G. 1: it is done by that; 0: it must be worked on; -errno. */
+/* The unit gets the output of the one that did KEY.G. 1: it is done, by that or before; 0: it must be worked on; -ENOENT: the records don't say; -errno. */
 static int duplicate(struct queue *queue, struct held *held, const struct buf *marker)
 {
 	struct buf from = BUF_INIT;
 	int error = first_output(queue, held, &from);
 
-	if (!error)
+	if (!error) {
 		error = publish_link_output(queue, from.data, held);
-	if (error == 1)
-		log_duplicate(queue, held, marker);
+		if (error == 1)
+			log_duplicate(queue, held, marker);
+	}
 	buf_release(&from);
-	return error == -ENOENT ? 0 : error;
+	return error;
 }
 
-static void find_duplicates(struct queue *queue, struct content_look *list, size_t count)
+/* Those whose marker is there. How many the records don't say anything of. */
+static size_t judge(struct queue *queue, struct content_look *list, size_t count, const struct buf *markers)
 {
-	struct buf *markers = calloc(count, sizeof(*markers));
+	size_t i, unknown = 0;
+	int error;
+
+	for (i = 0; i < count; i++) {
+		if (!list[i].marked)
+			continue;
+		error = duplicate(queue, list[i].held, &markers[i]);
+		list[i].marked = error == -ENOENT;
+		list[i].error = list[i].marked ? 0 : error;
+		unknown += list[i].marked;
+	}
+	return unknown;
+}
+
+static void look_for_markers(struct queue *queue, struct content_look *list, size_t count, struct buf *markers)
+{
 	struct flight flight = FLIGHT_INIT;
 	char path[LAYOUT_PATH];
 	size_t i, op = 0;
 	int error;
 
-	for (i = 0; i < count && markers; i++) {
+	for (i = 0; i < count; i++) {
 		if (list[i].error)
 			continue;
 		layout_marker(path, &list[i].held->key, list[i].held->claim.generation);
@@ -265,17 +290,39 @@ static void find_duplicates(struct queue *queue, struct content_look *list, size
 	for (i = 0; i < count; i++) {
 		if (list[i].error)
 			continue;
-		error = markers ? flight_error(&flight, op++) : -ENOMEM;
+		error = flight_error(&flight, op++);
 		if (!error)
 			error = buf_error(&markers[i]);
-		if (!error)
-			error = duplicate(queue, list[i].held, &markers[i]);
+		list[i].marked = !error;
 		list[i].error = error == -ENOENT ? 0 : error;
 	}
-	for (i = 0; i < count && markers; i++)
-		buf_release(&markers[i]);
-	free(markers);
 	flight_release(&flight);
+}
+
+/*
+ * Where a marker is there and no record known here says whose, this mount's view may be old: the unit itself may be done, its claims swept and this claim
+ * one of a name that was used before. So the records are read anew. If they still don't say, who did KEY.G died before it wrote one.
+ */
+static void find_duplicates(struct queue *queue, struct content_look *list, size_t count)
+{
+	struct buf *markers = calloc(count, sizeof(*markers));
+	size_t i;
+	int error = 0;
+
+	if (markers) {
+		look_for_markers(queue, list, count, markers);
+		if (judge(queue, list, count, markers))
+			error = queue_refresh(queue, 0);
+		if (!error)
+			judge(queue, list, count, markers);
+	}
+	for (i = 0; i < count; i++) {
+		if (!list[i].error && (list[i].marked || !markers))
+			list[i].error = markers ? error : -ENOMEM;
+		if (markers)
+			buf_release(&markers[i]);
+	}
+	free(markers);
 }
 
 void content_look(struct queue *queue, struct content_look *list, size_t count)

@@ -348,6 +348,7 @@ int fail_exhausted(struct queue *queue, struct held *held, uint32_t attempts);	/
 struct content_look {			/* a claim whose KEY is to be known */
 	struct held *held;
 	int error;			/* out: 0 it must be worked on; 1 KEY.G was done: the unit has its output and is logged as done; -errno */
+	bool marked;			/* content.c's: a marker is there, and what it means is yet to be known */
 };
 void content_look(struct queue *queue, struct content_look *list, size_t count);
 void content_map_key(const struct hash128 *key, uint32_t generation, char ret_key[CONTENT_MAP_KEY]);

@@ -18,7 +18,8 @@
  * Bounds, by -D: NM mounts, NU units, NN claim numbers, GG generations, BREAKS, LAPSES, CRASHES, GIVES, REDOS, HEDGES, ATT attempts.
  * Rules that can be switched off, each of which must then be seen to matter: NO_STALE_LOOK, NO_HEAL, NO_VERIFY, REMOVE_EARLY (free and
  * lost claims are removed while the generation runs), REDO_REMOVES (a redo removes what was there, in place of a new generation),
- * HEDGE_IN_CHAIN (a hedge is the claim N+1, and not one beside the chain), NO_REDO_LOOK (a redo under a shared key does not look whether KEY.G was done before).
+ * HEDGE_IN_CHAIN (a hedge is the claim N+1, and not one beside the chain), NO_REDO_LOOK (a redo under a shared key does not look whether KEY.G was done
+ * before), NO_RECORD_LOOK (where a marker is there, the records are not asked whose it is).
  *
  * Checked: promise 1 (assert at every `ok`), promise 2 (an end state in which a live mount waits for ever for a unit that is neither
  * done nor failed is an invalid end state), promise 4 (assert when a mount begins to believe in its claim), and that no commit from
@@ -134,8 +135,10 @@ byte late_m[NLATE], late_u[NLATE], late_g[NLATE], late_n[NLATE];
 #define OWNER(u, g) (JUDGE(u, g) -> C(u, g, JUDGE(u, g)) : 0)
 #ifdef CONTENT
 #define IS_DONE(u, g) D(u, g)
+#define KEYED 0				/* what is claimed is hashed after that */
 #else
 #define IS_DONE(u, g) (marker[g] != 0)
+#define KEYED 1
 #endif
 #define ENDED(u, g) (IS_DONE(u, g) || F(u, g) || R(u, (g) + 1))
 #if NU > 1
@@ -233,8 +236,8 @@ inline beat(m, res)
 	od
 }
 
-/* good: m's claim (u,g,n) still is its own. */
-inline verify(m, u, g, n, res, good)
+/* good: m's claim (u,g,n) still is its own. keyed: m knows under which key, and so looks at the marker. */
+inline verify(m, u, g, n, keyed, res, good)
 {
 	do
 	:: beat(m, res);
@@ -249,7 +252,7 @@ inline verify(m, u, g, n, res, good)
 		:: else
 		fi;
 		if
-		:: marker[g] != 0 -> good = 0; break
+		:: keyed && marker[g] != 0 -> good = 0; break
 		:: else
 		fi;
 		if
@@ -405,14 +408,16 @@ believe:
 	if
 	:: atomic {
 		!unsure && valid[m] && !suspect[m] ->
+#ifndef CONTENT
 		hold[m] = n; holdg[m] = g; HOLD(m, u)
 		if
 		:: n != 0 -> check_one_owner(m, u, g)
 		:: else			/* the second attempt that was asked for */
 		fi
+#endif
 	   }
 	:: atomic { unsure || !valid[m] || suspect[m] -> unsure = 0 };
-		verify(m, u, g, n, res, good);
+		verify(m, u, g, n, KEYED, res, good);
 		if
 		:: good -> goto believe
 		:: else -> goto stolen
@@ -424,11 +429,30 @@ believe:
 	:: else
 	fi;
 #ifdef CONTENT
-	/* The key is known by now: done already under another name? */
+	/*
+	 * The key is known by now. Where its marker is there, the records say whose: this unit's own (its claims are swept, so that this one may be of a name
+	 * that was used before), or the other one's. If they don't, who did it died before it wrote one: it is worked on.
+	 */
 	if
-	:: marker[g] != 0 -> hold[m] = 0; goto write_down
+	:: marker[g] != 0 ->
+		if
+#ifndef NO_RECORD_LOOK
+		:: D(u, g) -> goto again
+		:: !D(u, g) && D(1 - u, g) -> goto write_down
+		:: !D(u, g) && !D(1 - u, g)
+#else
+		:: true
+#endif
+		fi
 	:: else
 	fi;
+	atomic {
+		hold[m] = n; holdg[m] = g; HOLD(m, u)
+		if
+		:: n != 0 && valid[m] && !suspect[m] -> check_one_owner(m, u, g)
+		:: else
+		fi
+	}
 #endif
 	if
 	:: true
@@ -443,7 +467,7 @@ believe:
 commit:
 	if
 	:: !valid[m] || suspect[m] ->
-		verify(m, u, g, n, res, good);
+		verify(m, u, g, n, 1, res, good);
 		if
 		:: good -> atomic { if :: n != 0 && valid[m] && !suspect[m] -> check_one_owner(m, u, g) :: else fi }
 		:: else -> goto stolen
@@ -463,7 +487,7 @@ commit:
 		hold[m] = 0
 	   }
 	:: res == UNKNOWN && marker[g] == 0 ->
-		verify(m, u, g, n, res, good);
+		verify(m, u, g, n, 1, res, good);
 		if
 		:: good -> goto commit
 		:: else -> goto stolen

@@ -158,6 +158,37 @@ static void no_more_is_read_than_there_is(void **state)
 	bench_free(bench);
 }
 
+/*
+ * A unit that is done by its record has its claims swept: who looked before that links the same number again, and finds only a marker, which may be
+ * another unit's. The records say; and whose output a duplicate gets.
+ */
+static void an_old_view_makes_no_work_of_what_is_done(void **state)
+{
+	struct bench *bench = bench_new("key = content\n");
+	struct buf names = BUF_INIT;
+	struct bench_mount *a, *b;
+
+	(void)state;
+	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
+	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
+	bench_pass(3);
+	a = bench_mount(bench);
+	bench->ttl_ns = 1000 * NS_PER_S;
+	b = bench_mount(bench);
+	assert_true(bench_is(b, QUEUE_TODO, "one"));
+	assert_int_equal(bench_claim(a, "one"), 0);
+	bench_stage(bench, a, "one", "result");
+	assert_int_equal(done(a, "one"), 0);
+	bench_pass(0.5);
+	assert_true(bench_is(b, QUEUE_TODO, "one"));
+	assert_int_equal(queue_take(b->queue, NULL, 5, false, NULL, &names), 0);
+	assert_true(bench_is(b, QUEUE_DONE, "one"));
+	assert_true(bench_is(b, QUEUE_DONE, "two"));
+	assert_true(bench_holds(bench, "outputs/two", "result"));
+	buf_release(&names);
+	bench_free(bench);
+}
+
 /* Inputs are hashed side by side: a batch costs a flight for the claims, one for the bytes, one for the markers. */
 static void a_batch_is_hashed_in_one_trip(void **state)
 {
@@ -278,6 +309,7 @@ int main(void)
 		cmocka_unit_test(a_redo_of_shared_contents_is_work),
 		cmocka_unit_test(same_contents_committed_together_get_one_ok),
 		cmocka_unit_test(no_more_is_read_than_there_is),
+		cmocka_unit_test(an_old_view_makes_no_work_of_what_is_done),
 		cmocka_unit_test(a_batch_is_hashed_in_one_trip),
 		cmocka_unit_test(bytes_are_offered),
 		cmocka_unit_test(bytes_are_not_pressed_on_anybody),
