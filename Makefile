@@ -168,6 +168,10 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(FAKES) $(filter-out $
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
 
+# Over a libfuse that the test plays.
+$(BUILD)/tests/unit/test_fuse_reply: $(BUILD)/fs/fuse/reply.o $(BUILD)/fs/fuse/dying.o
+$(BUILD)/tests/unit/test_fuse_reply.o: CPPFLAGS_ALL += $(CPPFLAGS_fuse)
+
 # The worker's parts, without its main() and without the mount's archives.
 $(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fake/worker/*.c)) $(filter-out %/main.o,$(WORKER)) $(call archive,base)
 	@echo "  LD      $@"

@@ -1,5 +1,5 @@
 /*
- * internal: what session.c, ops.c and reply.c share.
+ * internal: what session.c, ops.c, reply.c and dying.c share.
  */
 #ifndef CLAIMFS_FUSE_INTERNAL_H
 #define CLAIMFS_FUSE_INTERNAL_H
@@ -60,5 +60,8 @@ struct reply *reply_nobody(struct session *session);
 /* Watches the processes that signals have hit: one that is to die waits no longer. */
 int reply_watch_begin(struct session *session);
 void reply_watch_end(struct session *session);
+
+/* dying.c: is one of the signals that end programs pending for this thread or its process? */
+bool dying_is(pid_t pid);
 
 #endif

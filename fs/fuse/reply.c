@@ -10,12 +10,11 @@
  * only signals that end programs count: the pending sets in /proc say which one it was. The first signal is reported once only, therefore
  * whoever was hit is looked at again until answered.
  *
- * libfuse calls interrupt_hit() with a number, not a pointer: the reply may be gone by then.
+ * libfuse calls interrupt_hit() with a number, not a pointer: the reply may be gone by then. It calls it from within fuse_req_interrupt_func() when the
+ * interrupt came before the request, and uses the request after that: nobody may answer, which frees it, until that has returned.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +42,7 @@ struct fuse_reply {
 	/* by session->lock: */
 	struct list link;
 	uint64_t id;
+	bool beginning;			/* libfuse has the request in hand: it must not be answered yet */
 	bool hit;			/* by a signal */
 	bool answered;			/* already, with EINTR */
 	bool waking;			/* `wake` runs, on thread `waker` */
@@ -108,28 +108,6 @@ static struct fuse_reply *find_locked(struct session *session, uint64_t id)
 
 /* ---- signals ---- */
 
-/* Is one of the signals that end programs pending for this thread or its process? */
-static bool is_dying(pid_t pid)
-{
-	static const int enders[] = { SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM };
-	uint64_t mask = 0, set, pending = 0;
-	char path[64], line[256];
-	unsigned int i;
-	FILE *file;
-
-	for (i = 0; i < sizeof(enders) / sizeof(enders[0]); i++)
-		mask |= UINT64_C(1) << (enders[i] - 1);
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = pid > 0 ? fopen(path, "re") : NULL;
-	if (!file)
-		return false;
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "SigPnd: %" SCNx64, &set) == 1 || sscanf(line, "ShdPnd: %" SCNx64, &set) == 1)
-			pending |= set;
-	fclose(file);
-	return pending & mask;
-}
-
 /* Answers EINTR, if the tree is not just answering. Called and returns with the lock. */
 static void give_up_locked(struct fuse_reply *reply)
 {
@@ -174,11 +152,11 @@ static void hit_locked(struct fuse_reply *reply)
 		session->interrupted++;
 		pthread_cond_broadcast(&session->changed);
 	}
-	if (reply->waking)
+	if (reply->waking || reply->beginning)
 		return;
 	if (reply->wake)
 		wake_locked(reply);
-	else if (is_dying(reply->reply.caller.pid))
+	else if (dying_is(reply->reply.caller.pid))
 		give_up_locked(reply);
 }
 
@@ -550,6 +528,17 @@ static void enlist(struct fuse_reply *reply)
 	pthread_mutex_unlock(&session->lock);
 }
 
+static void begun(struct fuse_reply *reply)
+{
+	struct session *session = reply->session;
+
+	pthread_mutex_lock(&session->lock);
+	reply->beginning = false;
+	if (reply->hit)
+		hit_locked(reply);
+	pthread_mutex_unlock(&session->lock);
+}
+
 struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
@@ -573,8 +562,10 @@ struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size)
 			goto fail;
 	}
 	figures_count_request(&reply->session->tree->figures);
+	reply->beginning = true;
 	enlist(reply);
 	fuse_req_interrupt_func(req, interrupt_hit, (void *)(uintptr_t)reply->id);
+	begun(reply);
 	return &reply->reply;
 fail:
 	free(reply);
