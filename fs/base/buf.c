@@ -141,12 +141,13 @@ void buf_truncate(struct buf *buf, size_t len)
 		buf->data[len] = '\0';
 }
 
-/* Who filled reserved room without buf_add() need not have written the NUL. */
+/* Who filled reserved room without buf_add() need not have written the NUL. Where it is there nothing is written: several threads may read. */
 const char *buf_text(const struct buf *buf)
 {
 	if (!buf->data)
 		return "";
-	buf->data[buf->len] = '\0';
+	if (buf->data[buf->len])
+		buf->data[buf->len] = '\0';
 	return buf->data;
 }
 

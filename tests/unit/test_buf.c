@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +131,30 @@ static void test_reserved_room_is_text_too(void **state)
 	buf_release(&buf);
 }
 
+static void *read_text(void *arg)
+{
+	return (void *)(uintptr_t)strlen(buf_text(arg));
+}
+
+/* Text that is ready may be read by several threads: under make check-tsan a write would show. */
+static void test_is_read_by_several_threads(void **state)
+{
+	struct buf buf = BUF_INIT;
+	pthread_t threads[4];
+	void *len;
+	int i;
+
+	(void)state;
+	buf_adds(&buf, "text");
+	for (i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, read_text, &buf), 0);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(threads[i], &len), 0);
+		assert_int_equal((uintptr_t)len, 4);
+	}
+	buf_release(&buf);
+}
+
 static void test_detach(void **state)
 {
 	struct buf buf = BUF_INIT;
@@ -163,6 +188,7 @@ int main(void)
 		cmocka_unit_test(test_refuses_sizes_that_wrap),
 		cmocka_unit_test(test_drops_and_truncates),
 		cmocka_unit_test(test_reserved_room_is_text_too),
+		cmocka_unit_test(test_is_read_by_several_threads),
 		cmocka_unit_test(test_detach),
 	};
 
