@@ -223,6 +223,8 @@ int logs_apply_locked(struct queue *queue, const struct record *record, const st
 uint32_t logs_get_locked(struct queue *queue, const char *name);	/* NODE or NODE.K: index + 1; 0: out of memory */
 void logs_name(const struct queue *queue, uint32_t log, char ret_name[LAYOUT_MAX_LOG + 1]);	/* of the log with this index */
 int logs_refresh(struct queue *queue);
+/* The record at a place of a file on the disk; it points into `text`. Not under the lock. */
+int logs_read_line(struct queue *queue, const char *path, uint64_t offset, struct buf *text, struct record *ret_record);
 /* The line of a done or failed unit: 0 and `text`, which is decoded in place and which *ret_record points into. */
 int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record *ret_record, char ret_node[LAYOUT_MAX_NODE + 1]);
 uint32_t nodes_get_locked(struct queue *queue, const char *name);	/* index + 1; 0: out of memory */

@@ -484,10 +484,25 @@ int logs_refresh(struct queue *queue)
 	return error;
 }
 
-int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record *ret_record, char ret_node[LAYOUT_MAX_NODE + 1])
+int logs_read_line(struct queue *queue, const char *path, uint64_t offset, struct buf *text, struct record *ret_record)
 {
 	struct flight flight = FLIGHT_INIT;
-	char path[LAYOUT_PATH], name[LAYOUT_MAX_LOG + 1], *newline;
+	char *newline;
+	int error;
+
+	flight_read(&flight, path, offset, RECORD_MAX_LINE, text);
+	flight_run(&flight, queue->store);
+	error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(text);
+	flight_release(&flight);
+	if (error)
+		return error;
+	newline = text->len ? memchr(text->data, '\n', text->len) : NULL;
+	return newline ? record_parse(text->data, (size_t)(newline - text->data), ret_record) : -ENODATA;
+}
+
+int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record *ret_record, char ret_node[LAYOUT_MAX_NODE + 1])
+{
+	char path[LAYOUT_PATH], name[LAYOUT_MAX_LOG + 1];
 	uint32_t log = (uint32_t)(ref >> LOGS_REF_BITS);
 	struct merge_origin origin;
 	bool own = false;
@@ -505,14 +520,7 @@ int logs_read(struct queue *queue, uint64_t ref, struct buf *text, struct record
 	if (own)
 		logs_flush(queue);
 	layout_log(path, name);
-	flight_read(&flight, path, ref & ((1ULL << LOGS_REF_BITS) - 1), RECORD_MAX_LINE, text);
-	flight_run(&flight, queue->store);
-	error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(text);
-	flight_release(&flight);
-	if (error)
-		return error;
-	newline = text->len ? memchr(text->data, '\n', text->len) : NULL;
-	error = newline ? record_parse(text->data, (size_t)(newline - text->data), ret_record) : -ENODATA;
+	error = logs_read_line(queue, path, ref & ((1ULL << LOGS_REF_BITS) - 1), text, ret_record);
 	if (!error && merge_origin(ret_record->values, &origin) == 0)
 		snprintf(ret_node, LAYOUT_MAX_NODE + 1, "%.*s", (int)origin.node_len, origin.log);
 	return error;

@@ -206,8 +206,7 @@ static void add_record(struct facts *facts, const struct record *record, const c
 /* The record of a done or failed unit from its log, or from failed/UNIT.G. `text` holds its bytes. */
 static int read_record(struct queue *queue, const struct unit *unit, struct buf *text, struct record *ret_record, char ret_node[LAYOUT_MAX_NODE + 1])
 {
-	struct flight flight = FLIGHT_INIT;
-	char path[LAYOUT_PATH], *newline;
+	char path[LAYOUT_PATH];
 	int error;
 
 	ret_node[0] = '\0';
@@ -216,14 +215,7 @@ static int read_record(struct queue *queue, const struct unit *unit, struct buf 
 	if (unit->state != QUEUE_FAILED)
 		return -ENOENT;
 	layout_failed(path, &unit->hash, unit->generation);
-	flight_read(&flight, path, 0, RECORD_MAX_LINE, text);
-	flight_run(&flight, queue->store);
-	error = flight_error(&flight, 0) ? flight_error(&flight, 0) : buf_error(text);
-	flight_release(&flight);
-	if (error)
-		return error;
-	newline = text->len ? memchr(text->data, '\n', text->len) : NULL;
-	error = newline ? record_parse(text->data, (size_t)(newline - text->data), ret_record) : -ENODATA;
+	error = logs_read_line(queue, path, 0, text, ret_record);
 	if (!error)
 		ret_record->time = unit->changed;
 	return error;
