@@ -117,6 +117,17 @@ static inline struct bench_mount *bench_mount(struct bench *bench)
 	return mount;
 }
 
+/* With one input, x, and two mounts. */
+static inline struct bench *bench_two(const char *conf, struct bench_mount **ret_a, struct bench_mount **ret_b)
+{
+	struct bench *bench = bench_new(conf);
+
+	bench_input(bench, "x");
+	*ret_a = bench_mount(bench);
+	*ret_b = bench_mount(bench);
+	return bench;
+}
+
 static inline void bench_free(struct bench *bench)
 {
 	size_t i;

@@ -28,6 +28,19 @@ gone_away() {	# the server is not there any more, and what was connected is cut
 	pipe_ask cut now
 }
 
+# A program has mnt/file open; once a file FLAG is there it writes BYTES, makes a file "written", and stays.
+writer_waits_for() {	# FLAG BYTES
+	in_background write.out python3 -c '
+import os, sys, time
+fd = os.open("mnt/file", os.O_WRONLY | os.O_CREAT)
+open("opened", "w")
+while not os.path.exists(sys.argv[1]): time.sleep(0.05)
+os.write(fd, b"x" * int(sys.argv[2]))
+open("written", "w")
+time.sleep(600)' "$1" "$2"
+	wait_until 20 test -e opened
+}
+
 each_request() {	# cut|stall|slow|kill [OPTION...]
 	mount_through_pipe "${@:2}"
 	timeout 110 python3 "$BATS_TEST_DIRNAME/../soak/cut_each.py" "$work/pipe.ctl" "$work/mnt" "$work/disk" "$sshd_pid" "$1"
@@ -178,15 +191,7 @@ gone_though_silent() {	# SECONDS
 	gone_though_silent 18	# 10 s to give claims back
 	grep -q "claims become free when its lease has run out" mnt.log
 	"${mount[@]}" -o timeout=3
-	in_background write.out python3 -c '
-import os, time
-fd = os.open("mnt/file", os.O_WRONLY | os.O_CREAT)
-open("opened", "w")
-while not os.path.exists("silent"): time.sleep(0.05)
-os.write(fd, b"x" * 100000)
-open("written", "w")
-time.sleep(600)'
-	wait_until 20 test -e opened
+	writer_waits_for silent 100000
 	pipe_ask stall
 	touch silent
 	wait_until 10 test -e written
@@ -198,15 +203,7 @@ time.sleep(600)'
 
 @test "unmounted behind a program that was killed with writes under way: they are all on the server when the daemon is gone" {
 	mount_through_pipe
-	in_background write.out python3 -c '
-import os, time
-fd = os.open("mnt/file", os.O_WRONLY | os.O_CREAT)
-open("opened", "w")
-while not os.path.exists("slow"): time.sleep(0.05)
-os.write(fd, b"x" * 2000000)
-open("written", "w")
-time.sleep(600)'
-	wait_until 20 test -e opened
+	writer_waits_for slow 2000000
 	pipe_ask rate up 600000
 	touch slow
 	wait_until 10 test -e written

@@ -8,13 +8,10 @@
 
 static void a_claimed_unit_is_busy_for_others(void **state)
 {
-	struct bench *bench = bench_new("");
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(bench_claim(b, "x"), -EBUSY);
 	assert_int_equal(bench_claim(a, "x"), -EBUSY);
@@ -44,13 +41,10 @@ static void a_race_that_the_view_did_not_show_is_lost_politely(void **state)
 
 static void a_dead_nodes_claim_comes_back_after_the_lease(void **state)
 {
-	struct bench *bench = bench_new("");
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	bench_kill(a);
@@ -65,13 +59,10 @@ static void a_dead_nodes_claim_comes_back_after_the_lease(void **state)
 
 static void a_live_nodes_claim_stays_for_many_leases(void **state)
 {
-	struct bench *bench = bench_new("");
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	bench_pass(BENCH_LEASE * 3);
@@ -174,15 +165,12 @@ static void touch_first_claim(struct bench *bench)
 
 static void a_stale_claim_that_moved_makes_the_newcomer_withdraw(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct between between = { .bench = bench, .act = touch_first_claim, .part = "/claims/" };
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
+	struct between between = { .bench = bench, .act = touch_first_claim, .part = "/claims/" };
 	int64_t mtime = 0;
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_true(bench_is(b, QUEUE_CLAIMS, "x"));
 	bench_kill(a);
@@ -199,6 +187,23 @@ static void a_stale_claim_that_moved_makes_the_newcomer_withdraw(void **state)
 	bench_free(bench);
 }
 
+/* A mount that claims x and meets what `act` has made between its flights: the claim is dropped. */
+static struct bench *dropped_by(void (*act)(struct bench *bench), struct bench_mount **ret_a)
+{
+	struct bench *bench = bench_new("");
+	struct between between = { .bench = bench, .act = act, .part = "/claims/" };
+	struct bench_mount *a;
+
+	bench_input(bench, "x");
+	a = bench_mount(bench);
+	assert_true(bench_is(a, QUEUE_TODO, "x"));
+	mem_set_hook(a->store, act_between, &between);
+	assert_int_equal(bench_claim(a, "x"), -ENOENT);
+	mem_set_hook(a->store, NULL, NULL);
+	*ret_a = a;
+	return bench;
+}
+
 static void make_marker(struct bench *bench)
 {
 	char marker[LAYOUT_PATH];
@@ -209,18 +214,11 @@ static void make_marker(struct bench *bench)
 
 static void a_marker_that_was_there_drops_the_claim(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct between between = { .bench = bench, .act = make_marker, .part = "/claims/" };
 	struct bench_mount *a;
+	struct bench *bench = dropped_by(make_marker, &a);
 	struct buf ticket = BUF_INIT;
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	assert_true(bench_is(a, QUEUE_TODO, "x"));
-	mem_set_hook(a->store, act_between, &between);
-	assert_int_equal(bench_claim(a, "x"), -ENOENT);
-	mem_set_hook(a->store, NULL, NULL);
 	assert_true(bench_is(a, QUEUE_DONE, "x"));
 	assert_int_equal(queue_ticket(a->queue, QUEUE_DONE, "x", &ticket), 0);
 	bench_pass(0.5);
@@ -241,17 +239,10 @@ static void make_failed(struct bench *bench)
 
 static void a_failed_mark_drops_the_claim(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct between between = { .bench = bench, .act = make_failed, .part = "/claims/" };
 	struct bench_mount *a;
+	struct bench *bench = dropped_by(make_failed, &a);
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	assert_true(bench_is(a, QUEUE_TODO, "x"));
-	mem_set_hook(a->store, act_between, &between);
-	assert_int_equal(bench_claim(a, "x"), -ENOENT);
-	mem_set_hook(a->store, NULL, NULL);
 	assert_true(bench_is(a, QUEUE_FAILED, "x"));
 	bench_free(bench);
 }
@@ -267,17 +258,10 @@ static void make_redo(struct bench *bench)
 
 static void a_newer_generation_drops_the_claim(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct between between = { .bench = bench, .act = make_redo, .part = "/claims/" };
 	struct bench_mount *a;
+	struct bench *bench = dropped_by(make_redo, &a);
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	assert_true(bench_is(a, QUEUE_TODO, "x"));
-	mem_set_hook(a->store, act_between, &between);
-	assert_int_equal(bench_claim(a, "x"), -ENOENT);
-	mem_set_hook(a->store, NULL, NULL);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_true(mem_disk_exists(bench->disk, bench_claim_path("x", 1, 1)));
 	bench_free(bench);

@@ -22,14 +22,11 @@ static void a_link_without_an_answer_that_happened_is_found_and_kept(void **stat
 
 static void a_link_that_comes_late_is_healed(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
+	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	mem_fault(a->store, &fault);
 	assert_int_equal(bench_claim(a, "x"), -EIO);
 	assert_false(mem_disk_exists(bench->disk, bench_claim_path("x", 0, 1)));
@@ -115,16 +112,13 @@ static void a_link_that_nobody_could_look_for_is_healed(void **state)
 /* What may still come is told by the listings; it costs no request of its own, and no listing once it can't come any more. */
 static void waiting_for_a_late_link_costs_nothing_and_ends(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LOSE_REQUEST, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
+	struct mem_fault fault = { .fault = MEM_LOSE_REQUEST, .kind = STORE_LINK, .part = "/claims/", .count = 1 };
 	uint64_t reads;
 	int64_t began;
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	mem_fault(a->store, &fault);
 	assert_int_equal(bench_claim(a, "x"), -EIO);
 	/* The check of old markers is through. */
@@ -163,16 +157,13 @@ static int done(struct bench_mount *mount, const char *name)
 /* A claim that was moved to another heartbeat file, for want of links, by a RENAME that comes after it was given back. */
 static void a_late_rename_is_healed(void **state)
 {
-	struct bench *bench = bench_new("");
+	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
 	struct mem_fault move = { .fault = MEM_LATE, .kind = STORE_RENAME, .part = "/claims/", .count = 1 };
 	struct mem_fault marker = { .fault = MEM_FAIL, .kind = STORE_LINK, .part = "/done/", .error = STORE_FAILURE, .count = 9 };
 	struct mem_fault remove = { .fault = MEM_FAIL, .kind = STORE_REMOVE, .part = "/tmp/", .error = STORE_FAILURE, .count = 9 };
-	struct bench_mount *a, *b;
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	mem_fault(a->store, &marker);
 	mem_fault(a->store, &move);

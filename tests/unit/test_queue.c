@@ -344,15 +344,12 @@ static bool has_ended(void *arg)
 
 static void a_waiting_take(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct waiter waiter = { 0 };
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
+	struct waiter waiter = { 0 };
 	pthread_t thread;
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(queue_claim(a->queue, "x"), 0);
 	/* Ended from outside. */
 	waiter.mount = b;
@@ -479,14 +476,11 @@ static void mounts_that_race_with_few_links(void **state)
 
 static void die_at(int step)
 {
-	struct bench *bench = bench_new("attempts = 5\n");
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("attempts = 5\n", &a, &b);
 	struct buf names = BUF_INIT;
 	int taken, error = -1, second = -1;
 
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_true(bench_is(b, QUEUE_TODO, "x"));
 	assert_true(bench_is(a, QUEUE_TODO, "x"));
 	mem_cut(a->store, step);

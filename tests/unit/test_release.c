@@ -7,14 +7,11 @@
 
 static void a_released_claim_is_free_at_once_and_does_not_count(void **state)
 {
-	struct bench *bench = bench_new("attempts = 1\n");
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("attempts = 1\n", &a, &b);
 	int i;
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	for (i = 0; i < 3; i++) {
 		assert_int_equal(bench_claim(a, "x"), 0);
 		assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, "x"), 0);
@@ -28,14 +25,11 @@ static void a_released_claim_is_free_at_once_and_does_not_count(void **state)
 
 static void lost_attempts_count_and_set_the_unit_aside(void **state)
 {
-	struct bench *bench = bench_new("attempts = 2\n");
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("attempts = 2\n", &a, &b);
 	struct buf ticket = BUF_INIT;
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	assert_int_equal(bench_end(a, QUEUE_VERB_LOSE, "x"), 0);
 	assert_int_equal(bench_claim(b, "x"), 0);
@@ -61,13 +55,10 @@ static void lost_attempts_count_and_set_the_unit_aside(void **state)
 
 static void dead_nodes_attempts_count(void **state)
 {
-	struct bench *bench = bench_new("attempts = 2\n");
 	struct bench_mount *a, *b, *c;
+	struct bench *bench = bench_two("attempts = 2\n", &a, &b);
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	c = bench_mount(bench);
 	assert_true(bench_is(c, QUEUE_TODO, "x"));
 	assert_int_equal(bench_claim(a, "x"), 0);
@@ -85,14 +76,11 @@ static void dead_nodes_attempts_count(void **state)
 
 static void a_release_without_an_answer_is_repeated(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LOSE_REQUEST, .kind = STORE_RENAME, .part = "/claims/", .count = 3 };
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
+	struct mem_fault fault = { .fault = MEM_LOSE_REQUEST, .kind = STORE_RENAME, .part = "/claims/", .count = 3 };
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	mem_fault(a->store, &fault);
 	assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, "x"), 0);
@@ -104,15 +92,12 @@ static void a_release_without_an_answer_is_repeated(void **state)
 
 static void a_late_release_does_not_touch_the_next_claim(void **state)
 {
-	struct bench *bench = bench_new("");
-	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_RENAME, .part = "/claims/", .count = 1 };
 	struct bench_mount *a, *b;
+	struct bench *bench = bench_two("", &a, &b);
+	struct mem_fault fault = { .fault = MEM_LATE, .kind = STORE_RENAME, .part = "/claims/", .count = 1 };
 	int64_t mtime = 0;
 
 	(void)state;
-	bench_input(bench, "x");
-	a = bench_mount(bench);
-	b = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "x"), 0);
 	mem_fault(a->store, &fault);
 	assert_int_equal(bench_end(a, QUEUE_VERB_RELEASE, "x"), 0);
