@@ -66,6 +66,19 @@ static void judge_units(const struct progress_facts *facts, struct findings *to)
 			     "this mount lost %.0f of %.0f claims to others", facts->claims_lost, facts->claims_tried);
 }
 
+static void judge_hedges(const struct progress_facts *facts, struct findings *to)
+{
+	double hedges = facts->hedges_won + facts->hedges_lost;
+	struct buf wasted = BUF_INIT;
+
+	if (hedges > 0) {
+		html_seconds(&wasted, facts->wasted);
+		findings_add(to, "queue", "hedges", NULL, "%.0f second %s, %.0f came first; %s of work in vain", hedges,
+			     hedges == 1 ? "attempt" : "attempts", facts->hedges_won, buf_text(&wasted));
+	}
+	buf_release(&wasted);
+}
+
 static void judge_nodes(const struct progress_facts *facts, struct findings *to)
 {
 	size_t i, live = 0, said = 0;
@@ -201,6 +214,7 @@ static void judge_time(const struct progress_facts *facts, const struct doctor_n
 void doctor_queue(const struct progress_facts *facts, const struct doctor_node *node, struct findings *findings)
 {
 	judge_units(facts, findings);
+	judge_hedges(facts, findings);
 	judge_nodes(facts, findings);
 	judge_time(facts, node, findings);
 }

@@ -110,6 +110,7 @@ static void read_parts(const cJSON *root, struct progress_facts *facts)
 static void read_sums(const cJSON *root, struct progress_facts *facts)
 {
 	const cJSON *spent = cJSON_GetObjectItemCaseSensitive(root, "time_spent"), *mount = cJSON_GetObjectItemCaseSensitive(root, "this_mount");
+	const cJSON *hedges = cJSON_GetObjectItemCaseSensitive(root, "hedges");
 
 	facts->time = number_of(root, "time");
 	facts->measured = count_of(spent, "units");
@@ -118,6 +119,9 @@ static void read_sums(const cJSON *root, struct progress_facts *facts)
 	facts->out_bytes = number_of(spent, "out");
 	facts->claims_tried = count_of(mount, "claims_tried");
 	facts->claims_lost = count_of(mount, "claims_lost");
+	facts->hedges_won = count_of(hedges, "won");
+	facts->hedges_lost = count_of(hedges, "lost");
+	facts->wasted = count_of(hedges, "wasted");
 }
 
 static void read_warnings(const cJSON *root, struct progress_facts *facts)

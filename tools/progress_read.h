@@ -34,6 +34,8 @@ struct progress_facts {
 	double measured;		/* units that the next three and the parts are sums over; 0: not known */
 	double wall, in_bytes, out_bytes;	/* < 0: not known */
 	double claims_tried, claims_lost;	/* by this mount */
+	double hedges_won, hedges_lost;	/* second attempts, by how they ended */
+	double wasted;			/* seconds of attempts that another was before */
 };
 
 /* 0; -errno: it could not be read (-ENOENT: no mount shows it there); -EINVAL: it is no progress of format 1. */

@@ -62,6 +62,8 @@ struct report {
 	size_t unit_count, unit_cap;
 	uint64_t done, failed;		/* units now */
 	uint64_t redone;		/* generations begun again */
+	uint64_t hedges, hedges_won;	/* second attempts, and those that came first */
+	double wasted;			/* seconds of attempts that another was before */
 	double begin, end;		/* of all; equal: nothing happened */
 	struct report_spent spent;
 };

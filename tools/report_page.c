@@ -95,12 +95,21 @@ static void add_tiles(const struct report *report, struct buf *to)
 	count_tile(to, "", report->done, "units done");
 	count_tile(to, "failed", report->failed, "failed");
 	count_tile(to, "lost", report->loss_count, "attempts lost");
+	if (report->hedges) {
+		count_tile(to, "", report->hedges, "second attempts");
+		count_tile(to, "", report->hedges_won, "of them came first");
+	}
 	count_tile(to, "", report->node_count, "nodes");
 	count_tile(to, "failed", silent, "of them fell silent");
 	if (span > 0) {
 		begin_tile(to, "");
 		html_seconds(to, span);
 		end_tile(to, "from first to last");
+	}
+	if (report->wasted > 0) {
+		begin_tile(to, "");
+		html_seconds(to, report->wasted);
+		end_tile(to, "of work in vain");
 	}
 	if (rate > 0) {
 		begin_tile(to, "");

@@ -210,9 +210,24 @@ static int add_loss(struct reading *reading, const struct record *record, const 
 	return 0;
 }
 
+/* A second attempt that was not the first to end is no claim that was lost. */
+static bool count_hedge(struct report *report, const struct record *record)
+{
+	size_t len;
+	const char *hedge = record_find_value(record->values, "hedge", &len);
+
+	report->wasted += known(number_of(record, "wasted", MAX_SECONDS));
+	if (!hedge)
+		return false;
+	report->hedges++;
+	report->hedges_won += len == 3 && memcmp(hedge, "won", len) == 0;
+	return true;
+}
+
 static int add_event(struct reading *reading, const struct story_event *event)
 {
 	struct report_unit *unit;
+	bool hedge = count_hedge(reading->report, event->record);
 	int error;
 
 	switch (event->record->what) {
@@ -220,7 +235,7 @@ static int add_event(struct reading *reading, const struct story_event *event)
 	case RECORD_FAILED:
 		return add_end(reading, event->record, event->node);
 	case RECORD_LOST:
-		return add_loss(reading, event->record, event->node);
+		return hedge ? 0 : add_loss(reading, event->record, event->node);
 	default:
 		error = find_unit(reading, &event->record->unit, &unit);
 		if (!error)

@@ -222,12 +222,14 @@ static int draw_time(const struct top *top, const struct progress_facts *facts, 
 static int draw_selected(const struct top *top, const struct top_queue *queue, int y)
 {
 	const struct progress_facts *facts = &queue->facts;
-	char text[32];
+	char text[32], hedges[64] = "";
 
 	if (!queue->known)
 		return y;
-	put_row(y, "todo %.0f  claimed %.0f  done %.0f  failed %.0f  overall %s", facts->todo, facts->claimed, facts->done, facts->failed,
-		rate(facts->rate_overall, text));
+	if (facts->hedges_won + facts->hedges_lost > 0)
+		snprintf(hedges, sizeof(hedges), "  hedges %.0f, %.0f won", facts->hedges_won + facts->hedges_lost, facts->hedges_won);
+	put_row(y, "todo %.0f  claimed %.0f  done %.0f  failed %.0f  overall %s%s", facts->todo, facts->claimed, facts->done, facts->failed,
+		rate(facts->rate_overall, text), hedges);
 	if (facts->failed > 0) {
 		attron(COLOR_PAIR(PAIR_FAILED));
 		mvprintw(y, (int)snprintf(NULL, 0, "todo %.0f  claimed %.0f  done %.0f  ", facts->todo, facts->claimed, facts->done), "failed %.0f",

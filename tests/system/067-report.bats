@@ -98,6 +98,21 @@ split = text("split")
 assert "computing 1 s" in split and "reading 1.2 s" in split and "claiming 500 ms" in split and "something else 300 ms" in split and "limited by round trips" in split, split'
 }
 
+@test "report, log: second attempts are counted, and none of them is a claim that was lost" {
+	mkdir -p q/inputs q/.claimfs/log
+	claimctl init q --settle 0
+	at="0 $(date +%s)"
+	unit() { printf %s "$1" | md5sum | cut -c1-32; }
+	printf '1 done %s %s 1 - x wall=2\n1 done %s %s 1 - y by=b.00000002 wasted=30\n' "$(unit x)" "$at" "$(unit y)" "$at" >q/.claimfs/log/a.00000001
+	printf '1 lost %s %s 2 - x wasted=12 hedge=lost\n1 done %s %s 2 - y wall=3 hedge=won\n' "$(unit x)" "$at" "$(unit y)" "$at" >q/.claimfs/log/b.00000002
+	claimctl report q -o page.html
+	page page.html '
+tiles = [" ".join(e.itertext()) for e in root.iter() if e.get("class") == "tiles"][0].split("\n")
+for tile in ("2 units done", "0 attempts lost", "2 second attempts", "1 of them came first", "42 s of work in vain"):
+    assert any(tile == " ".join(t.split()) for t in tiles), (tile, tiles)'
+	claimctl log q x | grep -q 'second attempt: lost'
+}
+
 @test "report: a hundred thousand units on eighty nodes make a small page, and times out of this world no dot of it" {
 	mkdir -p q/inputs
 	claimctl init q --settle 0

@@ -62,6 +62,10 @@ no_wider_than() {	# COLUMNS ROWS
 	term send-keys f
 	wait_until 10 shows 'NODE +STATE'
 	wait_until 10 shows 'todo 1  claimed 0  done 5  failed 0'
+	# Second attempts, of which another node's log tells.
+	not shows hedges
+	printf '1 lost %s 0 %s 2 - 0001 wasted=12 hedge=lost\n' "$(sed -n 's/^key: //p' "$q/done/0001")" "$(date +%s)" >"$work/disk/q/.claimfs/log/other.0000beef"
+	wait_until 10 shows 'overall .*  hedges 1, 0 won$' || { screen; false; }
 	# Larger, and smaller than it likes.
 	term resize-window -x 130 -y 40
 	wait_until 10 shows '^.{100,}ETA' || { screen; false; }

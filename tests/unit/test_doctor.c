@@ -120,6 +120,7 @@ static void a_queue_that_waits_for_round_trips(void **state)
 		"{\"name\":\"c\",\"state\":\"stale\",\"held\":3,\"heartbeat_age\":75}],"
 		"\"time_spent\":{\"wall\":20,\"user\":1,\"sys\":1,\"in\":2000000,\"out\":0,\"units\":200},"
 		"\"split\":{\"computing\":2,\"reading\":16,\"other\":2},\"limit\":\"latency\",\"advice\":\"raise --ahead\","
+		"\"hedges\":{\"won\":2,\"lost\":1,\"wasted\":75.5},"
 		"\"this_mount\":{\"claims_tried\":1000,\"claims_lost\":400},\"warnings\":[\"one\",\"two\"]}");
 
 	(void)state;
@@ -132,6 +133,8 @@ static void a_queue_that_waits_for_round_trips(void **state)
 	assert_says(find(&findings, "failed")->text, "2 units failed");
 	assert_says(find(&findings, "races")->text, "400 of 1000");
 	assert_null(find(&findings, "nodes")->advice);
+	assert_says(find(&findings, "hedges")->text, "3 second attempts, 2 came first; 1 min 1");
+	assert_null(find(&findings, "hedges")->advice);
 	assert_int_equal(findings_warnings(&findings), 6);	/* limit, silent, failed, races, two of the mount */
 	findings_release(&findings);
 }
