@@ -191,6 +191,21 @@ assert all(m["answers"] and m["workers"][0]["state"] == "running" for m in fleet
 	# A worker that can't start says so.
 	fails_with 1 '*--no-such-option*' claimctl fleet start "$q" --no-such-option -- true
 	says_json claimctl fleet start --json "$q" --no-such-option -- true '.status == 1 and (.machines[0].stderr | test("no-such-option"))'
+	# Nor is one started that dies before it has begun, or does not begin.
+	mkdir -p cloud/m{1,2}/home/.local/bin
+	printf '#!/bin/sh\nsleep 1\necho "all is lost"\nexit 75\n' >cloud/m1/home/.local/bin/claim-worker
+	printf '#!/bin/sh\necho "I am slow"\nexec sleep 1000\n' >cloud/m2/home/.local/bin/claim-worker
+	chmod +x cloud/m{1,2}/home/.local/bin/claim-worker
+	says_json claimctl fleet start --json "$q" -- true '.status == 1 and
+		(.machines[0].stderr | test("ended at once, with status 75; the end of /.*/log: .*all is lost"; "p")) and
+		(.machines[1].stderr | test("has not begun within 30 s and is left to try; the end of /.*/log: .*I am slow"; "p")) and (.machines | tostring | contains("announces") | not)'
+	grep -q "nobody announces" cloud/m1/home/.local/state/claim-fleet/*/no-notice
+	claimctl fleet stop
+	# One that takes its time is waited for.
+	printf '#!/bin/sh\nsleep 2\nexec %q "$@"\n' "$(command -v claim-worker)" >cloud/m1/home/.local/bin/claim-worker
+	claimctl fleet start --only m1 "$q" --watch -- true >out
+	lines_are out "m1 started"
+	find /proc/"$(cat cloud/m1/home/.local/state/claim-fleet/*/worker)"/fd -lname '*/ctl' | grep -q .
 	says_json claimctl fleet down --yes --json '[.machines[] | [.name, .status]] == [["m1", 0], ["m2", 0]]'
 	machine_exists m1			# hosts are nobody's to delete
 	[ ! -e state/claimctl/claim.fleet ]
