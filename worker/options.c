@@ -295,6 +295,12 @@ static int check(const struct worker_options *options, struct buf *why)
 	return job_kind_of(options)->check(options, why);
 }
 
+/* Did "--" end the options, and no other comes behind what would be the queue then (`-- -odd-name -- COMMAND')? */
+static bool queue_is_missing(int argc, char **argv, int first)
+{
+	return first > 1 && strcmp(argv[first - 1], "--") == 0 && (first + 1 >= argc || strcmp(argv[first + 1], "--") != 0);
+}
+
 int options_parse(int argc, char **argv, struct worker_options *ret_options, struct buf *why)
 {
 	static const char usage[] = "Usage: claim-worker [OPTIONS] QUEUE -- COMMAND [ARGUMENTS]";
@@ -307,8 +313,11 @@ int options_parse(int argc, char **argv, struct worker_options *ret_options, str
 		return error;
 	if (options.help || options.version)
 		goto out;
-	if (first >= argc) {
-		buf_addf(why, "which queue? %s", usage);
+	if (first >= argc || queue_is_missing(argc, argv, first)) {
+		buf_adds(why, "which queue? ");
+		if (first < argc && first > 3 && argv[first - 2][0] != '-')
+			buf_addf(why, "'%s' was taken for the value of %s. ", argv[first - 2], argv[first - 3]);
+		buf_adds(why, usage);
 		return -EINVAL;
 	}
 	options.queue = argv[first++];

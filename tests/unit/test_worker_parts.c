@@ -458,7 +458,7 @@ static void options_are_read(void **state)
 {
 	char *whole[] = { "claim-worker", "-j", "3", "--grace=90s", "-v", "queue", "--", "cmd", "-x", NULL };
 	char *checkpoint[] = { "claim-worker", "--checkpoint-signal", "SIGUSR1", "queue", "cmd", NULL };
-	char *no_dashes[] = { "claim-worker", "queue", "cmd", "--", NULL };
+	char *no_dashes[] = { "claim-worker", "queue", "cmd", "--", NULL }, *odd[] = { "claim-worker", "--hedge", "--", "-q", "--", "cmd", NULL };
 	struct worker_options options;
 	struct buf why = BUF_INIT;
 
@@ -478,6 +478,9 @@ static void options_are_read(void **state)
 	assert_true(options.slots >= 1);
 	assert_string_equal(options.command[0], "cmd");
 	assert_string_equal(options.command[1], "--");
+	assert_int_equal(parse(&options, &why, odd), 0);
+	assert_string_equal(options.queue, "-q");
+	assert_string_equal(options.command[0], "cmd");
 	buf_release(&why);
 }
 
@@ -488,9 +491,11 @@ static void bad_options_are_named(void **state)
 		{ "w", "--verbsoe", "q", "c", "x", NULL }, { "w", "q", NULL }, { "w", NULL }, { "w", "q", "--", NULL },
 		{ "w", "--order=random", "q", "c", NULL }, { "w", "--shuffle", "--batch=auto", "q", "c", NULL },
 		{ "w", "--checkpoint-signal=KILL", "q", "c", NULL }, { "w", "--checkpoint-signal=USR3", "q", "c", NULL },
-		{ "w", "--checkpoint-signal=USR1", "--resident", "q", "c", NULL },
+		{ "w", "--checkpoint-signal=USR1", "--resident", "q", "c", NULL }, { "w", "--logs", "q", "--", "c", NULL },
+		{ "w", "--", "c", "x", NULL }, { "w", "--hedge", "--", "q", "c", NULL },
 	};
-	static const char *const says[] = { "-j", "grace", "verbose", "command", "queue", "command", "random", "--shuffle", "KILL", "USR3", "--resident" };
+	static const char *const says[] = { "-j", "grace", "verbose", "command", "queue", "command", "random", "--shuffle", "KILL", "USR3", "--resident",
+					  "'q' was taken for the value of --logs", "queue", "queue" };
 	struct worker_options options;
 	struct buf why = BUF_INIT;
 	size_t i;
