@@ -184,7 +184,7 @@ $(BUILD)/tests/unit/test_fleet: $(BUILD)/tests/unit/test_fleet.o $(FLEET) $(BUIL
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
 
 # What claimctl doctor judges, without claimctl's main().
-DOCTOR := $(patsubst %,$(BUILD)/tools/%.o,doctor doctor_queue doctor_node progress_read html)
+DOCTOR := $(patsubst %,$(BUILD)/tools/%.o,doctor doctor_queue doctor_node progress_read json_read html)
 $(BUILD)/tests/unit/test_doctor: $(BUILD)/tests/unit/test_doctor.o $(DOCTOR) $(call archive,queue) $(call archive,base)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base) -lm

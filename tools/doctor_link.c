@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "tools/doctor.h"
+#include "tools/json_read.h"
 
 #define STATS "user.claimfs.stats"
 #define STATS_ROOM 65536
@@ -71,13 +72,6 @@ static bool is_local(const char *root)
 	return local;
 }
 
-static double number_of(const cJSON *object, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
 static void take_connections(const cJSON *list, struct doctor_node *node)
 {
 	double sum = 0, known = 0, rtt;
@@ -88,8 +82,8 @@ static void take_connections(const cJSON *list, struct doctor_node *node)
 		state = cJSON_GetObjectItemCaseSensitive(conn, "state");
 		node->connections++;
 		node->connections_up += cJSON_IsString(state) && strcmp(state->valuestring, "up") == 0;
-		node->reconnects += number_of(conn, "reconnects");
-		rtt = number_of(conn, "rtt_s");
+		node->reconnects += json_count(conn, "reconnects");
+		rtt = json_count(conn, "rtt_s");
 		sum += rtt;
 		known += rtt > 0;
 	}

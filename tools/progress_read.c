@@ -10,23 +10,10 @@
 
 #include "base/buf.h"
 #include "base/io.h"
+#include "tools/json_read.h"
 
 #define MAX_BYTES (64u << 20)
 #define FORMAT 1
-
-static double number_of(const cJSON *object, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	return cJSON_IsNumber(item) ? item->valuedouble : -1;
-}
-
-static double count_of(const cJSON *object, const char *name)
-{
-	double number = number_of(object, name);
-
-	return number > 0 ? number : 0;
-}
 
 static const char *text_of(const cJSON *object, const char *name)
 {
@@ -60,10 +47,10 @@ static int read_nodes(const cJSON *root, double now, struct progress_facts *fact
 		return -ENOMEM;
 	cJSON_ArrayForEach(node, list) {
 		row = &facts->nodes[facts->node_count++];
-		*row = (struct progress_row){ .name = text_of(node, "name"), .state = text_of(node, "state"), .age = number_of(node, "heartbeat_age"),
-					      .held = count_of(node, "held"), .done = count_of(node, "done"), .failed = count_of(node, "failed"),
-					      .lost = count_of(node, "lost"), .limit = text_of(node, "limit") };
-		seen = number_of(node, "last_seen");
+		*row = (struct progress_row){ .name = text_of(node, "name"), .state = text_of(node, "state"), .age = json_number(node, "heartbeat_age"),
+					      .held = json_count(node, "held"), .done = json_count(node, "done"), .failed = json_count(node, "failed"),
+					      .lost = json_count(node, "lost"), .limit = text_of(node, "limit") };
+		seen = json_number(node, "last_seen");
 		if (row->age < 0 && seen >= 0 && seen <= now)
 			row->age = now - seen;
 	}
@@ -75,15 +62,15 @@ static void read_units(const cJSON *root, struct progress_facts *facts)
 {
 	const cJSON *units = cJSON_GetObjectItemCaseSensitive(root, "units"), *rate = cJSON_GetObjectItemCaseSensitive(root, "rate");
 
-	facts->total = count_of(units, "total");
-	facts->todo = count_of(units, "todo");
-	facts->claimed = count_of(units, "claimed");
-	facts->done = count_of(units, "done");
-	facts->failed = count_of(units, "failed");
-	facts->unsettled = count_of(units, "unsettled");
-	facts->rate_minute = number_of(rate, "last_minute");
-	facts->rate_overall = number_of(rate, "overall");
-	facts->eta = number_of(root, "eta");
+	facts->total = json_count(units, "total");
+	facts->todo = json_count(units, "todo");
+	facts->claimed = json_count(units, "claimed");
+	facts->done = json_count(units, "done");
+	facts->failed = json_count(units, "failed");
+	facts->unsettled = json_count(units, "unsettled");
+	facts->rate_minute = json_number(rate, "last_minute");
+	facts->rate_overall = json_number(rate, "overall");
+	facts->eta = json_number(root, "eta");
 }
 
 /* `split` says it best; an older mount has no more than the times of jobs. */
@@ -91,20 +78,20 @@ static void read_parts(const cJSON *root, struct progress_facts *facts)
 {
 	const cJSON *split = cJSON_GetObjectItemCaseSensitive(root, "split"), *spent = cJSON_GetObjectItemCaseSensitive(root, "time_spent");
 	const cJSON *advice = cJSON_GetObjectItemCaseSensitive(root, "advice");
-	double computing = count_of(spent, "user") + count_of(spent, "sys");
+	double computing = json_count(spent, "user") + json_count(spent, "sys");
 	const char *name;
 	size_t i, count = 0;
 
 	facts->advice = cJSON_IsString(advice) ? advice->valuestring : NULL;
 	for (i = 0; split && i < LIMITS_PARTS; i++) {
 		name = limits_name(limits_parts[i]);
-		if (count_of(split, name) > 0)
-			facts->parts[count++] = (struct progress_part){ name, count_of(split, name) };
+		if (json_count(split, name) > 0)
+			facts->parts[count++] = (struct progress_part){ name, json_count(split, name) };
 	}
 	if (split || !spent)
 		return;
 	facts->parts[0] = (struct progress_part){ limits_name(LIMIT_COMPUTING), computing };
-	facts->parts[1] = (struct progress_part){ "waiting", count_of(spent, "wall") > computing ? count_of(spent, "wall") - computing : 0 };
+	facts->parts[1] = (struct progress_part){ "waiting", json_count(spent, "wall") > computing ? json_count(spent, "wall") - computing : 0 };
 }
 
 static void read_sums(const cJSON *root, struct progress_facts *facts)
@@ -112,16 +99,16 @@ static void read_sums(const cJSON *root, struct progress_facts *facts)
 	const cJSON *spent = cJSON_GetObjectItemCaseSensitive(root, "time_spent"), *mount = cJSON_GetObjectItemCaseSensitive(root, "this_mount");
 	const cJSON *hedges = cJSON_GetObjectItemCaseSensitive(root, "hedges");
 
-	facts->time = number_of(root, "time");
-	facts->measured = count_of(spent, "units");
-	facts->wall = number_of(spent, "wall");
-	facts->in_bytes = number_of(spent, "in");
-	facts->out_bytes = number_of(spent, "out");
-	facts->claims_tried = count_of(mount, "claims_tried");
-	facts->claims_lost = count_of(mount, "claims_lost");
-	facts->hedges_won = count_of(hedges, "won");
-	facts->hedges_lost = count_of(hedges, "lost");
-	facts->wasted = count_of(hedges, "wasted");
+	facts->time = json_number(root, "time");
+	facts->measured = json_count(spent, "units");
+	facts->wall = json_number(spent, "wall");
+	facts->in_bytes = json_number(spent, "in");
+	facts->out_bytes = json_number(spent, "out");
+	facts->claims_tried = json_count(mount, "claims_tried");
+	facts->claims_lost = json_count(mount, "claims_lost");
+	facts->hedges_won = json_count(hedges, "won");
+	facts->hedges_lost = json_count(hedges, "lost");
+	facts->wasted = json_count(hedges, "wasted");
 }
 
 static void read_warnings(const cJSON *root, struct progress_facts *facts)
@@ -140,7 +127,7 @@ int progress_parse(const char *text, size_t len, struct progress_facts *ret_fact
 	struct progress_facts facts = { .root = root };
 	int error;
 
-	if (number_of(root, "format") != FORMAT) {
+	if (json_number(root, "format") != FORMAT) {
 		cJSON_Delete(root);
 		return -EINVAL;
 	}
