@@ -1,5 +1,5 @@
 /*
- * guard: reads /proc, and runs --drain-cmd beside the jobs.
+ * guard: asks the machine, and runs --drain-cmd beside the jobs.
  */
 #include "worker/guard.h"
 
@@ -12,40 +12,20 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/io.h"
 #include "base/log.h"
+#include "base/meminfo.h"
 #include "worker/options.h"
 #include "worker/run.h"
 
-#define GUARD_MAX_MEMINFO 65536
 #define GUARD_MIN_UNITS 3
 #define DRAIN_FILE_NS NS_PER_S
 #define DRAIN_COMMAND_NS (5 * NS_PER_S)	/* from the end of one to the start of the next */
 
-int64_t guard_parse_available(const char *meminfo)
-{
-	const char *line = strstr(meminfo, "MemAvailable:");
-	long long kib = line ? strtoll(line + strlen("MemAvailable:"), NULL, 10) : 0;
-
-	return kib > 0 ? (int64_t)kib * 1024 : -EINVAL;
-}
-
-int64_t guard_available_memory(void)
-{
-	struct buf text = BUF_INIT;
-	int64_t available = 0;
-
-	if (io_read_file("/proc/meminfo", GUARD_MAX_MEMINFO, &text) == 0)
-		available = guard_parse_available(buf_text(&text));
-	buf_release(&text);
-	return available > 0 ? available : 0;
-}
-
 static bool has_memory(int64_t wanted)
 {
-	int64_t available = guard_available_memory();
+	int64_t available = meminfo_bytes("MemAvailable");
 
-	return available == 0 || available >= wanted;
+	return available < 0 || available >= wanted;
 }
 
 bool guard_may_start(const struct worker_options *options)

@@ -16,12 +16,6 @@ struct worker_options;
 /* May a job be started now: --load, --mem-free. */
 bool guard_may_start(const struct worker_options *options);
 
-/* Bytes that could be had without swapping; 0: not known. */
-int64_t guard_available_memory(void);
-
-/* From /proc/meminfo's text: bytes, or -EINVAL. For the tests. */
-int64_t guard_parse_available(const char *meminfo);
-
 /* Have so many failed that --halt says to end? Shares count from three units on: one of one is no share. */
 bool guard_must_halt(const struct worker_options *options, uint64_t failed, uint64_t ended);
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/meminfo.h"
 #include "base/map.h"
 #include "base/pct.h"
 #include "worker/job.h"
@@ -48,13 +49,14 @@ static void again_fired(struct loop_timer *timer)
 void supply_init(struct pool *pool, int fd)
 {
 	struct supply *supply = &pool->supply;
+	int64_t available = meminfo_bytes("MemAvailable");
 
 	memset(supply, 0, sizeof(*supply));
 	session_init(&supply->session, pool->loop, fd, pool_session_broken, pool);
 	list_init(&supply->command.link);
 	list_init(&supply->ready);
 	list_init(&supply->delayed);
-	supply->read_limit = guard_available_memory() / SUPPLY_READ_SHARE;
+	supply->read_limit = available > 0 ? available / SUPPLY_READ_SHARE : 0;
 	loop_timer_init(&supply->again, again_fired);
 	loop_timer_init(&supply->delay, delay_fired);
 }
