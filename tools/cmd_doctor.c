@@ -96,6 +96,7 @@ static void add_node(cJSON *root, const struct doctor_node *node)
 	add_known(object, "load", node->load);
 	add_known(object, "memory_total", node->memory_total);
 	add_known(object, "memory_available", node->memory_available);
+	cJSON_AddStringToObject(object, "memory_limit", node->group_error ? "process" : "cgroup");
 	add_known(object, "open_files", node->files_soft);
 	add_known(object, "rtt_s", node->rtt);
 	add_known(object, "write_rate", measured ? node->write_rate : -1);

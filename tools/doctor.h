@@ -35,6 +35,7 @@ struct doctor_node {
 	double slots;			/* that a worker is to have */
 	double load;			/* of a minute */
 	double memory_total, memory_available;
+	int group_error;		/* claim-worker's --memory, as of cgroup_own(); 0: by a cgroup a job */
 	double files_soft, files_hard;	/* open files; HUGE_VAL: no limit */
 	bool local;			/* the mount is of a directory of this machine: no network in between */
 	bool has_stats;			/* the next four are known */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/cgroup.h"
 #include "base/log.h"
 #include "tools/doctor.h"
 #include "tools/html.h"
@@ -34,7 +35,7 @@ static void judge_machine(const struct doctor_node *node, struct findings *to)
 		advice = "something else runs here: fewer slots (-j), or claim-worker --load";
 	findings_add(to, "node", "cores", advice, "%.0f, load %.2f, %.0f slots", node->cores, node->load, node->slots);
 	if (node->memory_total > 0) {
-		html_bytes(&text, node->memory_available);
+		html_bytes(&text, fmax(node->memory_available, 0));
 		buf_adds(&text, " free of ");
 		html_bytes(&text, node->memory_total);
 		advice = node->memory_available < MEMORY_SHARE * node->memory_total || node->memory_available < MEMORY_LEAST ?
@@ -42,6 +43,14 @@ static void judge_machine(const struct doctor_node *node, struct findings *to)
 		findings_add(to, "node", "memory", advice, "%s", buf_text(&text));
 		buf_release(&text);
 	}
+}
+
+static void judge_limit(const struct doctor_node *node, struct findings *to)
+{
+	if (node->group_error)
+		findings_add(to, "node", "--memory", NULL, "holds for each process by itself, here and now: %s", cgroup_why(node->group_error));
+	else
+		findings_add(to, "node", "--memory", NULL, "holds for each job as a whole, by a cgroup");
 }
 
 static void judge_files(const struct doctor_node *node, struct findings *to)
@@ -154,6 +163,7 @@ static void judge_clock(const struct doctor_node *node, struct findings *to)
 void doctor_node(const struct doctor_node *node, const char *limit, struct findings *findings)
 {
 	judge_machine(node, findings);
+	judge_limit(node, findings);
 	judge_files(node, findings);
 	judge_latency(node, limit, findings);
 	judge_rate(node, findings);

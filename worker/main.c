@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/cgroup.h"
 #include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "worker/dry_run.h"
 #include "worker/expand.h"
+#include "worker/memory.h"
 #include "worker/options.h"
 #include "worker/order.h"
 #include "worker/place.h"
@@ -58,8 +60,24 @@ static bool is_lasting(int error)
 	return error == -ENOTDIR || error == -EEXIST || error == -EACCES || error == -EPERM || error == -EROFS || error == -ENOENT;
 }
 
+/* NULL: by RLIMIT_AS, or not at all. */
+static struct memory *limit_memory(const struct worker_options *options)
+{
+	struct memory *memory = NULL;
+	int error;
+
+	if (options->memory == 0)
+		return NULL;
+	error = memory_new(CGROUP_ROOT, CGROUP_SELF, options->memory, (unsigned int)options->slots, &memory);
+	if (options->verbose)
+		log_info("--memory holds for %s%s", error ? "each process by itself: " : "each job as a whole, by a cgroup", error ? cgroup_why(error) : "");
+	return memory;
+}
+
+/* Who sees ctl open knows that the worker has begun (tools/fleet-agent): it is opened when nothing else can go wrong any more. */
 static int work(const struct worker_options *options, const struct place *place)
 {
+	struct memory *memory = NULL;
 	struct warden *warden = NULL;
 	struct order *order = NULL;
 	struct pool *pool = NULL;
@@ -70,23 +88,25 @@ static int work(const struct worker_options *options, const struct place *place)
 		log_error("can't list what there is to do: %s", log_strerror(error));
 		return WORKER_EXIT_AGAIN;
 	}
+	memory = limit_memory(options);
 	error = warden_new((unsigned int)options->slots, &warden);
-	if (!error) {
-		if (open_sessions(place, fds) < 0)
-			goto out;
-		error = pool_new(options, place, environ, warden, fds[0], fds[1], &pool);
-	}
+	if (!error)
+		error = pool_new(options, place, environ, warden, &pool);
 	if (error) {
 		log_error("can't start: %s", log_strerror(error));
 		status = is_lasting(error) ? WORKER_EXIT_USAGE : WORKER_EXIT_AGAIN;
 		goto out;
 	}
+	if (open_sessions(place, fds) < 0)
+		goto out;
+	pool->memory = memory;
 	pool->order = order;
-	status = pool_run(pool);
+	status = pool_run(pool, fds[0], fds[1]);
 out:
 	pool_free(pool);
 	order_free(order);
 	warden_free(warden);
+	memory_free(memory);
 	return status;
 }
 

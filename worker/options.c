@@ -34,7 +34,7 @@ static const struct args_option table[] = {
 	{ KEY_AHEAD, "ahead", "N|auto", "claim N units more than run, so that none is waited for (auto)" },
 	{ KEY_TIMEOUT, "timeout", "TIME", "end a job that takes longer; its unit has failed" },
 	{ KEY_RETRIES, "retries", "N", "try a unit N times more when its job fails (0)" },
-	{ KEY_MEMORY, "memory", "SIZE", "what each process of a job may allocate at most" },
+	{ KEY_MEMORY, "memory", "SIZE", "what a job may use at most: by a cgroup, else each process by RLIMIT_AS" },
 	{ KEY_NICE, "nice", "N", "run jobs at a niceness N higher" },
 	{ KEY_LOAD, "load", "N", "start nothing while the load is N or more" },
 	{ KEY_MEM_FREE, "mem-free", "SIZE", "start nothing while less memory is available" },

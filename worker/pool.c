@@ -175,8 +175,11 @@ static void reap(struct pool *pool)
 			continue;
 		}
 		run_signal_group(pid, SIGKILL);
-		if (run_reap(pid, slot->started_ns, &slot->result) == 0)
-			slot_event(slot, SLOT_EXIT);
+		if (run_reap(pid, slot->started_ns, &slot->result) < 0)
+			continue;
+		if (pool->memory)
+			memory_end(pool->memory, slot->index, &slot->result);
+		slot_event(slot, SLOT_EXIT);
 	}
 	if (ended)
 		stray_kill_children(is_wanted, pool);
@@ -338,10 +341,12 @@ static int exit_status(struct pool *pool)
 	return pool->counts.failed > 0 ? WORKER_EXIT_FAILED : 0;
 }
 
-int pool_run(struct pool *pool)
+int pool_run(struct pool *pool, int take_fd, int finish_fd)
 {
 	int error = 0;
 
+	supply_init(pool, take_fd);
+	settle_init(pool, finish_fd);
 	while (!error) {
 		pool_pump(pool);
 		if (pool_finished(pool))
@@ -405,8 +410,7 @@ static void start_again_fired(struct loop_timer *timer)
 	(void)timer;		/* pool_pump() sees that it is not set any more */
 }
 
-int pool_new(const struct worker_options *options, const struct place *place, char *const *environment, struct warden *warden,
-	     int take_fd, int finish_fd, struct pool **ret_pool)
+int pool_new(const struct worker_options *options, const struct place *place, char *const *environment, struct warden *warden, struct pool **ret_pool)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
 	int error;
@@ -441,8 +445,6 @@ int pool_new(const struct worker_options *options, const struct place *place, ch
 	if (options->max_time_ns > 0)
 		loop_timer_set(pool->loop, &pool->max_time, clock_now() + options->max_time_ns);
 	hedge_init(pool);
-	supply_init(pool, take_fd);
-	settle_init(pool, finish_fd);
 	*ret_pool = pool;
 	return 0;
 fail:

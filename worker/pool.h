@@ -22,6 +22,7 @@
 #include "worker/settle.h"
 #include "worker/slot.h"
 #include "worker/supply.h"
+#include "worker/memory.h"
 #include "worker/warden.h"
 
 struct job_kind;
@@ -47,6 +48,7 @@ struct pool {
 	struct aside *aside;
 	struct warden *warden;
 	struct bar *bar;
+	struct memory *memory;		/* with --memory, where it is done by cgroups; else NULL */
 	struct order *order;		/* with --order: what is to be claimed next; NULL: as it comes */
 	struct list units;		/* all there are */
 	struct slot *slots;
@@ -75,15 +77,14 @@ struct pool {
 	struct buf fatal;		/* why nothing more can be started, one line */
 };
 
-/*
- * Blocks the signals it handles, for this thread and all made after it. `take_fd` and `finish_fd` are two open sessions of ctl (worker/session.h), the
- * pool's from now on. 0 or -errno.
- */
-int pool_new(const struct worker_options *options, const struct place *place, char *const *environment, struct warden *warden,
-	     int take_fd, int finish_fd, struct pool **ret_pool);
+/* Blocks the signals it handles, for this thread and all made after it. 0 or -errno. */
+int pool_new(const struct worker_options *options, const struct place *place, char *const *environment, struct warden *warden, struct pool **ret_pool);
 
-/* Works until there is nothing more to do. Returns the exit status; says on standard error what a person must know. */
-int pool_run(struct pool *pool);
+/*
+ * Works until there is nothing more to do. `take_fd` and `finish_fd` are two open sessions of ctl (worker/session.h), the pool's from now on. Returns
+ * the exit status; says on standard error what a person must know.
+ */
+int pool_run(struct pool *pool, int take_fd, int finish_fd);
 void pool_free(struct pool *pool);
 
 /* ---- for the pool's own parts ---- */

@@ -61,6 +61,8 @@ static void add_why(struct unit *unit, const struct run_result *result, bool tim
 	buf_reset(why);
 	if (timed_out)
 		buf_addf(why, "timed out after %.1f s", (double)result->wall_ns / NS_PER_S);
+	else if (result->out_of_memory)
+		buf_addf(why, "needed more than the %.4g MiB of --memory", (double)unit->pool->options->memory / (1 << 20));
 	else if (WIFSIGNALED(result->status))
 		buf_addf(why, "killed by signal %d (%s)", WTERMSIG(result->status), strsignal(WTERMSIG(result->status)));
 	else
@@ -113,6 +115,7 @@ void report_values(struct unit *unit, const struct run_result *result, const str
 	buf_addf(to, " wall=%.3f user=%.3f sys=%.3f", (double)result->wall_ns / NS_PER_S, (double)result->user_ns / NS_PER_S,
 		 (double)result->sys_ns / NS_PER_S);
 	add_bytes(to, "maxrss", result->max_rss);
+	add_bytes(to, "grouppeak", result->group_peak > 0 ? result->group_peak : -1);
 	add_bytes(to, "in", unit->in_bytes);
 	add_bytes(to, "read", result->read_bytes);
 	add_bytes(to, "written", result->written_bytes);
@@ -120,7 +123,7 @@ void report_values(struct unit *unit, const struct run_result *result, const str
 	if (tail) {
 		tail_text(tail, &words);
 		add_why(unit, result, timed_out, &words);
-		if (timed_out)
+		if (timed_out || result->out_of_memory)
 			buf_addf(&words, "%sclaim-worker: %.*s\n", words.len > 0 && words.data[words.len - 1] != '\n' ? "\n" : "",
 				 (int)strcspn(buf_text(&unit->why), ":"), buf_text(&unit->why));
 		add_stderr(to, words.data, words.len);

@@ -47,10 +47,25 @@ static int limit_memory(int64_t bytes)
 	return setrlimit(RLIMIT_AS, &limit);
 }
 
+static int enter_group(const char *procs)
+{
+	int fd, error;
+
+	if (!procs)
+		return 0;
+	fd = open(procs, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	error = write(fd, "0", 1) == 1 ? 0 : -errno;
+	close(fd);
+	return error;
+}
+
 /* In the child. Comes back only when exec failed. */
 static int become(const struct start *start)
 {
 	const struct run_spec *spec = start->spec;
+	int error;
 
 	if (setpgid(0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -errno;
@@ -68,6 +83,9 @@ static int become(const struct start *start)
 	}
 	if (limit_memory(spec->memory) < 0)
 		return -errno;
+	error = enter_group(spec->cgroup);
+	if (error)
+		return error;
 	restore_signals();
 	execvpe(spec->argv[0], spec->argv, spec->envp);
 	return -errno;

@@ -19,6 +19,7 @@ struct run_spec {
 	int err_fd;		/* becomes standard error */
 	int nice;		/* added to the worker's; 0: nothing */
 	int64_t memory;		/* RLIMIT_AS, bytes; 0: as the worker's */
+	const char *cgroup;	/* cgroup.procs of the group to run in; NULL: the worker's */
 	_Atomic pid_t *group;	/* where to write the process's id before it runs; may be NULL */
 };
 
@@ -30,6 +31,8 @@ struct run_result {
 	int64_t max_rss;	/* bytes */
 	int64_t read_bytes;	/* by the process and all it waited for, from files and pipes; -1: not known */
 	int64_t written_bytes;
+	int64_t group_peak;	/* bytes of memory that all its processes and their files in memory had at most, by its cgroup; 0: not known */
+	bool out_of_memory;	/* its cgroup was, and was killed */
 	/* What run_reap() leaves alone: the slot's. */
 	int64_t spawn_ns;	/* from the wish to start it to its exec; part of wall_ns */
 	int64_t read_wait_ns;	/* of wall_ns, in calls that read files */

@@ -199,11 +199,34 @@ static int open_pipe(struct slot *slot, struct loop_fd *watch, int *ret_fd)
 	return 0;
 }
 
+/* With --memory: by a cgroup where there can be one. */
+static int start_process(struct slot *slot, struct run_spec *spec)
+{
+	struct pool *pool = slot->pool;
+	struct buf procs = BUF_INIT;
+	int pid = 0;
+
+	if (pool->memory) {
+		pid = memory_begin(pool->memory, slot->index, &procs);
+		spec->cgroup = buf_text(&procs);
+	} else {
+		spec->memory = pool->options->memory;
+	}
+	slot->started_ns = clock_now();
+	if (!pid)
+		pid = run_start(spec);
+	slot->times.spawn_ns = clock_now() - slot->started_ns;
+	if (pid < 0 && pool->memory)
+		memory_end(pool->memory, slot->index, &slot->result);
+	buf_release(&procs);
+	return pid;
+}
+
 int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_fd, int out_fd)
 {
 	const struct worker_options *options = slot->pool->options;
 	struct run_spec spec = {
-		.argv = argv, .envp = envp, .in_fd = in_fd, .out_fd = out_fd, .nice = (int)options->nice, .memory = options->memory,
+		.argv = argv, .envp = envp, .in_fd = in_fd, .out_fd = out_fd, .nice = (int)options->nice,
 		.group = warden_group(slot->pool->warden, slot->index),
 	};
 	int our_fd = -1, pid, error;
@@ -215,9 +238,7 @@ int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_f
 		error = open_pipe(slot, &slot->out_watch, &our_fd);
 		spec.out_fd = our_fd;
 	}
-	slot->started_ns = clock_now();
-	pid = error ? error : run_start(&spec);
-	slot->times.spawn_ns = clock_now() - slot->started_ns;
+	pid = error ? error : start_process(slot, &spec);
 	close(spec.err_fd);
 	io_close(&our_fd);
 	if (pid < 0) {

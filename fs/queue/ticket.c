@@ -88,6 +88,7 @@ static const struct value_field {
 	{ "user", "user", " s" },
 	{ "sys", "sys", " s" },
 	{ "maxrss", "peak-memory", " bytes" },
+	{ "grouppeak", "peak-memory-of-all", " bytes" },
 	{ "in", "bytes-in", " bytes" },
 	{ "out", "bytes-out", " bytes" },
 };

@@ -51,6 +51,7 @@ static void assert_node(const struct doctor_node *node, const char *limit, const
 
 static void nodes(void **state)
 {
+	struct findings findings = { 0 };
 	struct doctor_node node = well;
 
 	(void)state;
@@ -68,6 +69,11 @@ static void nodes(void **state)
 	assert_node(&node, "", "cores", "fewer slots");
 	node = well, node.memory_available = 1e9;
 	assert_node(&node, "", "memory", "--mem-free");
+	node = well, node.group_error = -EACCES;
+	assert_node(&node, "", NULL, NULL);
+	doctor_node(&node, "", &findings);
+	assert_says(find(&findings, "--memory")->text, "each process by itself, here and now: the cgroup is not delegated");
+	findings_release(&findings);
 	node = well, node.connections_up = 0;
 	assert_node(&node, "", "connection", "not reached");
 	node = well, node.reconnects = 7;

@@ -296,9 +296,10 @@ pid_t worker_start(struct fake *fake, struct worker_options *options, char *cons
 	options->queue = fake->dir;
 	log_open("test", LOG_LEVEL_ERROR);
 	if (warden_new((unsigned int)options->slots, &warden) < 0 ||
-	    pool_new(options, &fake->place, environ, warden, fake->fds[0][0], fake->fds[1][0], &pool) < 0)
+	    pool_new(options, &fake->place, environ, warden, &pool) < 0)
 		_exit(91);
-	status = pool_run(pool);
+	pool->memory = fake->memory;
+	status = pool_run(pool, fake->fds[0][0], fake->fds[1][0]);
 	pool_free(pool);
 	warden_free(warden);
 	_exit(status);

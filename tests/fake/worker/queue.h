@@ -26,6 +26,7 @@ struct fake_unit {
 struct fake {
 	char dir[64];
 	struct place place;
+	struct memory *memory;		/* the pool's; NULL, or the test's */
 	int fds[2][2];			/* [take, finish][worker's, ours] */
 	pthread_t threads[2];
 	bool served;			/* the threads run, or wait to be joined */
