@@ -129,7 +129,7 @@ static void explain(const struct progress_facts *facts, const struct doctor_node
 		buf_adds(to, " a unit");
 	} else if (is(limit, "idle")) {
 		buf_addf(to, "; %.0f units are left to claim", facts->todo);
-	} else if (is(limit, "computing") && node->cores > 0) {
+	} else if ((is(limit, "computing") || is(limit, "crowded")) && node->cores > 0) {
 		buf_addf(to, "; this node has %.0f cores and a load of %.1f", node->cores, node->load);
 	}
 }

@@ -361,28 +361,32 @@ static void add_row(const struct part *part, double sum, struct buf *to)
 	buf_addf(to, "</td><td class=\"n\">%.1f %%</td></tr>\n", part->seconds / sum * 100);
 }
 
-/* The sentence that `progress` says: one rule for both. */
-static const char *advice(const struct report *report)
+static struct progress_spent spent_of(const struct report *report)
 {
 	const struct report_spent *from = &report->spent;
-	const struct progress_spent spent = {
+
+	return (struct progress_spent){
 		.wall_s = from->wall, .user_s = from->user, .sys_s = from->sys, .spawn_s = from->spawn, .read_wait_s = from->read_wait,
-		.write_wait_s = from->write_wait, .claim_s = from->claim, .idle_s = from->idle, .in_bytes = from->in_bytes,
+		.write_wait_s = from->write_wait, .ready_s = from->ready, .claim_s = from->claim, .idle_s = from->idle, .in_bytes = from->in_bytes,
 		.units = (double)report->job_count,
 	};
-
-	return limits_advice(limits_of(&spent));
 }
 
+/* By the rules of `progress`, and with its sentence. */
 void report_split(const struct report *report, struct buf *to)
 {
-	const struct report_spent *spent = &report->spent;
-	double waited = spent->spawn + spent->read_wait + spent->write_wait;
+	const struct progress_spent spent = spent_of(report);
+	const char *advice = limits_advice(limits_of(&spent));
+	bool told = spent.spawn_s + spent.read_wait_s + spent.write_wait_s > 0;
+	struct limits_split split;
+
+	limits_split(&spent, &split);
 	const struct part parts[] = {
-		{ "computing", "d", spent->user }, { "in the system", "s", spent->sys }, { "reading", "d2", spent->read_wait },
-		{ "writing", "l", spent->write_wait }, { "starting processes", "p", spent->spawn }, { "claiming", "f", spent->claim },
-		{ waited > 0 ? "waiting for something else" : "waiting", "w", fmax(spent->wall - spent->user - spent->sys - waited, 0) },
-		{ "no job: nothing to claim", "i", spent->idle },
+		{ "computing", "d", spent.user_s }, { "in the system", "s", spent.sys_s }, { "reading", "d2", spent.read_wait_s },
+		{ "writing", "l", spent.write_wait_s }, { "starting processes", "p", spent.spawn_s },
+		{ "waiting for a processor", "g", split.seconds[LIMIT_CROWDED] }, { "claiming", "f", spent.claim_s },
+		{ told ? "waiting for something else" : "waiting", "w", split.seconds[LIMIT_OTHER] },
+		{ "no job: nothing to claim", "i", spent.idle_s },
 	};
 	const size_t count = sizeof(parts) / sizeof(parts[0]);
 	double sum = 0, left = 0;
@@ -403,6 +407,6 @@ void report_split(const struct report *report, struct buf *to)
 	for (i = 0; i < count; i++)
 		add_row(&parts[i], sum, to);
 	buf_adds(to, "</table><p class=\"advice\">");
-	html_text(to, advice(report), strlen(advice(report)));
+	html_text(to, advice, strlen(advice));
 	buf_adds(to, "</p></section>\n");
 }

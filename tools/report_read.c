@@ -116,6 +116,7 @@ static void spend(struct report_spent *spent, const struct record *record, doubl
 	spent->sys += known(number_of(record, "sys", MAX_SECONDS));
 	spent->spawn += known(number_of(record, "spawn", MAX_SECONDS));
 	spent->read_wait += known(number_of(record, "rwait", MAX_SECONDS));
+	spent->ready += known(number_of(record, "ready", MAX_SECONDS));
 	spent->write_wait += known(number_of(record, "wwait", MAX_SECONDS));
 	spent->claim += known(number_of(record, "claim", MAX_SECONDS));
 	spent->idle += known(number_of(record, "idle", MAX_SECONDS));

@@ -136,6 +136,7 @@ static struct run_result share_of(const struct run_result *whole, unsigned int c
 	share.spawn_ns /= count;
 	share.read_wait_ns /= count;
 	share.write_wait_ns /= count;
+	share.ready_ns /= count;
 	share.claim_ns /= count;
 	share.idle_ns /= count;
 	if (share.read_bytes > 0)

@@ -27,7 +27,6 @@
 #define POOL_ASIDE_THREADS 16
 #define POOL_GIVE_UP_NS (4 * NS_PER_S)		/* from ending the jobs to leaving whatever is unanswered */
 #define POOL_START_AGAIN_NS NS_PER_S
-#define POOL_SAMPLE_NS (50 * NS_PER_MS)		/* between two looks at where jobs stand, in the mean */
 
 /* ---- phases ---- */
 
@@ -270,22 +269,24 @@ static void start_jobs(struct pool *pool)
 }
 
 /* Not in step with anything that jobs do twenty times a second. */
-static int64_t next_sample(void)
+static void set_sample(struct pool *pool)
 {
-	return clock_now() + POOL_SAMPLE_NS / 2 + (int64_t)(clock_random() % POOL_SAMPLE_NS);
+	pool->sampled_ns = clock_now();
+	loop_timer_set(pool->loop, &pool->sample, pool->sampled_ns + POOL_SAMPLE_NS / 2 + (int64_t)(clock_random() % POOL_SAMPLE_NS));
 }
 
 static void sample_fired(struct loop_timer *timer)
 {
 	struct pool *pool = container_of(timer, struct pool, sample);
+	int64_t since_ns = clock_now() - pool->sampled_ns;	/* more, where processors are short for us too */
 	unsigned int i;
 
 	for (i = 0; i < pool->slot_count; i++) {
-		slot_sample(&pool->slots[i], POOL_SAMPLE_NS);
+		slot_sample(&pool->slots[i], since_ns);
 		hedge_check(&pool->slots[i]);
 	}
 	if (pool->busy > 0)
-		loop_timer_set(pool->loop, timer, next_sample());
+		set_sample(pool);
 }
 
 static void pool_pump(struct pool *pool)
@@ -297,7 +298,7 @@ static void pool_pump(struct pool *pool)
 		hedge_pump(pool);
 	}
 	if (pool->busy > 0 && !loop_timer_is_set(&pool->sample))
-		loop_timer_set(pool->loop, &pool->sample, next_sample());
+		set_sample(pool);
 	session_flush(&pool->supply.session);
 	session_flush(&pool->settle.session);
 }

@@ -18,11 +18,11 @@
 #include "worker/guard.h"
 #include "worker/hedge.h"
 #include "worker/loop.h"
+#include "worker/memory.h"
 #include "worker/place.h"
 #include "worker/settle.h"
 #include "worker/slot.h"
 #include "worker/supply.h"
-#include "worker/memory.h"
 #include "worker/warden.h"
 
 struct job_kind;
@@ -39,6 +39,9 @@ struct pool_counts {
 	uint64_t lost;		/* their claims */
 	uint64_t released;
 };
+
+/* Between two looks at where jobs stand, in the mean; half as much more at most, unless this process is kept from a processor. */
+#define POOL_SAMPLE_NS (50 * NS_PER_MS)
 
 struct pool {
 	const struct worker_options *options;
@@ -69,6 +72,7 @@ struct pool {
 	struct loop_timer timer;	/* DRAINING: the grace; ENDING: when to give up */
 	struct loop_timer max_time;
 	struct loop_timer sample;	/* runs while jobs run */
+	int64_t sampled_ns;		/* when it was set or fired last */
 	struct drain drain;
 	struct loop_timer start_again;	/* set: no job is started before it fires */
 	int exit_signal;		/* that ended us; 0: none */

@@ -91,6 +91,7 @@ static void add_times(struct buf *to, const struct run_result *result)
 	add_time(to, "spawn", result->spawn_ns);
 	add_time(to, "rwait", result->read_wait_ns);
 	add_time(to, "wwait", result->write_wait_ns);
+	add_time(to, "ready", result->ready_ns);
 	add_time(to, "claim", result->claim_ns);
 	add_time(to, "idle", result->idle_ns);
 }

@@ -37,6 +37,7 @@ struct run_result {
 	int64_t spawn_ns;	/* from the wish to start it to its exec; part of wall_ns */
 	int64_t read_wait_ns;	/* of wall_ns, in calls that read files */
 	int64_t write_wait_ns;
+	int64_t ready_ns;	/* of wall_ns, it ran, or waited for a processor alone */
 	int64_t claim_ns;	/* before it, the slot had nothing: a claim was on its way */
 	int64_t idle_ns;	/* likewise, and nothing could be claimed */
 };

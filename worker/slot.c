@@ -267,17 +267,26 @@ static void ask_to_end(struct slot *slot)
 	set_timer(slot, SLOT_KILL_AFTER_NS);
 }
 
-/* A claim that took this long waited for units, not for the network. */
+/* A claim that took this long, and as long as so many looks at an input, waited for units, not for the network. */
 #define SLOT_STARVED_NS NS_PER_S
+#define SLOT_CLAIM_LOOKS 8
+
+static bool was_starved(const struct slot *slot)
+{
+	int64_t fetch = slot_first(slot)->fetch_ns;
+
+	return fetch > SLOT_STARVED_NS && fetch > SLOT_CLAIM_LOOKS * slot->pool->supply.look_ns;
+}
 
 /* What stood empty before this job is told with it. */
 static void begin_times(struct slot *slot)
 {
-	int64_t gap = slot->started_ns - slot->free_ns, fetch = slot_first(slot)->fetch_ns;
+	int64_t gap = slot->started_ns > slot->free_ns ? slot->started_ns - slot->free_ns : 0;
+	bool starved = was_starved(slot);
 
-	slot->times.read_wait_ns = slot->times.write_wait_ns = 0;
-	slot->times.claim_ns = fetch <= SLOT_STARVED_NS && gap > 0 ? gap : 0;
-	slot->times.idle_ns = fetch > SLOT_STARVED_NS && gap > 0 ? gap : 0;
+	slot->times.read_wait_ns = slot->times.write_wait_ns = slot->times.ready_ns = 0;
+	slot->times.claim_ns = starved ? 0 : gap;
+	slot->times.idle_ns = starved ? gap : 0;
 }
 
 static void end_times(struct slot *slot)
@@ -287,6 +296,7 @@ static void end_times(struct slot *slot)
 	to->spawn_ns = slot->times.spawn_ns;
 	to->read_wait_ns = slot->times.read_wait_ns;
 	to->write_wait_ns = slot->times.write_wait_ns;
+	to->ready_ns = slot->times.ready_ns;
 	to->claim_ns = slot->times.claim_ns;
 	to->idle_ns = slot->times.idle_ns;
 	slot->times.spawn_ns = 0;
@@ -296,11 +306,17 @@ static void end_times(struct slot *slot)
 void slot_sample(struct slot *slot, int64_t since_ns)
 {
 	enum where where = slot->state == SLOT_RUNNING ? where_is(slot->pid) : WHERE_ELSE;
+	int64_t ran_ns = clock_now() - slot->started_ns, most_ns = POOL_SAMPLE_NS * 3 / 2;
 
+	/* A look in time stands for all jobs so short that few of them are seen; one that came late, for no more than this job has run. */
+	if (since_ns > most_ns)
+		since_ns = ran_ns < most_ns ? most_ns : ran_ns < since_ns ? ran_ns : since_ns;
 	if (where == WHERE_READING)
 		slot->times.read_wait_ns += since_ns;
 	else if (where == WHERE_WRITING)
 		slot->times.write_wait_ns += since_ns;
+	else if (where == WHERE_READY)
+		slot->times.ready_ns += since_ns;
 }
 
 static void become_busy(struct slot *slot)

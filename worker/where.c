@@ -45,6 +45,10 @@ enum where where_parse(const char *syscall, int *ret_fd)
 	size_t i;
 
 	*ret_fd = -1;
+	if (strncmp(syscall, "running", 7) == 0)	/* or it would be, if a processor were free */
+		return WHERE_READY;
+	if (end != syscall && number == -1)		/* it sleeps in no call: a page of a file is on its way */
+		return WHERE_READING;
 	for (i = 0; end != syscall && i < sizeof(calls) / sizeof(calls[0]); i++) {
 		if (calls[i].number != number)
 			continue;
@@ -52,7 +56,7 @@ enum where where_parse(const char *syscall, int *ret_fd)
 			*ret_fd = (int)strtol(end, NULL, 16);
 		return calls[i].where;
 	}
-	return WHERE_ELSE;		/* "running" too */
+	return WHERE_ELSE;
 }
 
 static bool read_proc(pid_t pid, const char *file, char text[256])

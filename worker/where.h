@@ -1,6 +1,7 @@
 /*
- * where: what a job stands in at this moment: a read, or a write, of a file that has not come back. Looked at many times a second while jobs run,
- * this says how long they wait for the disk, without being in their way (claimfs-queue(7): rwait, wwait).
+ * where: what a job stands in at this moment: a read, or a write, of a file that has not come back, or nothing that it waits for. Looked at many times a
+ * second while jobs run, this says how long they wait for the disk, and for a processor, without being in their way (claimfs-queue(7): rwait, wwait,
+ * ready).
  */
 #ifndef CLAIMFS_WORKER_WHERE_H
 #define CLAIMFS_WORKER_WHERE_H
@@ -8,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum where { WHERE_ELSE, WHERE_READING, WHERE_WRITING };
+enum where { WHERE_ELSE, WHERE_READING, WHERE_WRITING, WHERE_READY };
 
 /* Of the newest descendant of the process `pid`, which is the one that works. WHERE_ELSE also when /proc does not say. */
 enum where where_is(pid_t pid);

@@ -18,13 +18,14 @@ static const struct {
 	[LIMIT_LATENCY] = { "latency", "limited by round trips for small files: raise --ahead, use more slots or a nearer disk" },
 	[LIMIT_WRITING] = { "writing", "limited by writing outputs: write less (compress), use a nearer disk; fewer slots lose nothing" },
 	[LIMIT_STARTING] = { "starting", "limited by starting processes: use --batch auto or --resident" },
+	[LIMIT_CROWDED] = { "crowded", "limited by the processors, which more run on than they are: fewer slots lose nothing; add machines" },
 	[LIMIT_CLAIMING] = { "claiming", "limited by claiming units: raise --ahead, or make units bigger" },
 	[LIMIT_IDLE] = { "idle", "limited by nothing to do: fewer slots or machines are enough" },
 	[LIMIT_OTHER] = { "other", "jobs wait for neither processor nor disk: use more slots" },
 };
 
 const enum limit limits_parts[LIMITS_PARTS] = {
-	LIMIT_COMPUTING, LIMIT_READING, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_OTHER,
+	LIMIT_COMPUTING, LIMIT_READING, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CROWDED, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_OTHER,
 };
 
 static double at_least_zero(double value)
@@ -34,17 +35,23 @@ static double at_least_zero(double value)
 
 void limits_split(const struct progress_spent *spent, struct limits_split *ret_split)
 {
-	double waited = spent->read_wait_s + spent->write_wait_s + spent->spawn_s;
+	double computed = spent->user_s + spent->sys_s;
+	double rest = at_least_zero(spent->wall_s - computed - spent->read_wait_s - spent->write_wait_s - spent->spawn_s);
+	double crowded = at_least_zero(spent->ready_s - computed);
 	size_t i;
 
+	if (crowded > rest)
+		crowded = rest;
+
 	*ret_split = (struct limits_split){ .seconds = {
-		[LIMIT_COMPUTING] = spent->user_s + spent->sys_s,
+		[LIMIT_COMPUTING] = computed,
 		[LIMIT_READING] = spent->read_wait_s,
 		[LIMIT_WRITING] = spent->write_wait_s,
 		[LIMIT_STARTING] = spent->spawn_s,
 		[LIMIT_CLAIMING] = spent->claim_s,
 		[LIMIT_IDLE] = spent->idle_s,
-		[LIMIT_OTHER] = at_least_zero(spent->wall_s - spent->user_s - spent->sys_s - waited),
+		[LIMIT_CROWDED] = crowded,
+		[LIMIT_OTHER] = rest - crowded,
 	} };
 	for (i = 0; i < LIMITS_PARTS; i++)
 		ret_split->total += ret_split->seconds[limits_parts[i]];
@@ -55,7 +62,8 @@ static bool is_starting(const struct progress_spent *spent, const struct limits_
 {
 	if (spent->units <= 0 || spent->wall_s / spent->units > SHORT_JOB_S || split->seconds[LIMIT_STARTING] < STARTING_SHARE * split->total)
 		return false;
-	return split->seconds[LIMIT_STARTING] + split->seconds[LIMIT_COMPUTING] + split->seconds[LIMIT_OTHER] > split->total / 2;
+	return split->seconds[LIMIT_STARTING] + split->seconds[LIMIT_COMPUTING] + split->seconds[LIMIT_CROWDED] + split->seconds[LIMIT_OTHER] >
+	       split->total / 2;
 }
 
 enum limit limits_of(const struct progress_spent *spent)

@@ -6,7 +6,7 @@
  *   computing   user + sys of its jobs        starting   from wishing for a process to its exec
  *   reading     jobs wait for reads           claiming   no job: a claim is on its way
  *   writing     jobs wait for writes          idle       no job: there was nothing to claim
- *   other       jobs wait for something else (a network, a lock, a sleep)
+ *   crowded     jobs wait for a processor     other      jobs wait for something else (a network, a lock, a sleep)
  *
  * Pure: no state, any thread.
  */
@@ -17,12 +17,12 @@
 
 enum limit {
 	LIMIT_UNKNOWN,		/* nothing was measured */
-	LIMIT_COMPUTING, LIMIT_READING, LIMIT_LATENCY, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_OTHER,
+	LIMIT_COMPUTING, LIMIT_READING, LIMIT_LATENCY, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CROWDED, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_OTHER,
 	LIMITS
 };
 
 /* The parts of the slots' time, in the order in which they are shown; limits_name() names them. LIMIT_LATENCY's is in LIMIT_READING's. */
-#define LIMITS_PARTS 7
+#define LIMITS_PARTS 8
 extern const enum limit limits_parts[LIMITS_PARTS];
 
 struct limits_split {

@@ -94,6 +94,7 @@ static void add_spent(struct progress_spent *to, const char *values)
 	to->spawn_s += number_value(values, "spawn");
 	to->read_wait_s += number_value(values, "rwait");
 	to->write_wait_s += number_value(values, "wwait");
+	to->ready_s += number_value(values, "ready");
 	to->claim_s += number_value(values, "claim");
 	to->idle_s += number_value(values, "idle");
 	to->in_bytes += number_value(values, "in");

@@ -14,7 +14,7 @@
  *     "hedges": { "won":n, "lost":n, "wasted":n },                       second attempts; seconds in vain
  *     "this_mount": { "claims_tried":n, "claims_lost":n, "refresh":n },  lost: to another mount; seconds the last refresh took
  *     "warnings": [ s ] }
- *   SPLIT: { "computing":n, "reading":n, "writing":n, "starting":n, "claiming":n, "idle":n, "other":n }   seconds of slots (limits.h)
+ *   SPLIT: { "computing":n, "reading":n, "writing":n, "starting":n, "crowded":n, "claiming":n, "idle":n, "other":n }   seconds of slots (limits.h)
  *   limit: the part that holds the work up: unknown computing reading latency writing starting claiming idle other; advice: a sentence
  * Names are percent-encoded as in ctl, and bytes that are not UTF-8 as well, so that the text is always well-formed.
  */
@@ -38,6 +38,7 @@ struct progress_spent {			/* where the time goes: sums over done and failed unit
 	double spawn_s;			/* of wall_s: starting processes */
 	double read_wait_s;		/* of wall_s: jobs waited for reads of files */
 	double write_wait_s;
+	double ready_s;			/* of wall_s: jobs ran, or waited for a processor alone */
 	double claim_s;			/* between jobs: a slot waited for a claim */
 	double idle_s;			/* between jobs: there was nothing to claim */
 	double take_s;			/* waiting for claims; PROGRESS_UNKNOWN: not measured */

@@ -14,7 +14,7 @@
 #ifndef CLAIMFS_QUEUE_REMEMBER_H
 #define CLAIMFS_QUEUE_REMEMBER_H
 
-#define REMEMBER_FORMAT "claimfs queue 2"
+#define REMEMBER_FORMAT "claimfs queue 3"
 
 struct queue;
 

@@ -53,7 +53,7 @@ unit_is() {	# UNIT STATE
 
 # The processes of a unit, by their names.
 processes() {	# UNIT
-	inside sh -c 'cat "/sys/fs/cgroup$(systemctl show -p ControlGroup --value "$1")/cgroup.procs" | xargs -I{} cat /proc/{}/comm' - "$1" | sort
+	inside sh -c 'find "/sys/fs/cgroup$(systemctl show -p ControlGroup --value "$1")" -name cgroup.procs -exec cat {} + | xargs -I{} cat /proc/{}/comm' - "$1" | sort
 }
 
 # The machine's sshd, in a scope with all its sessions.

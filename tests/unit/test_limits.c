@@ -25,6 +25,10 @@ static const struct {
 	{ { .wall_s = 10, .user_s = 8, .sys_s = 1, .spawn_s = 0.5, .claim_s = 40 }, LIMIT_CLAIMING, "claiming" },
 	{ { .wall_s = 100, .user_s = 90, .sys_s = 5, .claim_s = 3, .idle_s = 500 }, LIMIT_IDLE, "fewer slots" },
 	{ { .wall_s = 1000, .user_s = 10, .sys_s = 5, .spawn_s = 1 }, LIMIT_OTHER, "more slots" },
+	/* More slots than processors: a tenth of the time they compute, the rest they could. */
+	{ { .wall_s = 1000, .user_s = 90, .sys_s = 10, .spawn_s = 1, .ready_s = 950 }, LIMIT_CROWDED, "fewer slots" },
+	{ { .wall_s = 1000, .user_s = 90, .sys_s = 10, .spawn_s = 1, .ready_s = 110 }, LIMIT_OTHER, "more slots" },
+	{ { .wall_s = 1000, .user_s = 900, .ready_s = 990 }, LIMIT_COMPUTING, "add machines" },
 	/* Many threads compute more than a second in a second. */
 	{ { .wall_s = 1000, .user_s = 7500, .read_wait_s = 100, .spawn_s = 1 }, LIMIT_COMPUTING, "add machines" },
 };
@@ -53,8 +57,8 @@ static void nothing_measured_is_nothing_said(void **state)
 
 static void the_parts_are_the_whole(void **state)
 {
-	const struct progress_spent spent = { .wall_s = 100, .user_s = 20, .sys_s = 5, .spawn_s = 1, .read_wait_s = 30, .write_wait_s = 4,
-					      .claim_s = 7, .idle_s = 3 };
+	struct progress_spent spent = { .wall_s = 100, .user_s = 20, .sys_s = 5, .spawn_s = 1, .read_wait_s = 30, .write_wait_s = 4,
+					.ready_s = 35, .claim_s = 7, .idle_s = 3 };
 	struct limits_split split;
 	double sum = 0;
 	size_t i;
@@ -65,7 +69,12 @@ static void the_parts_are_the_whole(void **state)
 		sum += split.seconds[i];
 	assert_true(sum > 109.99 && sum < 110.01);
 	assert_true(split.total > 109.99 && split.total < 110.01);
-	assert_true(split.seconds[LIMIT_OTHER] > 39.99 && split.seconds[LIMIT_OTHER] < 40.01);
+	assert_true(split.seconds[LIMIT_OTHER] > 29.99 && split.seconds[LIMIT_OTHER] < 30.01);
+	assert_true(split.seconds[LIMIT_CROWDED] > 9.99 && split.seconds[LIMIT_CROWDED] < 10.01);
+	/* Samples may say more than there is. */
+	spent.ready_s = 500;
+	limits_split(&spent, &split);
+	assert_true(split.total > 109.99 && split.total < 110.01 && split.seconds[LIMIT_OTHER] == 0);
 }
 
 int main(void)

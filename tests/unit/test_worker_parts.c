@@ -428,13 +428,15 @@ static void a_sleeping_call_is_understood(void **state)
 	assert_int_equal(fd, -1);
 	snprintf(text, sizeof(text), "%d 0x0\n", (int)SYS_wait4);
 	assert_int_equal(where_parse(text, &fd), WHERE_ELSE);
-	assert_int_equal(where_parse("running\n", &fd), WHERE_ELSE);
+	assert_int_equal(where_parse("running\n", &fd), WHERE_READY);
+	assert_int_equal(where_parse("-1 0x7ffd 0x7f00\n", &fd), WHERE_READING);	/* a page fault */
 	assert_int_equal(where_parse("", &fd), WHERE_ELSE);
 }
 
 /* It waits, but for no disk. */
 static void a_read_of_a_pipe_is_no_wait_for_the_disk(void **state)
 {
+	int64_t limit = clock_now() + 20 * NS_PER_S;
 	int fds[2];
 	char byte;
 	pid_t pid;
@@ -446,6 +448,8 @@ static void a_read_of_a_pipe_is_no_wait_for_the_disk(void **state)
 		close(fds[1]);
 		_exit(read(fds[0], &byte, 1) != 0);
 	}
+	while (where_is(pid) == WHERE_READY && clock_now() < limit)	/* it is on its way there */
+		usleep(1000);
 	assert_int_equal(where_is(pid), WHERE_ELSE);
 	close(fds[0]);
 	close(fds[1]);
