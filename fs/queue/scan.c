@@ -25,6 +25,7 @@ struct scan {
 	struct index_dir *dir;		/* being listed */
 	uint64_t listed;		/* inputs */
 	uint64_t share_from;		/* with so many, look whether another has listed them; UINT64_MAX: never, or it was done */
+	bool cold;			/* nothing is known yet */
 	bool stopped;			/* another has */
 	int error;
 };
@@ -93,14 +94,14 @@ static void look_at(struct scan *scan, struct index_dir *dir, const struct store
 	}
 }
 
-/* One flight: the directories from `begin` on. */
+/* One flight: the directories from `begin` on; before the first listing of all, whether another mount has made one or is at it. */
 static uint32_t look_from(struct scan *scan, uint32_t begin)
 {
 	struct queue *queue = scan->queue;
 	struct flight flight = FLIGHT_INIT;
 	struct buf path = BUF_INIT;
 	uint32_t at, looked[LOOKS];
-	size_t i;
+	size_t i, dirs;
 
 	pthread_mutex_lock(&queue->lock);
 	for (at = begin; at < queue->index.dir_count && flight.count < LOOKS; at++) {
@@ -113,10 +114,17 @@ static uint32_t look_from(struct scan *scan, uint32_t begin)
 		flight_lstat(&flight, path.data);
 	}
 	pthread_mutex_unlock(&queue->lock);
+	dirs = flight.count;
+	if (scan->cold) {
+		flight_lstat(&flight, SHARE_PATH);
+		flight_lstat(&flight, SHARE_LOCK_PATH);
+	}
 	flight_run(&flight, queue->store);
 	scan->error = scan->error ? scan->error : flight.error;
+	scan->stopped = scan->cold && (!flight_error(&flight, dirs) || !flight_error(&flight, dirs + 1));
+	scan->cold = false;
 	pthread_mutex_lock(&queue->lock);
-	for (i = 0; i < flight.count && !scan->error; i++)
+	for (i = 0; i < dirs && !scan->error; i++)
 		look_at(scan, queue->index.dirs[looked[i]], flight_op(&flight, i));
 	pthread_mutex_unlock(&queue->lock);
 	flight_release(&flight);
@@ -241,6 +249,7 @@ static void share(struct scan *scan)
 	struct queue *queue = scan->queue;
 	uint32_t at;
 
+	scan->share_from = UINT64_MAX;
 	scan->stopped = false;
 	share_take(queue);
 	pthread_mutex_lock(&queue->lock);
@@ -297,10 +306,13 @@ int scan_inputs(struct queue *queue)
 	queue_clock(queue, &scan.clock);
 	list_all_again(&scan);
 	scan.share_from = share_from(queue);
+	scan.cold = scan.share_from != UINT64_MAX && queue->index.dir_count == 1 && queue->index.dirs[0]->mtime == INT64_MIN;
 	pthread_mutex_unlock(&queue->lock);
 	do
 		at = look_from(&scan, at);
 	while (!scan.error && at < queue->index.dir_count);
+	if (scan.stopped && !scan.error)
+		share(&scan);
 	/* New sub-directories join at the end while this goes on. */
 	for (i = 0; i < scan.count && !scan.error; i++) {
 		scan.error = list_unless_known(&scan, scan.dirs[i]);

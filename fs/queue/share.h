@@ -4,8 +4,8 @@
  *   .claimfs/listing    whole at any time: written in tmp/, renamed over the old one
  *   .claimfs/tmp/list-inputs   somebody is at it: others wait for that one, but not for long
  *
- * A mount that has listed SHARE_FROM inputs with its first view, and so knows that there are many, looks whether another has listed them, or is at it,
- * before it goes on; if none is, it goes on for all. A directory is taken from there only if its mtime is now what it was then, and only those are written
+ * A mount looks for it, and for another that is at it, with its first look at the inputs, and again when it has listed SHARE_FROM of them, and so knows
+ * that there are many: if nobody is at it then, it goes on for all. A directory is taken from there only if its mtime is now what it was then, and only those are written
  * whose listing can have missed nothing (refresh_is_clean). So it is a cache as the local one is: nothing is wrong when it is old, gone or torn,
  * a claim looks at its input in any case, and a wrong entry ends with a listing of that directory.
  *

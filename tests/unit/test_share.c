@@ -209,6 +209,21 @@ static void changed_inputs_are_not_old_news(void **state)
 
 /* ---- who lists ---- */
 
+/* What is there is taken before anything is listed, however few that would be. */
+static void later_ones_list_nothing(void **state)
+{
+	struct bench *bench = listed("");
+	struct bench_mount *mount;
+
+	(void)state;
+	bench->share_from = 1000;
+	mount = bench_mount(bench);
+	mem_slow_listings(mount->store, "inputs/", 1);
+	assert_int_equal(todo(mount), 16);
+	assert_int_equal(mem_slowed(mount->store), 0);
+	bench_free(bench);
+}
+
 /* Who is the first does not list again what it had listed before it looked for another. */
 static void the_first_lists_once(void **state)
 {
@@ -328,6 +343,7 @@ int main(void)
 		cmocka_unit_test(damage_is_never_believed),
 		cmocka_unit_test(lies_in_it_are_refused),
 		cmocka_unit_test(changed_inputs_are_not_old_news),
+		cmocka_unit_test(later_ones_list_nothing),
 		cmocka_unit_test(the_first_lists_once),
 		cmocka_unit_test(others_wait_for_the_one_that_lists),
 		cmocka_unit_test(one_that_died_is_not_waited_for),
