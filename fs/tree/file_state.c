@@ -169,12 +169,13 @@ void real_acked(struct real *real, struct writebehind_item *item)
 {
 	struct tree *tree = real->tree;
 	struct node *node = real->node;
-	size_t bytes = item->len;
 	struct list ready;
+	size_t bytes;
 
 	list_init(&ready);
 	node_ref(tree, node);
 	pthread_mutex_lock(&real->lock);
+	bytes = real->wb.bytes;
 	if (item->kind == WRITEBEHIND_DATA)
 		real_drop_locked(real, item->offset, item->len);
 	else
@@ -183,6 +184,7 @@ void real_acked(struct real *real, struct writebehind_item *item)
 		set_size_locked(real, item->size);
 	real->changes++;
 	writebehind_acked(&real->wb, item);
+	bytes -= real->wb.bytes;
 	collect_waiters_locked(real, &ready);
 	pthread_mutex_unlock(&real->lock);
 	if (bytes)

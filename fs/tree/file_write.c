@@ -110,24 +110,23 @@ static void write_waited(struct waiter *waiter)
 		reply->ops->written(reply, count);
 }
 
-/* Queues; what is charged and counted is undone when there is no memory. */
 static int enqueue(struct open_file *of, bool append, uint64_t offset, const void *data, size_t size)
 {
 	struct real *real = of->real;
+	size_t before;
 	int error;
 
-	files_charge(of->handle.tree->files, size);
 	pthread_mutex_lock(&real->lock);
+	before = real->wb.bytes;
 	error = open_file_error_locked(of);
 	if (!error)
 		error = writebehind_add(&real->wb, of, append, offset, data, size);
 	if (!error) {
+		files_charge(of->handle.tree->files, real->wb.bytes - before);
 		real_drop_locked(real, append ? 0 : offset, append ? UINT64_MAX : size);
 		real->cached = false;
 	}
 	pthread_mutex_unlock(&real->lock);
-	if (error)
-		files_unqueued(of->handle.tree->files, size);
 	return error;
 }
 

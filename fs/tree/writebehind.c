@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define MERGE_LOOK_BACK 8	/* so many queued items are looked at for one that the new bytes join */
-#define FIRST_ROOM 4096
+#define ITEM_COST (2 * sizeof(struct writebehind_item))	/* with what the allocator adds to two blocks, about */
 
 static struct writebehind_item *item_of(const struct list *link)
 {
@@ -50,6 +50,8 @@ static void enlist(struct writebehind *wb, struct writebehind_item *item)
 	item->seq = wb->next_seq++;
 	list_init(&item->ready);
 	list_append(&wb->items, &item->link);
+	if (item->kind != WRITEBEHIND_STEP)
+		wb->bytes += ITEM_COST;
 }
 
 /* A queued item of the same owner that ends where the bytes begin, with nothing behind it that they must not pass. */
@@ -76,7 +78,7 @@ static struct writebehind_item *find_joining(const struct writebehind *wb, const
 
 static int grow(struct writebehind *wb, struct writebehind_item *item, size_t len)
 {
-	size_t room = item->room ? item->room : FIRST_ROOM;
+	size_t room = item->room ? item->room : len;	/* many are never joined */
 	uint8_t *data;
 
 	if (len <= item->room)
@@ -219,7 +221,8 @@ void writebehind_acked(struct writebehind *wb, struct writebehind_item *item)
 	list_remove(&item->link);
 	wb->flying--;
 	wb->flying_bytes -= item->len;
-	wb->bytes -= item->len;
+	if (item->kind != WRITEBEHIND_STEP)
+		wb->bytes -= item->len + ITEM_COST;
 	wb->limit += item->len;
 	if (wb->limit > WRITEBEHIND_MAX_BYTES)
 		wb->limit = WRITEBEHIND_MAX_BYTES;

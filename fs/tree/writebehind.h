@@ -54,7 +54,7 @@ struct writebehind {
 	unsigned int flying;
 	size_t flying_bytes;
 	size_t limit;			/* of flying_bytes */
-	size_t bytes;			/* all data here */
+	size_t bytes;			/* of memory: all data here, and what each item of it takes besides */
 };
 
 void writebehind_init(struct writebehind *wb, size_t chunk);

@@ -124,6 +124,25 @@ static void test_write_buffer_parks_programs(void **state)
 	files_close(handle);
 }
 
+/* A byte here and a byte there: what is kept of each is far more than a byte. */
+static void test_write_buffer_counts_what_small_writes_cost(void **state)
+{
+	struct handle *handle = files_create("a");
+	static struct awaited *heard[1000];
+	int i;
+
+	(void)state;
+	peer_rule(files.rig.peer, FXP_WRITE, 0, 1, PEER_HOLD);
+	for (i = 0; i < 1000; i++)
+		heard[i] = files_begin_write(handle, (uint64_t)i * 10000, "x", 1);
+	assert_true(awaited_came(heard[100]));
+	assert_false(awaited_came(heard[999]));
+	files_release_held();
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(files_end(heard[i]), 0);
+	files_close(handle);
+}
+
 static void test_error_is_told_once_to_each_handle(void **state)
 {
 	struct handle *one = files_create("a"), *two = files_open("a", O_WRONLY);
@@ -316,6 +335,7 @@ int main(void)
 		FILES_TEST_WITH(test_large_write, files_set_up_small_buffer), FILES_TEST(test_reads_see_queued_writes),
 		FILES_TEST(test_hole_before_a_queued_write), FILES_TEST(test_prefetched_block_is_dropped_by_writes),
 		FILES_TEST_WITH(test_write_buffer_parks_programs, files_set_up_small_buffer),
+		FILES_TEST_WITH(test_write_buffer_counts_what_small_writes_cost, files_set_up_small_buffer),
 		FILES_TEST(test_error_is_told_once_to_each_handle), FILES_TEST(test_error_is_not_told_to_nobody),
 		FILES_TEST(test_error_at_the_next_write),
 		FILES_TEST_WITH(test_sync_writes, files_set_up_sync), FILES_TEST(test_fsync), FILES_TEST(test_model),
