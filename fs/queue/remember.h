@@ -8,6 +8,7 @@
  *   d DIR             a directory: mtime of its last listing, path
  *   u DIR CHUNK       units of it: fixed part, then the name, each
  *   k CHUNK           key = content: KEY and generation, and the unit that was done under it
+ *   h CHUNK           key = content: a unit, and the hash of its bytes, each
  *
  * Numbers are in the machine's own byte order: the keep never leaves it. To change the format, change REMEMBER_FORMAT.
  */
