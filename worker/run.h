@@ -29,7 +29,11 @@ struct run_result {
 	int64_t user_ns;
 	int64_t sys_ns;
 	int64_t max_rss;	/* bytes */
-	int64_t read_bytes;	/* by the process and all it waited for, from files and pipes; -1: not known */
+	/*
+	 * By the process and all it waited for, from files and pipes; -1: not known. The mount can't tell it: what the page cache has, above all what
+	 * was read ahead for this very job, never comes to the mount, and what does comes with the pid of whoever touched the page first.
+	 */
+	int64_t read_bytes;
 	int64_t written_bytes;
 	int64_t group_peak;	/* bytes of memory that all its processes and their files in memory had at most, by its cgroup; 0: not known */
 	bool out_of_memory;	/* its cgroup was, and was killed */

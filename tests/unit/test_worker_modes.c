@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "tests/fake/worker/queue.h"
+#include "worker/guard.h"
 
 /* ---- batches ---- */
 
@@ -361,6 +363,76 @@ static void memory_is_limited(void **state)
 	fake_end(&fake);
 }
 
+static void jobs_are_nicer(void **state)
+{
+	char *argv[] = { "sh", "-c", "test $(nice) = $0", NULL, NULL };
+	struct worker_options options = options_of(1);
+	struct fake fake;
+	char nicer[16];
+	int own = getpriority(PRIO_PROCESS, 0);
+
+	(void)state;
+	snprintf(nicer, sizeof(nicer), "%d", own + 3 < 19 ? own + 3 : 19);
+	argv[3] = nicer;
+	fake_begin(&fake, 1);
+	options.nice = 3;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	fake_end(&fake);
+}
+
+/* As after SIGTERM, but for the exit status: what runs may end. */
+static void nothing_is_taken_after_max_time(void **state)
+{
+	char *const argv[] = { "sleep", "0.3", NULL };
+	struct worker_options options = options_of(1);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 60);
+	options.max_time_ns = 500 * NS_PER_MS;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_in_range(count_state(&fake, FAKE_DONE), 1, 10);
+	assert_int_equal(count_state(&fake, FAKE_FAILED), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE) + count_state(&fake, FAKE_TODO), 60);
+	fake_end(&fake);
+}
+
+/* Nothing is started, so nothing is there to wait for when the time is up. */
+static void nothing_is_started_while_memory_is_short(void **state)
+{
+	char *const argv[] = { "true", NULL };
+	struct worker_options options = options_of(1);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 3);
+	options.mem_free = INT64_MAX;
+	options.max_time_ns = 300 * NS_PER_MS;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_int_equal(count_state(&fake, FAKE_TODO), 3);
+	fake_end(&fake);
+	fake_begin(&fake, 3);
+	options.mem_free = 1;
+	options.max_time_ns = 0;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 3);
+	fake_end(&fake);
+}
+
+static void nothing_is_started_while_the_load_is_high(void **state)
+{
+	struct worker_options options = options_of(1);
+	double load;
+
+	(void)state;
+	assert_true(guard_may_start(&options));
+	assert_int_equal(getloadavg(&load, 1), 1);
+	options.load = 2 * load + 10;
+	assert_true(guard_may_start(&options));
+	options.load = load / 2;		/* 0, which is no limit, where nothing runs but this */
+	assert_int_equal(guard_may_start(&options), load == 0);
+}
+
 static void a_drain_file_is_a_notice(void **state)
 {
 	char *argv[] = { "sh", "-c", "touch $1/begun; sleep 0.2", "sh", NULL, NULL };
@@ -415,6 +487,10 @@ int main(void)
 		cmocka_unit_test(failures_halt_the_worker),
 		cmocka_unit_test(no_more_than_max_units_are_taken),
 		cmocka_unit_test(memory_is_limited),
+		cmocka_unit_test(jobs_are_nicer),
+		cmocka_unit_test(nothing_is_taken_after_max_time),
+		cmocka_unit_test(nothing_is_started_while_memory_is_short),
+		cmocka_unit_test(nothing_is_started_while_the_load_is_high),
 		cmocka_unit_test(a_drain_file_is_a_notice),
 		cmocka_unit_test(a_drain_command_is_a_notice),
 	};
