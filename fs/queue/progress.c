@@ -17,7 +17,7 @@
 
 #define BAR_COLUMNS 68
 #define NODE_COLUMNS 28
-#define ADVICE_COLUMNS 79
+#define LINE_COLUMNS 79
 #define MAX_GONE 10		/* lines of nodes that are gone; preemptible nodes come and go by the thousand */
 #define MAX_ETA_S (1000LL * 365 * 86400)
 
@@ -247,19 +247,27 @@ static void add_nodes(const struct progress *progress, struct buf *to)
 		add_node(progress, &rest, to);
 }
 
-/* The shares, at most 80 columns: only what there is of them. */
+/* The shares of what there is, a line or two. */
 static void add_split(const struct progress_spent *spent, struct buf *to)
 {
 	struct limits_split split;
+	size_t i, line = to->len;
+	char part[32];
 	double share;
-	size_t i;
 
 	limits_split(spent, &split);
 	for (i = 0; i < LIMITS_PARTS; i++) {
 		share = split.total > 0 ? split.seconds[limits_parts[i]] / split.total : 0;
-		if (share >= 0.005)
-			buf_addf(to, " %s %.0f%%", limits_name(limits_parts[i]), 100 * share);
+		if (share < 0.005)
+			continue;
+		snprintf(part, sizeof(part), " %s %.0f%%", limits_name(limits_parts[i]), 100 * share);
+		if (to->len - line + strlen(part) > LINE_COLUMNS) {
+			buf_addch(to, '\n');
+			line = to->len;
+		}
+		buf_adds(to, part);
 	}
+	buf_addch(to, '\n');
 }
 
 /* Broken at a space when it is wider than the screen. */
@@ -267,8 +275,8 @@ static void add_advice(const char *advice, struct buf *to)
 {
 	const char *cut = advice + strlen(advice);
 
-	if (cut - advice > ADVICE_COLUMNS) {
-		for (cut = advice + ADVICE_COLUMNS; *cut != ' '; cut--)
+	if (cut - advice > LINE_COLUMNS) {
+		for (cut = advice + LINE_COLUMNS; *cut != ' '; cut--)
 			;
 		buf_add(to, advice, (size_t)(cut - advice));
 		buf_addch(to, '\n');
@@ -289,7 +297,8 @@ static void add_node_splits(const struct progress *progress, struct buf *to)
 		if (node->state != PROGRESS_LIVE || limit == LIMIT_UNKNOWN)
 			continue;
 		add_name_padded(to, node->name, NODE_COLUMNS);
-		buf_addf(to, " limited by %s, %.0f s of jobs\n", limits_name(limit), node->spent.wall_s);
+		buf_addf(to, " limited by %s, %.0f s of jobs:\n", limits_name(limit), node->spent.wall_s);
+		add_split(&node->spent, to);
 	}
 }
 
@@ -308,7 +317,6 @@ static void add_spent(const struct progress *progress, struct buf *to)
 		return;
 	buf_addf(to, "\njobs ran %.0f s, read %.0f MB, wrote %.0f MB; slots:\n", spent->wall_s, spent->in_bytes / 1e6, spent->out_bytes / 1e6);
 	add_split(spent, to);
-	buf_addch(to, '\n');
 	add_hedges(&progress->hedges, to);
 	add_advice(limits_advice(limits_of(spent)), to);
 	add_node_splits(progress, to);

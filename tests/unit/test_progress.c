@@ -61,7 +61,7 @@ static void test_text(void **state)
 	assert_non_null(strstr(text.data, "todo 60  claimed 10  done 25  failed 5\n"));
 	assert_non_null(strstr(text.data, "ETA 35 s\n"));
 	assert_non_null(strstr(text.data, "\n computing 10% reading 80% other 10%\nlimited by reading inputs: "));
-	assert_non_null(strstr(text.data, " limited by reading, 100 s of jobs\n"));
+	assert_non_null(strstr(text.data, " limited by reading, 100 s of jobs:\n computing 10% reading 80% other 10%\n"));
 	assert_null(strchr(text.data, '\x1b'));
 	assert_non_null(strstr(text.data, "(more that are gone)"));
 	assert_non_null(strstr(text.data, "node-15.1"));
@@ -69,6 +69,14 @@ static void test_text(void **state)
 	bar = strchr(text.data, '[');
 	assert_int_equal(strcspn(bar, "]"), 69);
 	assert_int_equal(strspn(bar + 1, "#"), 17);
+	/* All the parts there are. */
+	buf_reset(&text);
+	progress.spent = (struct progress_spent){ .wall_s = 600, .user_s = 100, .read_wait_s = 100, .write_wait_s = 100, .spawn_s = 100, .ready_s = 200,
+						  .claim_s = 100, .idle_s = 100, .units = 3 };
+	assert_int_equal(progress_text(&progress, &text), 0);
+	assert_narrow(text.data);
+	assert_non_null(strstr(text.data, "\n computing 12% reading 12% writing 12% starting 12% crowded 12%"));
+	assert_non_null(strstr(text.data, " other 12%\n"));
 	buf_release(&text);
 }
 

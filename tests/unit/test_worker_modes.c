@@ -470,6 +470,23 @@ static void a_drain_command_is_a_notice(void **state)
 	fake_end(&fake);
 }
 
+/* The same of one that looks and does not wait: it is run again. */
+static void a_drain_command_is_polled(void **state)
+{
+	char *const argv[] = { "sleep", "0.2", NULL };
+	struct worker_options options = options_of(1);
+	char command[200];
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 60);
+	snprintf(command, sizeof(command), "[ -e %s/asked ] || { touch %s/asked; exit 1; }", fake.dir, fake.dir);
+	options.drain_command = command;
+	assert_int_equal(worker_run(&fake, &options, argv), 143);
+	assert_in_range(count_state(&fake, FAKE_DONE), 1, 59);
+	fake_end(&fake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -493,6 +510,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_started_while_the_load_is_high),
 		cmocka_unit_test(a_drain_file_is_a_notice),
 		cmocka_unit_test(a_drain_command_is_a_notice),
+		cmocka_unit_test(a_drain_command_is_polled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
