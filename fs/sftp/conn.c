@@ -86,7 +86,7 @@ bool conn_submit(struct conn *conn, struct request *request, bool wait)
 	taken = state == CONN_UP || (wait && !request->bound && state != CONN_ENDED && conn->wanted);
 	if (taken) {
 		request->conn = conn;
-		atomic_fetch_add(&conn->load, request->cost);
+		conn_charge(conn, request);
 		list_append(&conn->incoming, &request->link);
 		/* Whoever holds lets go after this, and then looks at the list. */
 		wake = conn->asleep && !atomic_load(&conn->sftp->holding);
@@ -135,7 +135,7 @@ static void settle(struct request *request)
 
 	list_remove(&request->age);
 	if (request->conn)
-		atomic_fetch_sub(&request->conn->load, request->cost);
+		conn_discharge(request->conn, request);
 	if (request->slot && (kind == OP_READ || kind == OP_WRITE))
 		atomic_fetch_sub(&request->slot->file->outstanding, request->len);
 }
@@ -250,7 +250,7 @@ static void give_back(struct conn *conn, struct list *again)
 	while ((link = list_pop(again))) {
 		struct request *request = list_entry(link, struct request, link);
 
-		atomic_fetch_sub(&conn->load, request->cost);
+		conn_discharge(conn, request);
 		request->conn = NULL;
 		pool_reroute(conn->sftp, request);
 	}

@@ -46,6 +46,7 @@ struct conn {
 	atomic_int state;		/* enum conn_state; written under the lock */
 	atomic_uint session;		/* counts, from 1; written by the I/O thread */
 	atomic_ullong load;		/* cost of the requests it holds */
+	atomic_uint slow;		/* of these: slow operations, that others behind them wait for */
 	atomic_llong retry_ns;		/* not to be wanted before */
 	atomic_llong heard_ns;		/* when the peer last sent a byte */
 	atomic_uint waiting;		/* requests sent and not answered, for the stats */
@@ -97,6 +98,21 @@ static inline bool conn_is_up(const struct conn *conn)
 
 /* Requests that have waited too long on a connection that is not up; any thread. */
 void conn_expire_incoming(struct conn *conn, int64_t now);
+
+/* A request on its connection's account: `load` and `slow`. Any thread. */
+static inline void conn_charge(struct conn *conn, const struct request *request)
+{
+	atomic_fetch_add(&conn->load, request->cost);
+	if (request->op->slow)
+		atomic_fetch_add(&conn->slow, 1);
+}
+
+static inline void conn_discharge(struct conn *conn, const struct request *request)
+{
+	atomic_fetch_sub(&conn->load, request->cost);
+	if (request->op->slow)
+		atomic_fetch_sub(&conn->slow, 1);
+}
 
 /* Takes a request from its connection's account and finishes it. Any thread that owns the request. */
 void conn_finish(struct request *request, struct answer *answer);

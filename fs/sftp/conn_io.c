@@ -109,7 +109,7 @@ void conn_own(struct conn *conn, struct request *request)
 	request->deadline_ns = timeout ? request->submitted_ns + timeout : INT64_MAX;
 	request->cost = POOL_REQUEST_COST;
 	request->state = REQUEST_READY;
-	atomic_fetch_add(&conn->load, request->cost);
+	conn_charge(conn, request);
 	conn_track(conn, request);
 	list_append(&conn->ready, &request->link);
 }

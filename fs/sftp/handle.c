@@ -302,7 +302,7 @@ static void refuse(struct slot *slot)
 			conn_fail(request, request->op->kind == OP_COPY && elsewhere ? -EOPNOTSUPP : -ESTALE);
 			continue;
 		}
-		atomic_fetch_sub(&slot->conn->load, request->cost);
+		conn_discharge(slot->conn, request);
 		request->conn = NULL;
 		pool_reroute(file->sftp, request);
 	}

@@ -21,16 +21,9 @@ static uint64_t load_of(const struct conn *conn)
 	return atomic_load(&conn->load);
 }
 
-/* The least loaded data connection that is up, NULL when none is. */
-static struct conn *free_data_conn(const struct sftp *sftp)
+static unsigned int slow_on(const struct conn *conn)
 {
-	struct conn *best = NULL;
-	int i;
-
-	for (i = 1; i < sftp->count; i++)
-		if (conn_is_up(sftp->conns[i]) && (!best || load_of(sftp->conns[i]) < load_of(best)))
-			best = sftp->conns[i];
-	return best;
+	return atomic_load(&conn->slow);
 }
 
 static struct conn *first_data_conn(const struct sftp *sftp)
@@ -54,6 +47,28 @@ static int data_wanted(const struct sftp *sftp)
 	int most = sftp->count - 1;
 
 	return pool_is_far(sftp) || sftp->options.near_data > most ? most : sftp->options.near_data;
+}
+
+/*
+ * The data connection that is up and the least loaded, NULL when none is. No more of them than are wanted, though another be there for the sake
+ * of what takes long, unless all of these are held up by such an operation.
+ */
+static struct conn *free_data_conn(const struct sftp *sftp)
+{
+	struct conn *best = NULL;
+	int i, seen = 0;
+
+	for (i = 1; i < sftp->count; i++) {
+		struct conn *conn = sftp->conns[i];
+
+		if (!conn_is_up(conn))
+			continue;
+		if (++seen > data_wanted(sftp) && best && !slow_on(best))
+			break;
+		if (!best || slow_on(conn) < slow_on(best) || (slow_on(conn) == slow_on(best) && load_of(conn) < load_of(best)))
+			best = conn;
+	}
+	return best;
 }
 
 /* The least loaded data connection on which the file is open. */
@@ -102,11 +117,8 @@ static int data_there(const struct sftp *sftp)
 {
 	int i, count = 0;
 
-	for (i = 1; i < sftp->count; i++) {
-		int state = atomic_load(&sftp->conns[i]->state);
-
-		count += state == CONN_UP || state == CONN_CONNECTING;
-	}
+	for (i = 1; i < sftp->count; i++)	/* in this order: one may come up meanwhile */
+		count += atomic_load(&sftp->conns[i]->state) == CONN_CONNECTING || conn_is_up(sftp->conns[i]);
 	return count;
 }
 
@@ -199,22 +211,20 @@ static struct conn *new_home(struct sftp_file *file)
 	return conn;
 }
 
-/* A copy goes beside another, where there is a connection for it. */
+/* A copy goes beside what takes long already, where there is a connection for it. */
 static bool is_held_up(const struct conn *home, const struct conn *other, const struct request *request)
 {
-	return request->op->kind == OP_COPY && other && load_of(home) > load_of(other) + POOL_BUSY_LOAD;
+	return request->op->kind == OP_COPY && other && slow_on(home) > slow_on(other);
 }
 
 static struct conn *slow_file_conn(struct sftp_file *file, struct conn *home, const struct request *request)
 {
-	struct conn *data = free_data_conn(file->sftp), *conn;
+	struct conn *stay = home->index && file_usable(file, home) ? home : NULL, *conn;
 
-	if (home->index && file_usable(file, home) && !is_held_up(home, data, request))
-		return home;
+	if (stay && !is_held_up(home, free_data_conn(file->sftp), request))
+		return stay;
 	conn = slow_conn(file->sftp);
-	if (conn && !file_refused(file, conn))
-		return conn;
-	return home->index && file_usable(file, home) ? home : NULL;
+	return conn && !file_refused(file, conn) ? conn : stay;
 }
 
 static struct conn *file_conn(struct sftp_file *file, const struct request *request)
@@ -306,8 +316,6 @@ void pool_submit(struct sftp *sftp, enum sftp_lane lane, struct request *request
 		request->cost += (size_t)request->len;
 		atomic_fetch_add(&request->slot->file->outstanding, request->len);
 	}
-	if (kind == OP_COPY)
-		request->cost += request->len < POOL_COPY_COST ? (size_t)request->len : POOL_COPY_COST;
 	if (lane == SFTP_DATA || is_bulk(request) || request->op->slow)
 		grow(sftp, request);
 	place(sftp, request);

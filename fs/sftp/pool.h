@@ -28,7 +28,6 @@
  */
 #define POOL_FAR_NS (5 * NS_PER_MS)
 #define POOL_REQUEST_COST 4096u		/* what a request weighs beside its data */
-#define POOL_COPY_COST (64u * 1024 * 1024)	/* and a copy at most, whose data moves on the server alone: others had better wait elsewhere */
 
 enum pool_start { POOL_STARTING, POOL_STARTED, POOL_FAILED };
 
