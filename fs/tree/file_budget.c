@@ -28,7 +28,7 @@ int files_new(const struct tree *tree, struct files **ret_files)
 	if (!files)
 		return -ENOMEM;
 	pthread_mutex_init(&files->lock, NULL);
-	readahead_pool_init(&files->pool, file_block(tree));
+	block_pool_init(&files->pool, file_block(tree));
 	list_init(&files->parked);
 	files->max_queued = options->write_buffer;
 	files->max_ahead = options->readahead * FILES_AHEAD_READERS;
@@ -40,7 +40,7 @@ void files_free(struct files *files)
 {
 	if (!files)
 		return;
-	readahead_pool_release(&files->pool);
+	block_pool_release(&files->pool);
 	pthread_mutex_destroy(&files->lock);
 	free(files);
 }

@@ -26,6 +26,12 @@ struct real *real_of(struct tree *tree, struct node *node)
 	return real;
 }
 
+/* What lies in the server's page cache is not begun by one request and ended by the next. */
+static size_t whole_pages(size_t bytes)
+{
+	return bytes > FILE_PAGE ? bytes - bytes % FILE_PAGE : bytes;
+}
+
 static struct real *real_new(struct tree *tree, struct node *node)
 {
 	struct real *real = calloc(1, sizeof(*real));
@@ -38,7 +44,8 @@ static struct real *real_new(struct tree *tree, struct node *node)
 	list_init(&real->opens);
 	list_init(&real->waiters);
 	list_init(&real->failed);
-	writebehind_init(&real->wb, sftp_max_write(tree->sftp));
+	writebehind_init(&real->wb, whole_pages(sftp_max_write(tree->sftp)));
+	real->wb.pool = &tree->files->pool;
 	return real;
 }
 
@@ -315,9 +322,7 @@ struct open_file *open_file_of(struct handle *handle)
 
 size_t file_block(const struct tree *tree)
 {
-	size_t block = sftp_max_read(tree->sftp);
-
-	return block > FILE_PAGE ? block - block % FILE_PAGE : block;
+	return whole_pages(sftp_max_read(tree->sftp));
 }
 
 struct open_file *open_file_new(struct tree *tree, int flags)

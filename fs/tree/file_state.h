@@ -38,7 +38,7 @@ struct files {
 	int64_t server_seen_ns;		/* … and when */
 	atomic_size_t ahead;		/* bytes fetched ahead by all handles */
 	size_t max_ahead;
-	struct readahead_pool pool;
+	struct block_pool pool;
 };
 
 void files_charge(struct files *files, size_t bytes);	/* before anything of it may be sent */

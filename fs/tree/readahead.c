@@ -7,52 +7,16 @@
 
 /* ---- memory ---- */
 
-void readahead_pool_init(struct readahead_pool *pool, size_t block)
+static void get_data(struct readahead_block *block, struct block_pool *pool, size_t len)
 {
-	pthread_mutex_init(&pool->lock, NULL);
-	pool->size = block;
-	pool->count = 0;
-}
-
-void readahead_pool_release(struct readahead_pool *pool)
-{
-	while (pool->count)
-		free(pool->blocks[--pool->count]);
-	pthread_mutex_destroy(&pool->lock);
-}
-
-static void *pool_get(struct readahead_pool *pool)
-{
-	void *data = NULL;
-
-	pthread_mutex_lock(&pool->lock);
-	if (pool->count)
-		data = pool->blocks[--pool->count];
-	pthread_mutex_unlock(&pool->lock);
-	return data ? data : malloc(pool->size);
-}
-
-static void pool_put(struct readahead_pool *pool, void *data)
-{
-	pthread_mutex_lock(&pool->lock);
-	if (pool->count < READAHEAD_POOL) {
-		pool->blocks[pool->count++] = data;
-		data = NULL;
-	}
-	pthread_mutex_unlock(&pool->lock);
-	free(data);
-}
-
-static void get_data(struct readahead_block *block, struct readahead_pool *pool, size_t len)
-{
-	block->pool = pool && len <= pool->size && len > pool->size / 2 ? pool : NULL;
-	block->data = block->pool ? pool_get(pool) : malloc(len);
+	block->pool = block_pool_suits(pool, len) ? pool : NULL;
+	block->data = block->pool ? block_pool_get(pool) : malloc(len);
 }
 
 static void put_data(struct readahead_block *block)
 {
 	if (block->pool)
-		pool_put(block->pool, block->data);
+		block_pool_put(block->pool, block->data);
 	else
 		free(block->data);
 }

@@ -12,30 +12,17 @@
 #ifndef CLAIMFS_TREE_READAHEAD_H
 #define CLAIMFS_TREE_READAHEAD_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/list.h"
+#include "tree/block_pool.h"
 
 #define READAHEAD_FIRST (512u * 1024)		/* the window at first, on a short way */
 #define READAHEAD_PACE 100u			/* bytes a µs (100 MB/s) that it should be good for on a long one */
 #define READAHEAD_NEAR (256u * 1024)		/* so far from the expected place is still in sequence */
 #define READAHEAD_UNKNOWN UINT64_MAX		/* a size that is not known */
-
-/* Memory of whole blocks, kept for the next ones: fresh memory costs a page fault for every 4 KiB. Thread-safe. */
-#define READAHEAD_POOL 32
-
-struct readahead_pool {
-	pthread_mutex_t lock;		/* guards all; innermost */
-	size_t size;			/* of a block */
-	unsigned int count;
-	void *blocks[READAHEAD_POOL];
-};
-
-void readahead_pool_init(struct readahead_pool *pool, size_t block);
-void readahead_pool_release(struct readahead_pool *pool);
 
 struct readahead_block {
 	struct list link;		/* of readahead->blocks, by offset; a block not on it is nobody else's */
@@ -47,7 +34,7 @@ struct readahead_block {
 	size_t used;			/* bytes that readers took */
 	int error;
 	bool ready;
-	struct readahead_pool *pool;	/* where its data goes, or NULL */
+	struct block_pool *pool;	/* where its data goes, or NULL */
 	void *owner;			/* the fetcher's */
 	uint64_t stamp;			/* the fetcher's */
 	uint8_t *data;
@@ -60,7 +47,7 @@ struct readahead_piece {		/* of a read; holds a ref on its block */
 };
 
 struct readahead {
-	struct readahead_pool *pool;	/* NULL: none */
+	struct block_pool *pool;	/* NULL: none */
 	size_t block;			/* most bytes of a block */
 	size_t max;			/* most bytes ahead of the reader; 0: never ahead */
 	size_t first;			/* the window at first */

@@ -22,9 +22,12 @@ void writebehind_init(struct writebehind *wb, size_t chunk)
 	wb->limit = WRITEBEHIND_FIRST_BYTES;
 }
 
-static void free_data(struct writebehind_item *item)
+static void free_data(struct writebehind *wb, struct writebehind_item *item)
 {
-	free(item->data);
+	if (item->pooled)
+		block_pool_put(wb->pool, item->data);
+	else
+		free(item->data);
 	free(item);
 }
 
@@ -34,7 +37,7 @@ void writebehind_release(struct writebehind *wb)
 
 	while ((link = list_pop(&wb->items)))
 		if (item_of(link)->kind != WRITEBEHIND_STEP)
-			free_data(item_of(link));
+			free_data(wb, item_of(link));
 }
 
 /* ---- adding ---- */
@@ -76,6 +79,21 @@ static struct writebehind_item *find_joining(const struct writebehind *wb, const
 	return NULL;
 }
 
+static int move_to_block(struct writebehind *wb, struct writebehind_item *item)
+{
+	uint8_t *block = block_pool_get(wb->pool);
+
+	if (!block)
+		return -ENOMEM;
+	if (item->len)
+		memcpy(block, item->data, item->len);
+	free(item->data);
+	item->data = block;
+	item->room = wb->pool->size;
+	item->pooled = true;
+	return 0;
+}
+
 static int grow(struct writebehind *wb, struct writebehind_item *item, size_t len)
 {
 	size_t room = item->room ? item->room : len;	/* many are never joined */
@@ -83,6 +101,8 @@ static int grow(struct writebehind *wb, struct writebehind_item *item, size_t le
 
 	if (len <= item->room)
 		return 0;
+	if (!item->pooled && block_pool_suits(wb->pool, len))
+		return move_to_block(wb, item);
 	while (room < len)
 		room *= 2;
 	if (room > wb->chunk)
@@ -92,6 +112,7 @@ static int grow(struct writebehind *wb, struct writebehind_item *item, size_t le
 		return -ENOMEM;
 	item->data = data;
 	item->room = room;
+	item->pooled = false;
 	return 0;
 }
 
@@ -151,7 +172,7 @@ int writebehind_add(struct writebehind *wb, void *owner, bool append, uint64_t o
 	return 0;
 fail:
 	while ((link = list_pop(&fresh)))
-		free_data(item_of(link));
+		free_data(wb, item_of(link));
 	return -ENOMEM;
 }
 
@@ -229,7 +250,7 @@ void writebehind_acked(struct writebehind *wb, struct writebehind_item *item)
 	if (!wb->flying)	/* what has gathered meanwhile goes out together */
 		writebehind_push(wb);
 	if (item->kind != WRITEBEHIND_STEP)
-		free_data(item);
+		free_data(wb, item);
 }
 
 /* ---- asking ---- */

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "tree/block_pool.h"
 
 #define WRITEBEHIND_MAX_FLYING 64			/* requests of one file under way */
 #define WRITEBEHIND_MAX_BYTES (16u * 1024 * 1024)	/* and their bytes, once the file is up to speed */
@@ -37,6 +38,7 @@ struct writebehind_item {
 	size_t len;
 	size_t room;
 	uint8_t *data;
+	bool pooled;			/* data is a block of the pool */
 	/* A step. `changes`: bytes of the file; `sets_size`: it is `size` bytes long afterwards; `grows_to`: at least so long. */
 	bool changes;
 	bool sets_size;
@@ -48,6 +50,7 @@ struct writebehind_item {
 
 struct writebehind {
 	struct list items;
+	struct block_pool *pool;	/* for what fills a block; NULL: none */
 	size_t chunk;			/* most bytes of an item */
 	uint64_t next_seq;
 	uint64_t push_seq;		/* items up to this one wait for nothing more to merge */

@@ -76,6 +76,43 @@ static void test_full_ones_go_at_once(void **state)
 	assert_null(writebehind_next(&wb));
 }
 
+/* What fills a block lies in one that has been used before; what began small moves there with its bytes, and beyond it. */
+static void test_blocks_are_used_again(void **state)
+{
+	enum { BIG = 40 * CHUNK };
+	static const size_t sizes[] = { BIG, BIG / 2 };	/* of the pool's blocks */
+	static uint8_t bytes[BIG];
+	struct writebehind_item *item;
+	struct block_pool pool;
+	size_t i;
+	void *used;
+
+	(void)state;
+	writebehind_init(&wb, BIG);
+	for (i = 0; i < BIG; i++)
+		bytes[i] = (uint8_t)(i * 7);
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		block_pool_init(&pool, sizes[i]);
+		wb.pool = &pool;
+		add(&owner_a, 0, sizes[i]);
+		item = writebehind_next(&wb);
+		used = item->data;
+		assert_int_equal(writebehind_add(&wb, &owner_a, false, BIG, bytes, 10), 0);
+		writebehind_acked(&wb, item);
+		assert_int_equal(pool.count, 1);
+		assert_int_equal(writebehind_add(&wb, &owner_a, false, BIG + 10, bytes + 10, sizes[i] - 110), 0);
+		assert_int_equal(pool.count, 0);
+		assert_int_equal(writebehind_add(&wb, &owner_a, false, BIG + sizes[i] - 100, bytes + sizes[i] - 100, BIG - sizes[i] + 100), 0);
+		item = expect(BIG, BIG);
+		assert_true(sizes[i] < BIG || item->data == used);
+		assert_memory_equal(item->data, bytes, BIG);
+		writebehind_acked(&wb, item);
+		assert_int_equal(pool.count, sizes[i] < BIG ? 0 : 1);
+		block_pool_release(&pool);
+	}
+	wb.pool = NULL;
+}
+
 static void test_push_sends_parts(void **state)
 {
 	(void)state;
@@ -388,6 +425,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_merges_while_one_is_under_way), TEST(test_full_ones_go_at_once), TEST(test_push_sends_parts),
+		TEST(test_blocks_are_used_again),
 		TEST(test_two_streams_merge_apart), TEST(test_handles_are_not_mixed), TEST(test_overlaps_wait),
 		TEST(test_merging_keeps_order), TEST(test_step_stands_alone), TEST(test_size_with_steps),
 		TEST(test_told_size_counts_appends), TEST(test_appends_go_one_by_one), TEST(test_append_is_not_torn_by_merging), TEST(test_limits),
