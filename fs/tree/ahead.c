@@ -16,6 +16,7 @@
 #include "tree/listing.h"
 
 #define STRANGER_ENTRIES 4096	/* of a directory that is listed for a program that does not: no more of it than that */
+#define AHEAD_BATCH 4			/* this part of what is wanted may be missing before more is sent */
 #define FAR (2 * AHEAD_MOST)	/* guesses are made among so many of the next names */
 
 struct ahead_dir {
@@ -141,20 +142,21 @@ static int64_t longest_life(const struct ahead *ahead)
 	return (int64_t)(most * NS_PER_S);
 }
 
-static bool is_old(const struct guess *guess)
+static bool is_old(const struct guess *guess, int64_t now)
 {
-	return clock_now() - guess->sent_ns > guess->lifetime_ns;
+	return now - guess->sent_ns > guess->lifetime_ns;
 }
 
 static void expire_locked(struct ahead *ahead, struct list *ret_gone)
 {
 	struct ahead_dir *missed = NULL;
+	int64_t now = clock_now();
 	struct list *link, *next;
 
 	list_for_each_safe(link, next, &ahead->guesses) {
 		struct guess *guess = list_entry(link, struct guess, link);
 
-		if (!is_old(guess))
+		if (!is_old(guess, now))
 			continue;
 		if (guess->dir && guess->dir != missed)
 			ahead_order_missed(&guess->dir->order);
@@ -341,7 +343,7 @@ static struct guess *guess_place(struct ahead *ahead, struct ahead_dir *dir, siz
 	return guess;
 }
 
-/* Makes guesses, to be sent, into `ret_fresh` (room for AHEAD_MOST). How many. */
+/* Makes guesses, to be sent, into `ret_fresh` (room for AHEAD_MOST). How many: none, or several, which are sent and answered together. */
 static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct guess **ret_fresh)
 {
 	int64_t lifetime = ahead_order_lifetime(&dir->order, ahead->way_ns, longest_life(ahead));
@@ -349,6 +351,8 @@ static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct 
 	size_t place;
 	int count = 0;
 
+	if (dir->guesses > wanted - wanted / AHEAD_BATCH)
+		return 0;
 	while (dir->guesses < wanted && dir->bytes < AHEAD_MOST_BYTES && count < AHEAD_MOST && ahead_order_next(&dir->order, FAR, &place)) {
 		const struct sftp_attrs *attrs;
 		const char *name = listing_entry(dir->listing, place, &attrs);
@@ -397,7 +401,7 @@ static bool is_fresh(const struct guess *guess)
 {
 	bool fresh;
 
-	if (is_old(guess))
+	if (is_old(guess, clock_now()))
 		return false;
 	pthread_mutex_lock(&guess->real->lock);
 	fresh = guess->stamp == guess->real->changes && writebehind_idle(&guess->real->wb);
