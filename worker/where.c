@@ -47,8 +47,8 @@ enum where where_parse(const char *syscall, int *ret_fd)
 	*ret_fd = -1;
 	if (strncmp(syscall, "running", 7) == 0)	/* or it would be, if a processor were free */
 		return WHERE_READY;
-	if (end != syscall && number == -1)		/* it sleeps in no call: a page of a file is on its way */
-		return WHERE_READING;
+	if (end != syscall && number == -1)	/* it sleeps in no call: a page of a file is on its way; one that is dead has no stack either */
+		return strtoull(end, NULL, 16) ? WHERE_READING : WHERE_ELSE;
 	for (i = 0; end != syscall && i < sizeof(calls) / sizeof(calls[0]); i++) {
 		if (calls[i].number != number)
 			continue;

@@ -430,6 +430,7 @@ static void a_sleeping_call_is_understood(void **state)
 	assert_int_equal(where_parse(text, &fd), WHERE_ELSE);
 	assert_int_equal(where_parse("running\n", &fd), WHERE_READY);
 	assert_int_equal(where_parse("-1 0x7ffd 0x7f00\n", &fd), WHERE_READING);	/* a page fault */
+	assert_int_equal(where_parse("-1 0x0 0x0\n", &fd), WHERE_ELSE);		/* a zombie */
 	assert_int_equal(where_parse("", &fd), WHERE_ELSE);
 }
 
