@@ -1,67 +1,15 @@
 /* ahead: see ahead.h. */
-#include "tree/ahead.h"
+#include "tree/ahead_inner.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
-#include "tree/ahead_expected.h"
-#include "tree/ahead_order.h"
-#include "tree/ahead_strangers.h"
-#include "tree/file_state.h"
-#include "tree/flight.h"
-#include "tree/listing.h"
 
 #define STRANGER_ENTRIES 4096	/* of a directory that is listed for a program that does not: no more of it than that */
 #define AHEAD_BATCH 4			/* this part of what is wanted may be missing before more is sent */
 #define FAR (2 * AHEAD_MOST)	/* guesses are made among so many of the next names */
-
-struct ahead_dir {
-	struct list link;		/* of ahead->dirs, the one used last first */
-	struct node *node;		/* held */
-	struct listing *listing;	/* held */
-	struct ahead_order order;
-	unsigned int guesses;
-	uint64_t bytes;			/* of guesses */
-};
-
-struct guess {
-	struct list link;		/* of ahead->guesses, or of those to be let go */
-	struct flight flight;
-	struct ahead *ahead;
-	struct ahead_dir *dir;		/* NULL: it has been forgotten, or it is expected */
-	bool expected;
-	struct node *node;		/* held */
-	size_t place;			/* in the listing */
-	struct real *real;
-	struct open_file *of;
-	struct sftp_file *file;
-	struct sftp_attrs attrs;
-	uint64_t bytes;
-	uint64_t stamp;			/* real->changes when it was sent */
-	int64_t sent_ns;
-	int64_t lifetime_ns;
-	bool landed;
-	bool looked;			/* its attributes were given out: who asks twice wants to know */
-	bool dropped;
-	ahead_claimed *claimed;		/* who waits for it to land */
-	void *arg;
-};
-
-struct ahead {
-	struct tree *tree;
-	pthread_mutex_t lock;		/* guards everything here, guesses included */
-	struct list dirs;
-	struct list guesses;
-	struct strangers strangers;
-	struct ahead_expected expected;
-	unsigned int expected_count;	/* guesses of it */
-	int64_t way_ns;			/* there and back, about; 0: not known */
-	bool stopped;
-};
 
 int ahead_new(struct tree *tree, struct ahead **ret_ahead)
 {
@@ -89,62 +37,12 @@ void ahead_free(struct ahead *ahead)
 
 /* ---- letting go ---- */
 
-/* Off the list, and no longer its directory's. */
-static void forget_locked(struct guess *guess)
-{
-	list_remove(&guess->link);
-	if (guess->dir) {
-		guess->dir->guesses--;
-		guess->dir->bytes -= guess->bytes;
-	}
-	if (guess->expected)
-		guess->ahead->expected_count--;
-	guess->dir = NULL;
-	guess->expected = false;
-}
-
-/* Nothing of it is under way and nobody waits. */
-static void guess_free(struct guess *guess)
-{
-	struct tree *tree = guess->ahead->tree;
-
-	if (guess->file)
-		sftp_close(guess->file, NULL, NULL);
-	if (guess->of)
-		open_file_unref(guess->of);
-	flight_clear(&guess->flight);
-	node_unref(tree, guess->node);
-	free(guess);
-}
-
-/* Landed ones onto `ret_gone`; those under way follow when they land. */
-static void drop_locked(struct guess *guess, struct list *ret_gone)
-{
-	forget_locked(guess);
-	guess->dropped = true;
-	if (guess->landed)
-		list_append(ret_gone, &guess->link);
-}
-
-static void free_all(struct list *gone)
-{
-	struct list *link;
-
-	while ((link = list_pop(gone)))
-		guess_free(list_entry(link, struct guess, link));
-}
-
 /* Attributes may be old by options.attr_ttl; and a file that changes twice in a second shows it only to who looks twice (file.c). */
 static int64_t longest_life(const struct ahead *ahead)
 {
 	double most = ahead->tree->options.attr_ttl < 1 ? ahead->tree->options.attr_ttl : 1;
 
 	return (int64_t)(most * NS_PER_S);
-}
-
-static bool is_old(const struct guess *guess, int64_t now)
-{
-	return now - guess->sent_ns > guess->lifetime_ns;
 }
 
 static void expire_locked(struct ahead *ahead, struct list *ret_gone)
@@ -156,14 +54,14 @@ static void expire_locked(struct ahead *ahead, struct list *ret_gone)
 	list_for_each_safe(link, next, &ahead->guesses) {
 		struct guess *guess = list_entry(link, struct guess, link);
 
-		if (!is_old(guess, now))
+		if (!guess_is_old(guess, now))
 			continue;
 		if (guess->dir && guess->dir != missed)
 			ahead_order_missed(&guess->dir->order);
 		missed = guess->dir;
 		if (guess->expected)
 			expected_missed(&ahead->expected);
-		drop_locked(guess, ret_gone);
+		guess_drop_locked(guess, ret_gone);
 	}
 }
 
@@ -203,11 +101,11 @@ void ahead_stop(struct ahead *ahead)
 	pthread_mutex_lock(&ahead->lock);
 	ahead->stopped = true;
 	list_for_each_safe(link, next, &ahead->guesses)
-		drop_locked(list_entry(link, struct guess, link), &gone);
+		guess_drop_locked(list_entry(link, struct guess, link), &gone);
 	list_splice(&dirs, &ahead->dirs);
 	strangers_clear(&ahead->strangers, &strangers);
 	pthread_mutex_unlock(&ahead->lock);
-	free_all(&gone);
+	guess_free_all(&gone);
 	strangers_release(&strangers, ahead->tree);
 	while ((link = list_pop(&dirs)))
 		dir_free(ahead, list_entry(link, struct ahead_dir, link));
@@ -289,46 +187,6 @@ void ahead_listed(struct ahead *ahead, struct node *node, struct listing *listin
 
 /* ---- guessing ---- */
 
-static bool is_worth_it(const struct sftp_attrs *attrs)
-{
-	return S_ISREG(attrs->mode) && (attrs->flags & SFTP_ATTR_SIZE) && attrs->size <= AHEAD_FILE;
-}
-
-static struct guess *find_locked(struct ahead *ahead, const struct node *node)
-{
-	struct list *link;
-
-	list_for_each(link, &ahead->guesses) {
-		struct guess *guess = list_entry(link, struct guess, link);
-
-		if (guess->node == node)
-			return guess;
-	}
-	return NULL;
-}
-
-/* NULL: it is guessed already, or there is no memory. */
-static struct guess *guess_new(struct ahead *ahead, struct node *parent, const char *name, int64_t lifetime_ns)
-{
-	struct guess *guess = calloc(1, sizeof(*guess));
-
-	if (!guess)
-		return NULL;
-	guess->ahead = ahead;
-	guess->of = open_file_new(ahead->tree, O_RDONLY);
-	guess->node = node_get(ahead->tree, parent, name, &real_ops);
-	guess->real = guess->node ? real_get(ahead->tree, guess->node) : NULL;
-	if (!guess->of || !guess->real || find_locked(ahead, guess->node)) {
-		guess_free(guess);
-		return NULL;
-	}
-	flight_init(&guess->flight);
-	guess->sent_ns = clock_now();
-	guess->lifetime_ns = lifetime_ns;
-	list_append(&ahead->guesses, &guess->link);
-	return guess;
-}
-
 static struct guess *guess_place(struct ahead *ahead, struct ahead_dir *dir, size_t place, const char *name, uint64_t size, int64_t lifetime_ns)
 {
 	struct guess *guess = guess_new(ahead, dir->node, name, lifetime_ns);
@@ -357,7 +215,7 @@ static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct 
 		const struct sftp_attrs *attrs;
 		const char *name = listing_entry(dir->listing, place, &attrs);
 
-		if (!is_worth_it(attrs))
+		if (!guess_is_worth_it(attrs))
 			continue;
 		ret_fresh[count] = guess_place(ahead, dir, place, name, attrs->size, lifetime);
 		count += ret_fresh[count] != NULL;
@@ -395,106 +253,6 @@ void ahead_expect(struct ahead *ahead, const char *path, uint64_t size)
 	pthread_mutex_unlock(&ahead->lock);
 }
 
-/* ---- landing ---- */
-
-static bool is_fresh(const struct guess *guess)
-{
-	bool fresh;
-
-	if (is_old(guess, clock_now()))
-		return false;
-	pthread_mutex_lock(&guess->real->lock);
-	fresh = guess->stamp == guess->real->changes && writebehind_idle(&guess->real->wb);
-	pthread_mutex_unlock(&guess->real->lock);
-	return fresh;
-}
-
-static bool is_good(const struct guess *guess)
-{
-	const struct flight_leg *open = &guess->flight.legs[0], *look = &guess->flight.legs[1];
-
-	return !open->error && !look->error && S_ISREG(look->attrs.mode) && is_worth_it(&look->attrs);
-}
-
-/* It is the kernel's: the guess goes, its handle stays. */
-static void hand_over(struct guess *guess, ahead_claimed *claimed, void *arg)
-{
-	struct open_file *of = guess->of;
-	struct sftp_attrs attrs = guess->attrs;
-
-	guess->of = NULL;
-	guess_free(guess);
-	claimed(arg, of, &attrs);
-}
-
-static void landed(struct flight *flight)
-{
-	struct guess *guess = container_of(flight, struct guess, flight);
-	struct ahead *ahead = guess->ahead;
-	bool good = is_good(guess), keep;
-	ahead_claimed *claimed;
-	void *arg;
-
-	if (good) {
-		guess->attrs = flight->legs[1].attrs;
-		guess->of->guessed = true;
-		open_file_attach(guess->of, guess->real, guess->file);
-		guess->file = NULL;
-		file_fetch_first(guess->of, &guess->attrs);
-	}
-	pthread_mutex_lock(&ahead->lock);
-	claimed = guess->claimed;
-	arg = guess->arg;
-	if (!good && !guess->dropped)
-		forget_locked(guess);
-	keep = good && !guess->dropped && !claimed;
-	guess->landed = true;
-	pthread_mutex_unlock(&ahead->lock);
-	if (keep)
-		return;
-	if (claimed && good && is_fresh(guess)) {
-		hand_over(guess, claimed, arg);
-		return;
-	}
-	guess_free(guess);
-	if (claimed)
-		claimed(arg, NULL, NULL);
-}
-
-static void open_done(void *arg, const struct sftp_reply *answer)
-{
-	struct flight_leg *leg = arg;
-	struct guess *guess = container_of(leg->flight, struct guess, flight);
-	struct ahead *ahead = guess->ahead;
-	int64_t way = answer->received_ns - answer->sent_ns;
-
-	guess->file = answer->file;
-	readahead_way(&guess->of->ra, way);
-	pthread_mutex_lock(&ahead->lock);
-	ahead->way_ns = ahead->way_ns && way > 0 ? (ahead->way_ns * 7 + way) / 8 : way;
-	pthread_mutex_unlock(&ahead->lock);
-	flight_done(leg, answer);
-}
-
-static void guess_send(struct guess *guess)
-{
-	struct tree *tree = guess->ahead->tree;
-	struct buf path = BUF_INIT;
-	struct flight_leg *leg;
-	int error = node_path(tree, guess->node, NULL, &path);
-
-	pthread_mutex_lock(&guess->real->lock);
-	guess->stamp = guess->real->changes;
-	pthread_mutex_unlock(&guess->real->lock);
-	flight_begin(&guess->flight, landed);
-	leg = flight_leg(&guess->flight);
-	flight_sent(leg, error ? error : sftp_open(tree->sftp, SFTP_DATA, path.data, SFTP_OPEN_READ, NULL, open_done, leg));
-	leg = flight_leg(&guess->flight);
-	flight_sent(leg, error ? error : sftp_lstat(tree->sftp, SFTP_DATA, path.data, flight_done, leg));
-	flight_go(&guess->flight);
-	buf_release(&path);
-}
-
 /* ---- the kernel asks ---- */
 
 /*
@@ -505,7 +263,7 @@ static bool is_due(const struct guess *guess)
 {
 	bool coming = guess->expected || (guess->dir && ahead_order_coming(&guess->dir->order, guess->place));
 
-	return guess->landed && !guess->looked && coming && is_fresh(guess);
+	return guess->landed && !guess->looked && coming && guess_is_fresh(guess);
 }
 
 bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struct sftp_attrs *ret_attrs, double *ret_age)
@@ -517,7 +275,7 @@ bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struc
 	if (!ahead || !(node = node_find(ahead->tree, dir, name)))
 		return false;
 	pthread_mutex_lock(&ahead->lock);
-	guess = find_locked(ahead, node);
+	guess = guess_find_locked(ahead, node);
 	found = guess && is_due(guess);
 	if (found) {
 		guess->looked = true;
@@ -540,25 +298,25 @@ bool ahead_claim(struct ahead *ahead, struct node *node, ahead_claimed *claimed,
 	list_init(&gone);
 	pthread_mutex_lock(&ahead->lock);
 	expire_locked(ahead, &gone);
-	guess = find_locked(ahead, node);
+	guess = guess_find_locked(ahead, node);
 	if (guess) {
 		now = guess->landed;
 		if (guess->dir)
 			ahead_order_kept(&guess->dir->order, now);
-		forget_locked(guess);
+		guess_forget_locked(guess);
 		if (!now) {
 			guess->claimed = claimed;
 			guess->arg = arg;
 		}
 	}
 	pthread_mutex_unlock(&ahead->lock);
-	free_all(&gone);
-	if (guess && now && !is_fresh(guess)) {
+	guess_free_all(&gone);
+	if (guess && now && !guess_is_fresh(guess)) {
 		guess_free(guess);
 		return false;
 	}
 	if (guess && now)
-		hand_over(guess, claimed, arg);
+		guess_hand_over(guess, claimed, arg);
 	return guess;
 }
 
@@ -571,11 +329,11 @@ void ahead_forget(struct ahead *ahead, struct node *node)
 		return;
 	list_init(&gone);
 	pthread_mutex_lock(&ahead->lock);
-	guess = find_locked(ahead, node);
+	guess = guess_find_locked(ahead, node);
 	if (guess)
-		drop_locked(guess, &gone);
+		guess_drop_locked(guess, &gone);
 	pthread_mutex_unlock(&ahead->lock);
-	free_all(&gone);
+	guess_free_all(&gone);
 }
 
 /* The directory and the name of a node: a ref and a copy, or NULL. */
@@ -649,7 +407,7 @@ void ahead_opened(struct ahead *ahead, struct node *node)
 	sftp_go(ahead->tree->sftp);
 	if (strange)
 		listing_start(ahead->tree, parent, STRANGER_ENTRIES);
-	free_all(&gone);
+	guess_free_all(&gone);
 	node_unref(ahead->tree, old);
 	node_unref(ahead->tree, parent);
 }
