@@ -44,6 +44,7 @@ struct witness {
 	int history;
 	int watch[PLACES];
 	struct map names;		/* UNIT's and KEY's hex → input's name */
+	struct map beats;		/* watch of a heartbeat file → its node */
 	int64_t empty_ns;		/* the queue was surely empty then */
 	struct buf out;
 };
@@ -88,17 +89,36 @@ static void tell(struct witness *witness, int64_t now, const char *node, const c
 		 detail);
 }
 
+/*
+ * A heartbeat file was made. It is watched by itself: on a brick of GlusterFS it may be written to under another name, below .glusterfs, of which the
+ * directory nodes/ hears nothing.
+ */
 static void see_node(struct witness *witness, int64_t now, const char *name)
 {
-	char node[LAYOUT_MAX_NODE + 1];
+	struct buf path = BUF_INIT;
 	enum layout_node_file kind;
+	void *before = NULL;
+	char *node;
 	size_t len;
+	int watch;
 
-	if (layout_parse_node_file(name, strlen(name), &len, &kind) < 0 || kind != LAYOUT_HEARTBEAT)
+	if (layout_parse_node_file(name, strlen(name), &len, &kind) < 0 || kind != LAYOUT_HEARTBEAT || !(node = strndup(name, len)))
 		return;
-	memcpy(node, name, len);
-	node[len] = '\0';
 	tell(witness, now, node, "beat", "-", "");
+	buf_addf(&path, "%s/%s/%s", witness->queue, LAYOUT_NODES, name);
+	watch = inotify_add_watch(witness->inotify, buf_text(&path), IN_MODIFY);
+	buf_release(&path);
+	if (watch < 0 || map_set(&witness->beats, &watch, sizeof(watch), node, &before) < 0)
+		before = node;
+	free(before);
+}
+
+static void see_beat(struct witness *witness, int64_t now, const struct inotify_event *event)
+{
+	const char *node = map_get(&witness->beats, &event->wd, sizeof(event->wd));
+
+	if (node && (event->mask & IN_MODIFY))
+		tell(witness, now, node, "beat", "-", "");
 }
 
 /* What a claim that was renamed over has become. */
@@ -160,11 +180,12 @@ static void see(struct witness *witness, int64_t now, const struct inotify_event
 
 	if (event->mask & IN_Q_OVERFLOW)
 		tell(witness, now, "-", "blind", "-", "");
+	see_beat(witness, now, event);
 	if (!event->len)
 		return;
 	while (place < PLACES && witness->watch[place] != event->wd)
 		place++;
-	if (place == PLACE_NODES && (event->mask & (IN_CREATE | IN_MODIFY)))
+	if (place == PLACE_NODES && (event->mask & IN_CREATE))
 		see_node(witness, now, event->name);
 	else if (place == PLACE_CLAIMS && (event->mask & (IN_CREATE | IN_MOVED_TO | IN_DELETE)))
 		see_claim(witness, now, event->name, event->mask);
@@ -226,7 +247,7 @@ static int add_watch(struct witness *witness, enum place place, const char *dir)
 	buf_addf(&path, "%s/%s", witness->queue, dir);
 	error = buf_error(&path) ? buf_error(&path) : io_mkdirs(path.data, 0755);
 	if (!error)
-		witness->watch[place] = inotify_add_watch(witness->inotify, path.data, IN_CREATE | IN_MODIFY | IN_MOVED_TO | IN_DELETE);
+		witness->watch[place] = inotify_add_watch(witness->inotify, path.data, IN_CREATE | IN_MOVED_TO | IN_DELETE);
 	if (!error && witness->watch[place] < 0)
 		error = -errno;
 	buf_release(&path);
@@ -314,14 +335,20 @@ static int learn_inputs(struct witness *witness)
 	return error;
 }
 
-static void forget(struct witness *witness)
+static void forget_map(struct map *map)
 {
 	size_t cursor = 0;
 	char *name;
 
-	while ((name = map_next(&witness->names, &cursor, NULL, NULL)))
+	while ((name = map_next(map, &cursor, NULL, NULL)))
 		free(name);
-	map_release(&witness->names);
+	map_release(map);
+}
+
+static void forget(struct witness *witness)
+{
+	forget_map(&witness->names);
+	forget_map(&witness->beats);
 	buf_release(&witness->out);
 }
 
@@ -342,6 +369,7 @@ int main(int argc, char **argv)
 	witness.queue = argv[1];
 	witness.key = argv[3];
 	map_init(&witness.names);
+	map_init(&witness.beats);
 	witness.history = open(argv[2], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	witness.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	error = witness.history < 0 || witness.inotify < 0 ? -errno : learn_inputs(&witness);
