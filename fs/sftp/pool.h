@@ -4,6 +4,9 @@
  * Connection 0 carries the control lane; the others, opened when the load asks for them, the data lane. While no data connection is up,
  * data goes over connection 0; else no more than the first STRIPE_BYTES of a file that was opened there. A small request on an open file goes
  * where the file was opened; large ones are spread over the data connections once more than STRIPE_BYTES of a file are under way.
+ *
+ * Near a server no more than options.near_data of them are used, and one besides for what takes long (fsync, copy): two copies go side by side, and
+ * what may not wait for one goes beside it.
  */
 #ifndef CLAIMFS_SFTP_POOL_H
 #define CLAIMFS_SFTP_POOL_H
