@@ -226,7 +226,7 @@ static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct 
 /* The same for those that are expected after `path`, in `parent` like it. False: it was not expected. */
 static bool expect_more_locked(struct ahead *ahead, struct node *parent, const char *path, struct guess **ret_fresh, int *ret_count)
 {
-	unsigned int count, most = ahead->expected_count < AHEAD_MOST ? AHEAD_MOST - ahead->expected_count : 0, i;
+	unsigned int count, most = ahead->expected_count < AHEAD_EXPECTED ? AHEAD_EXPECTED - ahead->expected_count : 0, i;
 	const char *names[EXPECTED_WINDOW];
 	int64_t lifetime = longest_life(ahead);
 
@@ -249,7 +249,7 @@ void ahead_expect(struct ahead *ahead, const char *path, uint64_t size)
 		return;
 	pthread_mutex_lock(&ahead->lock);
 	if (!ahead->stopped)
-		expected_add(&ahead->expected, path);
+		expected_add(&ahead->expected, path, size);
 	pthread_mutex_unlock(&ahead->lock);
 }
 
@@ -261,29 +261,34 @@ void ahead_expect(struct ahead *ahead, const char *path, uint64_t size)
  */
 static bool is_due(const struct guess *guess)
 {
-	bool coming = guess->expected || (guess->dir && ahead_order_coming(&guess->dir->order, guess->place));
-
-	return guess->landed && !guess->looked && coming && guess_is_fresh(guess);
+	return !guess->looked && (guess->expected || (guess->dir && ahead_order_coming(&guess->dir->order, guess->place)));
 }
 
-bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struct sftp_attrs *ret_attrs, double *ret_age)
+bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, ahead_looked *looked, void *arg)
 {
-	struct node *node;
+	struct sftp_attrs attrs;
 	struct guess *guess;
-	bool found;
+	struct node *node;
+	bool found, now = false;
+	int64_t sent_ns = 0;
 
 	if (!ahead || !(node = node_find(ahead->tree, dir, name)))
 		return false;
 	pthread_mutex_lock(&ahead->lock);
 	guess = guess_find_locked(ahead, node);
-	found = guess && is_due(guess);
+	found = guess && is_due(guess) && (!guess->landed || guess_is_fresh(guess));
 	if (found) {
 		guess->looked = true;
-		*ret_attrs = guess->attrs;
-		*ret_age = (double)(clock_now() - guess->sent_ns) / NS_PER_S;
+		now = guess->landed;
+		attrs = guess->attrs;
+		sent_ns = guess->sent_ns;
+		guess->lookup = now ? NULL : looked;
+		guess->lookup_arg = arg;
 	}
 	pthread_mutex_unlock(&ahead->lock);
 	node_unref(ahead->tree, node);
+	if (now)
+		guess_answer_lookup(looked, arg, &attrs, sent_ns);
 	return found;
 }
 

@@ -24,6 +24,7 @@
 
 #define AHEAD_MOST 64				/* guesses of one directory … */
 #define AHEAD_MOST_BYTES (4ull * 1024 * 1024)	/* … and their bytes */
+#define AHEAD_EXPECTED 128			/* guesses of what is expected */
 #define AHEAD_FILE (128ull * 1024)		/* a file of more is left alone */
 #define AHEAD_DIRS 4				/* directories remembered */
 #define AHEAD_LEAST 16				/* smaller ones are not: among few names, three in a row are chance */
@@ -46,8 +47,12 @@ void ahead_expect(struct ahead *ahead, const char *path, uint64_t size);
 /* `dir` was listed, whole. */
 void ahead_listed(struct ahead *ahead, struct node *dir, struct listing *listing);
 
-/* The name was guessed and looked at: its attributes, how many seconds old they are, and true. Once: a second lookup is the kernel's doubt. */
-bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, struct sftp_attrs *ret_attrs, double *ret_age);
+/*
+ * The name is looked up. True: it was guessed, and `looked` is called, now or when the guess has landed: with its attributes and how many seconds old they
+ * are, or with NULL: then it must be looked at after all. Once: a second lookup is the kernel's doubt. False: not guessed.
+ */
+typedef void ahead_looked(void *arg, const struct sftp_attrs *attrs, double age);
+bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, ahead_looked *looked, void *arg);
 
 /*
  * The node is opened for reading. True: `claimed` is called, now or when the guess has landed: with its handle (attached, the caller's) and its

@@ -35,7 +35,7 @@ static void forget(struct ahead_expected *expected, struct expected_file *file)
 	if (file->path)
 		map_remove_str(&expected->places, file->path);
 	free(file->path);
-	*file = (struct expected_file){ NULL, false };
+	*file = (struct expected_file){ .path = NULL };
 }
 
 /* Its number; false: it is not expected. */
@@ -47,7 +47,7 @@ static bool find(const struct ahead_expected *expected, const char *path, uint64
 	return place;
 }
 
-void expected_add(struct ahead_expected *expected, const char *path)
+void expected_add(struct ahead_expected *expected, const char *path, uint64_t size)
 {
 	struct expected_file *file;
 	uint64_t number;
@@ -59,6 +59,7 @@ void expected_add(struct ahead_expected *expected, const char *path)
 	file = file_at(expected, expected->next);
 	forget(expected, file);
 	file->path = strdup(path);
+	file->size = size;
 	if (file->path && map_set_str(&expected->places, path, (void *)(uintptr_t)(expected->next + 1), NULL) < 0) {
 		free(file->path);
 		file->path = NULL;
@@ -106,13 +107,18 @@ static bool same_dir(const char *path, const char *other)
 	return dir_len(other) == len && memcmp(path, other, len) == 0;
 }
 
-/* So many of those that come after `number` are guessed already. */
-static unsigned int guessed(const struct ahead_expected *expected, uint64_t number, unsigned int far)
+/* So many of those that come after `number` are guessed already, and their bytes. */
+static unsigned int guessed(const struct ahead_expected *expected, uint64_t number, unsigned int far, uint64_t *ret_bytes)
 {
 	unsigned int i, count = 0;
 
-	for (i = 1; i <= far && number + i < expected->next; i++)
-		count += file_at(expected, number + i)->guessed;
+	*ret_bytes = 0;
+	for (i = 1; i <= far && number + i < expected->next; i++) {
+		const struct expected_file *file = file_at(expected, number + i);
+
+		count += file->guessed;
+		*ret_bytes += file->guessed ? file->size : 0;
+	}
 	return count;
 }
 
@@ -121,7 +127,7 @@ bool expected_opened(struct ahead_expected *expected, const char *path, int64_t 
 {
 	struct expected_file *file;
 	unsigned int far, i;
-	uint64_t number;
+	uint64_t number, bytes;
 
 	*ret_count = 0;
 	if (!find(expected, path, &number))
@@ -129,12 +135,13 @@ bool expected_opened(struct ahead_expected *expected, const char *path, int64_t 
 	learn_pace(expected, now);
 	far = window(expected, lifetime_ns);
 	/* Many together: each batch of requests wakes the same processes, however many are in it. */
-	if (guessed(expected, number, far) <= far / 2) {
-		for (i = 1; i <= far && number + i < expected->next && *ret_count < most; i++) {
+	if (guessed(expected, number, far, &bytes) <= far / 2) {
+		for (i = 1; i <= far && number + i < expected->next && *ret_count < most && bytes < EXPECTED_BYTES; i++) {
 			file = file_at(expected, number + i);
 			if (!file->path || file->guessed || !same_dir(path, file->path))
 				continue;
 			file->guessed = true;
+			bytes += file->size;
 			ret_names[(*ret_count)++] = file->path + dir_len(file->path);
 		}
 	}

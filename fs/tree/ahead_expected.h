@@ -16,10 +16,12 @@
 #include "base/map.h"
 
 #define EXPECTED_MAX 8192	/* of more, the oldest are forgotten */
-#define EXPECTED_WINDOW 32	/* most that are opened before one is asked for */
+#define EXPECTED_WINDOW 64	/* most that are opened before one is asked for … */
+#define EXPECTED_BYTES (4ull * 1024 * 1024)	/* … unless they are larger than this together */
 
 struct expected_file {
 	char *path;		/* NULL: none, or it was opened */
+	uint64_t size;
 	bool guessed;
 };
 
@@ -35,7 +37,7 @@ void expected_init(struct ahead_expected *expected);
 void expected_release(struct ahead_expected *expected);
 
 /* The path on the server. When there is no memory it is not expected. */
-void expected_add(struct ahead_expected *expected, const char *path);
+void expected_add(struct ahead_expected *expected, const char *path, uint64_t size);
 
 /*
  * It was opened at `now`. False: nobody expected it. *ret_count of those after it in its directory are to be guessed: their names, at most `most` and

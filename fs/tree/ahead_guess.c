@@ -128,16 +128,25 @@ void guess_hand_over(struct guess *guess, ahead_claimed *claimed, void *arg)
 	claimed(arg, of, &attrs);
 }
 
+void guess_answer_lookup(ahead_looked *lookup, void *arg, const struct sftp_attrs *attrs, int64_t sent_ns)
+{
+	if (lookup)
+		lookup(arg, attrs, attrs ? (double)(clock_now() - sent_ns) / NS_PER_S : 0);
+}
+
 static void landed(struct flight *flight)
 {
 	struct guess *guess = container_of(flight, struct guess, flight);
 	struct ahead *ahead = guess->ahead;
-	bool good = is_good(guess), keep;
+	bool good = is_good(guess), keep, fresh;
+	int64_t sent_ns = guess->sent_ns;
+	struct sftp_attrs attrs = { 0 };
 	ahead_claimed *claimed;
-	void *arg;
+	ahead_looked *lookup;
+	void *arg, *lookup_arg;
 
 	if (good) {
-		guess->attrs = flight->legs[1].attrs;
+		attrs = guess->attrs = flight->legs[1].attrs;
 		guess->of->guessed = true;
 		open_file_attach(guess->of, guess->real, guess->file);
 		guess->file = NULL;
@@ -146,11 +155,15 @@ static void landed(struct flight *flight)
 	pthread_mutex_lock(&ahead->lock);
 	claimed = guess->claimed;
 	arg = guess->arg;
+	lookup = guess->lookup;
+	lookup_arg = guess->lookup_arg;
+	fresh = good && !guess->dropped && guess_is_fresh(guess);
 	if (!good && !guess->dropped)
 		guess_forget_locked(guess);
 	keep = good && !guess->dropped && !claimed;
 	guess->landed = true;
 	pthread_mutex_unlock(&ahead->lock);
+	guess_answer_lookup(lookup, lookup_arg, fresh ? &attrs : NULL, sent_ns);	/* with `keep` the guess may be gone by now */
 	if (keep)
 		return;
 	if (claimed && good && guess_is_fresh(guess)) {

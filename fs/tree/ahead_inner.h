@@ -46,8 +46,10 @@ struct guess {
 	int64_t sent_ns;
 	int64_t lifetime_ns;
 	bool landed;
-	bool looked;			/* its attributes were given out: who asks twice wants to know */
+	bool looked;			/* its attributes were given out, or are awaited: who asks twice wants to know */
 	bool dropped;
+	ahead_looked *lookup;		/* who waits for its attributes */
+	void *lookup_arg;
 	ahead_claimed *claimed;		/* who waits for it to land */
 	void *arg;
 };
@@ -89,6 +91,9 @@ void guess_free_all(struct list *gone);
 
 /* Nothing of it is under way and nobody waits. Without the lock. */
 void guess_free(struct guess *guess);
+
+/* Answers a lookup (NULL: none) with the attributes of a guess that was sent at `sent_ns`, or with NULL. */
+void guess_answer_lookup(ahead_looked *lookup, void *arg, const struct sftp_attrs *attrs, int64_t sent_ns);
 
 /* It is the kernel's: the guess goes, its handle stays. Without the lock. */
 void guess_hand_over(struct guess *guess, ahead_claimed *claimed, void *arg);

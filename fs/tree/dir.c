@@ -35,23 +35,12 @@ static void lookup_done(void *arg, const struct sftp_reply *answer)
 	task_entry(task, &answer->attrs);
 }
 
-void real_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
+static void lookup_send(struct task *task)
 {
-	struct task *task = task_new(tree, reply, NULL, dir, name);
-	struct sftp_attrs attrs;
-	bool known;
+	struct tree *tree = task->tree;
 	int error;
 
-	if (!task)
-		return;
-	warm_used(tree->warm, dir);
-	task->name_only = warm_lookup(tree->warm, dir, name, &attrs, &task->age);
-	known = task->name_only || ahead_lookup(tree->ahead, dir, name, &attrs, &task->age);
-	figures_count(&tree->figures, FIGURES_LOOKUPS, known);
-	if (known) {
-		task_entry(task, &attrs);
-		return;
-	}
+	figures_count(&tree->figures, FIGURES_LOOKUPS, false);
 	error = task_path(task);
 	if (!error && tree->options.follow_symlinks)
 		error = sftp_stat(tree->sftp, SFTP_CONTROL, task->path.data, lookup_done, task);
@@ -59,6 +48,36 @@ void real_lookup(struct tree *tree, struct node *dir, const char *name, struct r
 		error = sftp_lstat(tree->sftp, SFTP_CONTROL, task->path.data, lookup_done, task);
 	if (error)
 		task_fail(task, error);
+}
+
+/* What was looked at before anybody asked, or not, after all. */
+static void lookup_known(void *arg, const struct sftp_attrs *attrs, double age)
+{
+	struct task *task = arg;
+
+	if (!attrs) {
+		lookup_send(task);
+		return;
+	}
+	figures_count(&task->tree->figures, FIGURES_LOOKUPS, true);
+	task->age = age;
+	task_entry(task, attrs);
+}
+
+void real_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply)
+{
+	struct task *task = task_new(tree, reply, NULL, dir, name);
+	struct sftp_attrs attrs;
+	double age;
+
+	if (!task)
+		return;
+	warm_used(tree->warm, dir);
+	task->name_only = warm_lookup(tree->warm, dir, name, &attrs, &age);
+	if (task->name_only)
+		lookup_known(task, &attrs, age);
+	else if (!ahead_lookup(tree->ahead, dir, name, lookup_known, task))
+		lookup_send(task);
 }
 
 static void dir_lookup(struct tree *tree, struct node *dir, const char *name, struct reply *reply)

@@ -373,6 +373,78 @@ static void test_guess_under_way_is_waited_for(void **state)
 	stop_guessing();
 }
 
+static unsigned long long lookup_hits(void)
+{
+	return atomic_load(&files.tree->figures.caches[FIGURES_LOOKUPS].hits);
+}
+
+#define OPENED 6
+
+/* The file after six others is guessed, and no OPEN answered yet, when it is looked up. What came of it, and whether the guess answered it. */
+static int look_up_under_way(bool there, bool *ret_answered)
+{
+	struct awaited *awaited, *opening[OPENED];
+	struct lister lister;
+	struct node *nodes[OPENED];
+	unsigned long long before;
+	char path[100], name[16];
+	int i, error;
+
+	list_root(&lister);
+	snprintf(path, sizeof(path), "%s/f%03d", files.rig.dir, OPENED);
+	if (!there)
+		assert_int_equal(unlink(path), 0);
+	for (i = 0; i < OPENED; i++) {
+		snprintf(name, sizeof(name), "f%03d", i);
+		nodes[i] = files_look_up(name);
+	}
+	peer_rule(files.rig.peer, FXP_OPEN, 0, PEER_FOR_EVER, PEER_HOLD);
+	for (i = 0; i < OPENED; i++) {
+		opening[i] = files_ask();
+		real_ops.open(files.tree, nodes[i], O_RDONLY, &opening[i]->reply);
+	}
+	before = lookup_hits();
+	awaited = files_ask();
+	snprintf(name, sizeof(name), "f%03d", OPENED);
+	real_ops.lookup(files.tree, files.tree->root, name, &awaited->reply);
+	peer_rules_clear(files.rig.peer);
+	peer_release(files.rig.peer);
+	error = awaited_wait(awaited);
+	*ret_answered = lookup_hits() > before;
+	if (!error)
+		files_forget(awaited->node);
+	files_done_with(awaited);
+	for (i = 0; i < OPENED; i++) {
+		assert_int_equal(awaited_wait(opening[i]), 0);
+		files_release(opening[i]->opened.handle);
+		files_done_with(opening[i]);
+		files_forget(nodes[i]);
+	}
+	stop_guessing();
+	return error;
+}
+
+/* A lookup that comes before its guess has landed is answered by it, and asks for nothing itself; if that failed, the name is looked at after all. */
+static void test_lookup_waits_for_its_guess(void **state)
+{
+	bool answered;
+
+	(void)state;
+	put_files();
+	assert_int_equal(look_up_under_way(true, &answered), 0);
+	assert_true(answered);
+}
+
+static void test_lookup_waits_for_a_failing_guess(void **state)
+{
+	bool answered;
+
+	(void)state;
+	put_files();
+	assert_int_equal(look_up_under_way(false, &answered), -ENOENT);
+	assert_false(answered);
+}
+
 /* Guesses that fail are nobody's error. */
 static void test_failing_guesses(void **state)
 {
@@ -429,7 +501,7 @@ int main(void)
 		FILES_TEST(test_without_listing),
 		FILES_TEST(test_strangers), FILES_TEST(test_own_changes), FILES_TEST(test_removed),
 		FILES_TEST(test_old_guesses_are_dropped), FILES_TEST(test_slow_programs), FILES_TEST(test_guess_under_way_is_waited_for),
-		FILES_TEST(test_failing_guesses), FILES_TEST(test_cut_while_guessing),
+		FILES_TEST(test_lookup_waits_for_its_guess), FILES_TEST(test_lookup_waits_for_a_failing_guess), FILES_TEST(test_failing_guesses), FILES_TEST(test_cut_while_guessing),
 	};
 
 	log_open("test_ahead", LOG_LEVEL_ERROR);

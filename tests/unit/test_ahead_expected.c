@@ -45,7 +45,7 @@ static void add(const char *dir, int from, int to)
 	int i;
 
 	for (i = from; i < to; i++)
-		expected_add(&expected, path_of(dir, i));
+		expected_add(&expected, path_of(dir, i), 100);
 }
 
 static bool opened(const char *path, int64_t after_ns, unsigned int most)
@@ -147,6 +147,19 @@ static void only_of_the_same_directory_and_no_more_than_there_is_room_for(void *
 	assert_int_equal(count, 0);
 }
 
+/* Large ones only as many as fit into memory together, however fast the program is. */
+static void large_ones_are_limited_by_their_bytes(void **state)
+{
+	unsigned int guessed;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 200; i++)
+		expected_add(&expected, path_of("/q/in", i), EXPECTED_BYTES / 8);
+	guessed = (unsigned int)run("/q/in", 0, 50, NS_PER_MS);
+	assert_in_range(guessed, 30, 50 + 8);
+}
+
 /* Taken again after it was given back, it stands where it is promised now; of too many the oldest are forgotten. */
 static void promises_are_renewed_and_forgotten(void **state)
 {
@@ -167,7 +180,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_expected_of_strangers), TEST(a_fast_program_finds_them_open), TEST(programs_side_by_side), TEST(a_slow_program_gets_few),
-		TEST(only_of_the_same_directory_and_no_more_than_there_is_room_for), TEST(promises_are_renewed_and_forgotten),
+		TEST(only_of_the_same_directory_and_no_more_than_there_is_room_for), TEST(large_ones_are_limited_by_their_bytes),
+		TEST(promises_are_renewed_and_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
