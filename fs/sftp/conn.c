@@ -76,6 +76,11 @@ static bool is_closing(const struct conn *conn)
 
 /* ---- handing requests over ---- */
 
+static bool must_wake_locked(const struct conn *conn)
+{
+	return conn->asleep && (conn->dozing ? conn->pressing : !list_empty(&conn->incoming));
+}
+
 bool conn_submit(struct conn *conn, struct request *request, bool wait)
 {
 	bool wake = false, taken;
@@ -88,8 +93,9 @@ bool conn_submit(struct conn *conn, struct request *request, bool wait)
 		request->conn = conn;
 		conn_charge(conn, request);
 		list_append(&conn->incoming, &request->link);
+		conn->pressing |= !request->unhurried;
 		/* Whoever holds lets go after this, and then looks at the list. */
-		wake = conn->asleep && !atomic_load(&conn->sftp->holding);
+		wake = must_wake_locked(conn) && !atomic_load(&conn->sftp->holding);
 		conn->asleep = conn->asleep && !wake;
 	}
 	pthread_mutex_unlock(&conn->lock);
@@ -103,7 +109,7 @@ void conn_go(struct conn *conn)
 	bool wake;
 
 	pthread_mutex_lock(&conn->lock);
-	wake = conn->asleep && !list_empty(&conn->incoming);
+	wake = must_wake_locked(conn);
 	conn->asleep = conn->asleep && !wake;
 	pthread_mutex_unlock(&conn->lock);
 	if (wake)

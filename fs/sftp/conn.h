@@ -52,10 +52,12 @@ struct conn {
 	atomic_uint waiting;		/* requests sent and not answered, for the stats */
 	struct stats_conn stats;
 
-	pthread_mutex_t lock;		/* guards the next four */
+	pthread_mutex_t lock;		/* guards the next six */
 	pthread_cond_t wanted_cond;
 	bool wanted;
 	bool asleep;
+	bool dozing;			/* asleep, and awake again soon in any case */
+	bool pressing;			/* there is a request in `incoming` that somebody waits for */
 	struct list incoming;
 
 	/* The I/O thread's from here on. */

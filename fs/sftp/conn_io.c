@@ -21,6 +21,7 @@
 #define ROUND_READS 8			/* reads a round, so that a fast peer can't keep requests from being taken */
 #define PATIENCE 10			/* a request may wait this many time-outs in a line that moves */
 #define PROBES 3			/* probes in alive_ns */
+#define DOZE_NS (20 * NS_PER_MS)	/* after an answer: so long at most waits what nobody waits for */
 #define SLOW_ALONE 4			/* with a single connection a slow operation may be silent for this many alive_ns */
 
 /* ---- streams ---- */
@@ -130,7 +131,7 @@ static void take_requests(struct conn *conn)
 
 	list_init(&taken);
 	pthread_mutex_lock(&conn->lock);
-	conn->asleep = false;
+	conn->asleep = conn->pressing = false;
 	list_splice(&taken, &conn->incoming);
 	pthread_mutex_unlock(&conn->lock);
 	list_for_each(link, &taken) {
@@ -445,13 +446,16 @@ static int64_t next_event(const struct conn *conn, int64_t now)
 static void rest(struct conn *conn)
 {
 	struct pollfd fds[CHANNEL_MAX_FDS + 1];
-	int64_t now = clock_now(), left = next_event(conn, now) - now;
-	bool idle;
+	int64_t now = clock_now(), left = next_event(conn, now) - now, doze = conn->answered_ns + DOZE_NS - now;
+	bool idle, dozing = doze > 0 && doze <= DOZE_NS;
 	int n;
 
+	if (dozing && doze < left)
+		left = doze;
 	pthread_mutex_lock(&conn->lock);
 	idle = list_empty(&conn->incoming) && !atomic_load(&conn->sftp->closing);
 	conn->asleep = idle;
+	conn->dozing = dozing;
 	pthread_mutex_unlock(&conn->lock);
 	if (!idle)
 		return;

@@ -219,6 +219,7 @@ static void close_slot(struct slot *slot)
 	request_init(&slot->close, OP_CLOSE);
 	slot->close.slot = slot;
 	slot->close.bound = true;
+	slot->close.unhurried = !slot->file->close_done;
 	slot->close.finish = finish_close;
 	file_ref(slot->file);
 	atomic_fetch_add(&slot->file->closing, 1);

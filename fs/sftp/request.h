@@ -67,6 +67,7 @@ struct request {
 	bool warm;			/* not for the wire: see file_warm() */
 	bool once;			/* not idempotent, whatever its op says (open with EXCL) */
 	bool bound;			/* means something on one session only: dies with it */
+	bool unhurried;			/* nobody waits for it: it does not wake a thread that wakes soon by itself */
 	unsigned int refusals;		/* times it was sent elsewhere because a file could not be opened */
 	uint32_t session;		/* of a bound one; 0: the first it meets */
 	struct conn *conn;
