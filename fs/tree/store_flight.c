@@ -111,10 +111,37 @@ static void on_mode(void *arg, const struct sftp_reply *reply)
 	step_answer(arg, 0);
 }
 
-/* The new file's bytes, and its mode when it is to have one: the server's umask took some of it away, maybe. `next` once they are answered. */
+static void set_mode(struct slot *slot)
+{
+	const struct sftp_attrs attrs = { .flags = SFTP_ATTR_MODE, .mode = slot->mode };
+
+	step_expect(slot);
+	step_sent(slot, sftp_fsetstat(slot->file, &attrs, on_mode, slot));
+}
+
+/* What the server made of the mode that OPEN asked for: what its umask took away is set, and what it was seen to leave is not looked at again. */
+static void on_made_mode(void *arg, const struct sftp_reply *reply)
+{
+	struct slot *slot = arg;
+	uint32_t kept = !reply->error && (reply->attrs.flags & SFTP_ATTR_MODE) ? reply->attrs.mode & slot->mode : 0;
+
+	if (kept != slot->mode)
+		set_mode(slot);
+	__atomic_fetch_or(&slot->flight->store->kept_mode, kept, __ATOMIC_RELAXED);
+	step_answer(slot, 0);
+}
+
+static void look_at_mode(struct slot *slot)
+{
+	if (!(slot->mode & ~__atomic_load_n(&slot->flight->store->kept_mode, __ATOMIC_RELAXED)))
+		return;
+	step_expect(slot);
+	step_sent(slot, sftp_fstat(slot->file, on_made_mode, slot));
+}
+
+/* The new file's bytes, and its mode when it is to have one. `next` once they are answered. */
 static void fill_created(struct slot *slot, uint32_t mode, void (*next)(struct slot *slot))
 {
-	const struct sftp_attrs attrs = { .flags = SFTP_ATTR_MODE, .mode = mode };
 	int error;
 
 	if (slot->error) {
@@ -125,10 +152,8 @@ static void fill_created(struct slot *slot, uint32_t mode, void (*next)(struct s
 	error = step_chunks(slot, slot->bytes, slot->bytes_len, 0, sftp_max_write(step_sftp(slot)));
 	if (!error)
 		send_writes(slot, slot->file);
-	if (!error && mode) {
-		step_expect(slot);
-		step_sent(slot, sftp_fsetstat(slot->file, &attrs, on_mode, slot));
-	}
+	if (!error && mode)
+		look_at_mode(slot);
 	step_answer(slot, error);
 }
 

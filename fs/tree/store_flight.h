@@ -24,6 +24,7 @@ struct store_sftp {
 	struct damage *damage;	/* of the mount, or NULL */
 	char *root;
 	bool cancelled;		/* read with __atomic_load_n */
+	uint32_t kept_mode;	/* bits of a mode that the server's umask was seen to leave; with __atomic */
 	pthread_mutex_t lock;	/* guards what follows, and all flights, slots and listings */
 	struct list waits;	/* struct wait of every waiting thread */
 	unsigned int refs;	/* the handle, flights and listings */
