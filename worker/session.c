@@ -13,6 +13,7 @@
 #include "base/io.h"
 
 #define SESSION_READ_BYTES 65536
+#define SESSION_MAX_HELD (256u << 10)	/* of what waits to be sent together: more goes at once */
 #define SESSION_MAX_LINE (64u << 20)	/* of one answer: a take of very many long names */
 
 static void session_ready(struct loop_fd *watch, uint32_t events);
@@ -81,7 +82,7 @@ static void session_arm(struct session *session)
 		return;
 	if (!list_empty(&session->unanswered))
 		events |= EPOLLIN;
-	if (session->out.len > 0)
+	if (session->begun > 0)
 		events |= EPOLLOUT;
 	if ((events & ~session->armed) == 0)
 		return;
@@ -108,6 +109,18 @@ void session_send_data(struct session *session, struct session_command *command,
 		buf_add(&session->out, data, len);
 }
 
+static bool must_wait(const struct session *session)
+{
+	return session->together && session->last_sent && session->out.len <= SESSION_MAX_HELD;
+}
+
+static void begin_all(struct session *session)
+{
+	if (session->out.len > session->begun && !list_empty(&session->unanswered))
+		session->last_sent = list_entry(session->unanswered.prev, struct session_command, link);
+	session->begun = session->out.len;
+}
+
 void session_flush(struct session *session)
 {
 	ssize_t count;
@@ -118,8 +131,10 @@ void session_flush(struct session *session)
 		session_break(session, buf_error(&session->out));
 		return;
 	}
-	while (session->out.len > 0) {
-		count = write(session->watch.fd, session->out.data, session->out.len);
+	if (!must_wait(session))
+		begin_all(session);
+	while (session->begun > 0) {
+		count = write(session->watch.fd, session->out.data, session->begun);
 		if (count < 0 && errno == EINTR)
 			continue;
 		if (count < 0 && errno == EAGAIN)
@@ -129,6 +144,7 @@ void session_flush(struct session *session)
 			return;
 		}
 		buf_drop(&session->out, (size_t)count);
+		session->begun -= (size_t)count;
 	}
 	session_arm(session);
 }
@@ -138,6 +154,8 @@ static void answer_first(struct session *session, char *line)
 {
 	struct session_command *command = list_entry(list_pop(&session->unanswered), struct session_command, link);
 
+	if (command == session->last_sent)
+		session->last_sent = NULL;
 	command->answer(command, line);
 }
 

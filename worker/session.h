@@ -30,6 +30,9 @@ struct session {
 	struct list unanswered;
 	struct buf out;
 	struct buf in;
+	size_t begun;		/* bytes at the head of `out` that are being written */
+	struct session_command *last_sent;	/* the last of them, while it is unanswered; NULL: none */
+	bool together;		/* the owner's wish: while lines are unanswered new ones wait, to be written and committed together */
 	uint32_t armed;		/* the events that will come; 0: none */
 	int error;		/* sticky: what broke it */
 	/* Called once when the session broke (-ENOTCONN: the mount is gone); the commands under way are never answered. */

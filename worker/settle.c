@@ -22,6 +22,7 @@
 void settle_init(struct pool *pool, int fd)
 {
 	session_init(&pool->settle.session, pool->loop, fd, pool_session_broken, pool);
+	pool->settle.session.together = true;
 	pool->settle.count = 0;
 	pool->settle.put_bytes = 0;
 	pool->settle.small = pool->settle.measured = 0;
