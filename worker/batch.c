@@ -10,6 +10,9 @@
 #define BATCH_FADE 0.9			/* of a run's weight with each later one */
 #define BATCH_START_SHARE 0.05
 #define BATCH_TRY_RUNS 8
+#define BATCH_SHORT 64			/* a run below a 64th of the longest: even if all of it were its units' time, eight times as many fit well */
+#define BATCH_GROW_SHORT 8.0
+#define BATCH_GROW 2.0
 #define BATCH_MIN_SPREAD 1e-9		/* runs of one size only: no line goes through them */
 
 void batch_size_init(struct batch_size *size, unsigned int fixed, int64_t longest_ns)
@@ -43,10 +46,11 @@ static void estimate(const struct batch_size *size, double *ret_start, double *r
 	*ret_unit = unit;
 }
 
-static double wanted(const struct batch_size *size)
+/* An estimate reaches no further than this: up, and down, where noise can make all of a run seem its units'. */
+static double wanted(const struct batch_size *size, int64_t wall_ns)
 {
-	const double longest = (double)size->longest_ns / NS_PER_S;
-	double start, unit, count = size->now * 2.0;
+	const double longest = (double)size->longest_ns / NS_PER_S, least = size->now / BATCH_GROW;
+	double start, unit, count = size->now * (wall_ns < size->longest_ns / BATCH_SHORT ? BATCH_GROW_SHORT : BATCH_GROW);
 
 	estimate(size, &start, &unit);
 	if (unit > 0) {
@@ -54,6 +58,7 @@ static double wanted(const struct batch_size *size)
 		double fits = (longest - start) / unit;
 
 		count = enough < count ? enough : count;
+		count = count < least ? least : count;
 		count = fits < count ? fits : count;
 	} else if (start > longest) {
 		count = size->now;
@@ -70,9 +75,9 @@ void batch_size_ran(struct batch_size *size, unsigned int units, int64_t wall_ns
 	add_run(size, units, (double)wall_ns / NS_PER_S);
 	if (units < size->now && wall_ns < size->longest_ns)
 		return;		/* there were no more: it says nothing about larger ones */
-	count = wanted(size);
+	count = wanted(size, wall_ns);
 	if (++size->runs % BATCH_TRY_RUNS == 0 && wall_ns < size->longest_ns / 2)
-		count = size->now * 2.0;
+		count = size->now * BATCH_GROW;
 	size->now = count < 1 ? 1 : count > BATCH_MAX ? BATCH_MAX : (unsigned int)(count + 0.5);
 }
 

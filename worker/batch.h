@@ -3,7 +3,7 @@
  *
  * A process with n units takes a + b·n: starting up, and b a unit. Both are estimated from the runs so far, recent ones counting more. The
  * batch is as large as it must be for a to be under 5 % of it, and no longer than the time it may take; it at most doubles from
- * one run to the next, since an estimate reaches no further. Noise can make b look like all there is: so a larger batch than seems right
+ * one run to the next (grows eightfold while runs are far shorter than that), and at most halves, since an estimate reaches no further. Noise can make b look like all there is: so a larger batch than seems right
  * is tried every now and then.
  */
 #ifndef CLAIMFS_WORKER_BATCH_H

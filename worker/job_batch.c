@@ -183,7 +183,7 @@ static void batch_ended(struct slot *slot)
 
 	find_outputs(slot, &tally);
 	if (slot->reason == SLOT_BY_ITSELF) {
-		supply_job_took(slot->pool, share.wall_ns);
+		supply_job_took(slot->pool, share.wall_ns, count);
 		if (good)
 			batch_size_ran(&slot->pool->batch, count, slot->result.wall_ns);
 	}

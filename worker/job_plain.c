@@ -76,7 +76,7 @@ static void plain_ended(struct slot *slot)
 		return;
 	}
 	report_values(unit, &slot->result, good ? NULL : &slot->tail, slot->reason == SLOT_TIMED_OUT);
-	supply_job_took(slot->pool, slot->result.wall_ns);
+	supply_job_took(slot->pool, slot->result.wall_ns, 1);
 	if (good)
 		settle_unit(slot->pool, unit, UNIT_DONE);
 	else

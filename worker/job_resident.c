@@ -320,7 +320,7 @@ static void resident_answered(struct slot *slot)
 
 	take_local(slot, unit, begins(line, "ok"));
 	unit->wall_ns = clock_now() - slot->started_ns;
-	supply_job_took(slot->pool, unit->wall_ns);
+	supply_job_took(slot->pool, unit->wall_ns, 1);
 	slot_log_unit(slot, unit, begins(line, "ok") ? "done" : "failed");
 	if (begins(line, "ok")) {
 		slot->result.user_ns = where_cpu_ns(slot->pid) - slot->cpu_ns;

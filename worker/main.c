@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,13 +24,13 @@
 #include "worker/warden.h"
 
 /* Before anything is claimed. */
-static int check_command(const struct worker_options *options)
+static int check_command(struct worker_options *options)
 {
 	int error;
 
 	if (expand_has_word(options->command[0]))
 		return 0;
-	error = run_find(options->command[0]);
+	error = run_find(options->command[0], &options->command_file);
 	if (error)
 		log_error("can't run '%s': %s", options->command[0], log_strerror(error));
 	return error;
@@ -144,11 +145,12 @@ int main(int argc, char **argv)
 	error = place_open(options.queue, &place, &why);
 	if (error) {
 		log_error("%s", buf_text(&why));
-		buf_release(&why);
-		return is_passing(error) ? WORKER_EXIT_AGAIN : WORKER_EXIT_USAGE;
+		status = is_passing(error) ? WORKER_EXIT_AGAIN : WORKER_EXIT_USAGE;
+	} else {
+		status = options.dry_run ? dry_run(&options, &place) : work(&options, &place);
+		place_release(&place);
 	}
-	status = options.dry_run ? dry_run(&options, &place) : work(&options, &place);
-	place_release(&place);
+	free(options.command_file);
 	buf_release(&why);
 	return status;
 }

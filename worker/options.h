@@ -26,6 +26,7 @@ enum order_how { ORDER_AS_TAKEN, ORDER_NAME, ORDER_SIZE, ORDER_LARGEST, ORDER_SH
 struct worker_options {
 	const char *queue;
 	char *const *command;		/* ends with NULL */
+	char *command_file;		/* where its first word was found (run.h); NULL: not looked for, it changes with the unit */
 	int64_t slots;
 	int64_t ahead;			/* units claimed beyond what runs; OPTIONS_AHEAD_AUTO */
 	int64_t grace_ns;		/* after SIGTERM */

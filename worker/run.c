@@ -87,6 +87,8 @@ static int become(const struct start *start)
 	if (error)
 		return error;
 	restore_signals();
+	if (spec->file)
+		execve(spec->file, spec->argv, spec->envp);	/* gone, or for a shell: the long way */
 	execvpe(spec->argv[0], spec->argv, spec->envp);
 	return -errno;
 }
@@ -190,26 +192,27 @@ bool run_error_is_final(int error)
 	return error != -EAGAIN && error != -ENOMEM && error != -EMFILE && error != -ENFILE && error != -ETXTBSY;
 }
 
-static int try_file(const char *path)
+static int try_file(const char *path, char **ret_file)
 {
 	if (access(path, X_OK) < 0)
 		return -errno;
-	return 0;
+	*ret_file = strdup(path);
+	return *ret_file ? 0 : -ENOMEM;
 }
 
-int run_find(const char *command)
+int run_find(const char *command, char **ret_file)
 {
 	const char *path = getenv("PATH");
 	int error = -ENOENT;
 
 	if (strchr(command, '/'))
-		return try_file(command);
+		return try_file(command, ret_file);
 	for (path = path ? path : "/bin:/usr/bin"; error && path; path = strchr(path, ':'), path = path ? path + 1 : NULL) {
 		size_t len = strcspn(path, ":");
 		struct buf file = BUF_INIT;
 
 		buf_addf(&file, "%.*s/%s", len ? (int)len : 1, len ? path : ".", command);
-		error = buf_error(&file) ? buf_error(&file) : try_file(buf_text(&file));
+		error = buf_error(&file) ? buf_error(&file) : try_file(buf_text(&file), ret_file);
 		buf_release(&file);
 	}
 	return error;

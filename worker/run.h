@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 struct run_spec {
+	const char *file;	/* where argv[0] was found; NULL: it is looked for along $PATH, a try of exec for each directory */
 	char *const *argv;
 	char *const *envp;
 	int in_fd;		/* becomes standard input; -1: /dev/null */
@@ -60,8 +61,8 @@ int run_reap(pid_t pid, int64_t started_ns, struct run_result *ret_result);
 
 void run_signal_group(pid_t pid, int signal_number);
 
-/* Would run_start() find this command? Looks along $PATH as it does. 0 or -errno. */
-int run_find(const char *command);
+/* Where run_start() would find this command: looks along $PATH as it does. 0 with the caller's string, or -errno. */
+int run_find(const char *command, char **ret_file);
 
 /* Is it an error of this command, rather than of this moment? */
 bool run_error_is_final(int error);

@@ -226,7 +226,7 @@ int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_f
 {
 	const struct worker_options *options = slot->pool->options;
 	struct run_spec spec = {
-		.argv = argv, .envp = envp, .in_fd = in_fd, .out_fd = out_fd, .nice = (int)options->nice,
+		.file = options->command_file, .argv = argv, .envp = envp, .in_fd = in_fd, .out_fd = out_fd, .nice = (int)options->nice,
 		.group = warden_group(slot->pool->warden, slot->index),
 	};
 	int our_fd = -1, pid, error;

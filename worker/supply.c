@@ -31,6 +31,7 @@
 #define SUPPLY_FETCH_SHARE 50			/* fetching below a fiftieth of a job's time is not worth holding more for */
 #define SUPPLY_MAX_SAMPLE_NS NS_PER_S		/* longer: the take waited for units, not for the network */
 #define SUPPLY_SKIM_NS (5 * NS_PER_MS)
+#define SUPPLY_MEAN_ENOUGH 64			/* samples after which a mean has forgotten what was before */
 #define SUPPLY_FAR_NS (5 * NS_PER_MS)
 #define SUPPLY_READ_SHARE 8			/* of the available memory, for inputs read ahead */
 #define SUPPLY_WATCH_NS NS_PER_S
@@ -82,9 +83,13 @@ static void peak(int64_t *value, int64_t sample)
 		*value = sample;
 }
 
-void supply_job_took(struct pool *pool, int64_t wall_ns)
+void supply_job_took(struct pool *pool, int64_t wall_ns, unsigned int units)
 {
-	mean(&pool->supply.job_ns, wall_ns > 0 ? wall_ns : 1);
+	int64_t sample = wall_ns > 0 ? wall_ns : 1;
+
+	/* Of a larger batch the last so many say it all. */
+	for (units = units < SUPPLY_MEAN_ENOUGH ? units : SUPPLY_MEAN_ENOUGH; units > 0; units--)
+		mean(&pool->supply.job_ns, sample);
 }
 
 unsigned int supply_ahead(unsigned int slots, int64_t fetch_ns, int64_t job_ns)
@@ -224,7 +229,7 @@ static int64_t read_ahead_limit(const struct pool *pool)
 	return supply->read_limit / (held > 0 ? held : 1);
 }
 
-/* Each look at a file of the unit is a round trip for the disk. */
+/* Each look at a file of the unit is a round trip for the disk. What is that short in all does not wait for it: the mount reads ahead by itself. */
 static bool is_skimmed(const struct pool *pool)
 {
 	return (pool->kind->batches || pool->kind->stays) && pool->supply.job_ns > 0 && pool->supply.job_ns < SUPPLY_SKIM_NS;
@@ -255,12 +260,12 @@ void supply_add(struct pool *pool, const char *coded, bool hedge)
 		settle_unit(pool, unit, UNIT_RELEASED);
 		return;
 	}
-	unit->read_ahead = read_ahead_limit(pool);
-	unit->skim = is_skimmed(pool) && unit->read_ahead == 0;
+	unit->skim = is_skimmed(pool);
 	if (unit->skim) {
 		become_ready(pool, unit);
 		return;
 	}
+	unit->read_ahead = read_ahead_limit(pool);
 	unit->job.work = look_work;
 	unit->job.done = look_done;
 	pool->supply.preparing++;

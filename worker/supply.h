@@ -55,7 +55,7 @@ void supply_failed(struct pool *pool, struct unit *unit);
 /* The resident command that had it died: that was one attempt. */
 void supply_died(struct pool *pool, struct unit *unit);
 void supply_stop(struct pool *pool);		/* takes no more; what is ready is released */
-void supply_job_took(struct pool *pool, int64_t wall_ns);
+void supply_job_took(struct pool *pool, int64_t wall_ns, unsigned int units);	/* each of so many, about */
 void supply_back_off(struct pool *pool);	/* the disk is in trouble: the next take waits, longer each time */
 void supply_recover(struct pool *pool);		/* it is not */
 bool supply_empty(const struct pool *pool);	/* nothing ready and nothing on its way there */

@@ -315,6 +315,30 @@ static void session_sees_many_answers_in_one_read(void **state)
 	talk_end(&talk);
 }
 
+/* While a line is unanswered, those that come then wait, and leave in one write when it is answered. */
+static void session_writes_together(void **state)
+{
+	struct talk talk;
+	struct ask asks[3];
+	char data[256];
+
+	(void)state;
+	talk_begin(&talk);
+	talk.session.together = true;
+	ask(&talk, &asks[0], "done a", false);
+	session_flush(&talk.session);
+	assert_int_equal(recv(talk.other, data, sizeof(data), MSG_DONTWAIT), 7);
+	ask(&talk, &asks[1], "done b", false);
+	session_flush(&talk.session);
+	ask(&talk, &asks[2], "done c", false);
+	session_flush(&talk.session);
+	assert_int_equal(recv(talk.other, data, sizeof(data), MSG_DONTWAIT), -1);
+	assert_int_equal(write(talk.other, "ok\n", 3), 3);
+	assert_int_equal(loop_turn(talk.loop), 0);
+	assert_int_equal(recv(talk.other, data, sizeof(data), MSG_DONTWAIT), 14);
+	talk_end(&talk);
+}
+
 static void session_breaks_on(const char *bytes, size_t len, bool take, int error)
 {
 	struct talk talk;
@@ -550,7 +574,13 @@ static void batches_are_as_large_as_starting_costs(void **state)
 	batch_size_init(&size, 0, 10 * NS_PER_S);
 	assert_in_range(batch_after(&size, 30, 0, 4000), 1, 2);			/* nothing to be gained */
 	batch_size_init(&size, 0, 10 * NS_PER_S);
-	assert_in_range(batch_after(&size, 4, 3, 0), 16, 16);			/* doubles */
+	assert_in_range(batch_after(&size, 2, 3, 0), 64, 64);			/* while it is short beside the longest: eightfold */
+	batch_size_init(&size, 0, 10 * NS_PER_S);
+	assert_in_range(batch_after(&size, 4, 300, 0), 16, 16);			/* doubles */
+	assert_int_equal(batch_after(&size, 5, 300, 0), 512);
+	batch_size_ran(&size, 512, 3 * NS_PER_S);				/* something held it up: as if starting cost nothing */
+	batch_size_ran(&size, size.now, 3 * NS_PER_S);
+	assert_in_range(size.now, 128, 1024);
 	batch_size_init(&size, 7, 10 * NS_PER_S);
 	assert_int_equal(batch_after(&size, 5, 500, 1), 7);			/* fixed */
 }
@@ -594,7 +624,7 @@ int main(void)
 		cmocka_unit_test(timers_fire_in_order_and_can_stop_each_other),
 		cmocka_unit_test(an_unwatched_descriptor_is_not_called_in_the_same_turn),
 		cmocka_unit_test(aside_does_every_job_once),
-		cmocka_unit_test(session_answers_in_order_whatever_the_pieces),
+		cmocka_unit_test(session_answers_in_order_whatever_the_pieces), cmocka_unit_test(session_writes_together),
 		cmocka_unit_test(a_sleeping_call_is_understood),
 		cmocka_unit_test(a_read_of_a_pipe_is_no_wait_for_the_disk),
 		cmocka_unit_test(session_sees_many_answers_in_one_read),
