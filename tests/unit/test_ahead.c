@@ -122,39 +122,65 @@ static void settle(void)
 
 /* ---- tests ---- */
 
-static void test_sorted_order(void **state)
+#define TRIES 8
+
+/*
+ * `guessed`, on a mount of its own, says whether the counts are those of guesses that came in time. On a busy machine a guess may grow too old before
+ * the program comes to its file, rightly; not every time.
+ */
+static void in_time(bool (*guessed)(void))
+{
+	int tries;
+
+	put_files();
+	for (tries = 1; !guessed(); tries++) {
+		assert_true(tries < TRIES);
+		stop_guessing();
+		assert_int_equal(files_tear_down(NULL), 0);
+		assert_int_equal(files_set_up(NULL), 0);
+		put_files();
+	}
+	stop_guessing();
+}
+
+static bool guessed_in_sorted_order(void)
 {
 	struct lister lister;
 	unsigned int before;
 	int i;
 
-	(void)state;
-	put_files();
 	list_root(&lister);
 	for (i = 0; i < 4; i++)
 		read_nth(i);
 	settle();
 	before = peer_count(files.rig.peer, FXP_OPEN);
-	assert_true(before > 6);	/* it has gone ahead */
 	for (i = 4; i < COUNT; i++)
 		read_nth(i);
-	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), COUNT);	/* each once */
-	stop_guessing();
+	return before > 6 && peer_count(files.rig.peer, FXP_OPEN) == COUNT;	/* it has gone ahead, and opened each once */
 }
 
-static void test_servers_order(void **state)
+static void test_sorted_order(void **state)
+{
+	(void)state;
+	in_time(guessed_in_sorted_order);
+}
+
+static bool guessed_in_servers_order(void)
 {
 	struct lister lister;
 	int i;
 
-	(void)state;
-	put_files();
 	list_root(&lister);
 	for (i = 0; i < COUNT; i++)
 		read_named(lister.names[i]);
-	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), COUNT);
-	assert_true(peer_count(files.rig.peer, FXP_LSTAT) < COUNT + COUNT / 2);	/* lookups were answered from guesses */
-	stop_guessing();
+	/* Lookups were answered from guesses. */
+	return peer_count(files.rig.peer, FXP_OPEN) == COUNT && peer_count(files.rig.peer, FXP_LSTAT) < COUNT + COUNT / 2;
+}
+
+static void test_servers_order(void **state)
+{
+	(void)state;
+	in_time(guessed_in_servers_order);
 }
 
 /* In whatever order they were promised, without a listing; one that is too large is not. */
@@ -202,13 +228,10 @@ static bool was_listed(void *arg)
 	return peer_count(files.rig.peer, FXP_READDIR) > 0;
 }
 
-/* A program that knows the names: the directory is listed for its sake, once. */
-static void test_without_listing(void **state)
+static bool guessed_without_listing(void)
 {
 	int i;
 
-	(void)state;
-	put_files();
 	read_nth(0);
 	settle();
 	assert_int_equal(peer_count(files.rig.peer, FXP_OPENDIR), 0);
@@ -216,10 +239,15 @@ static void test_without_listing(void **state)
 	assert_true(rig_until(was_listed, NULL));
 	for (i = 2; i < COUNT; i++)
 		read_nth(i);
-	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), COUNT);
-	assert_int_equal(peer_count(files.rig.peer, FXP_OPENDIR), 1);
-	assert_true(peer_count(files.rig.peer, FXP_LSTAT) < 2 * COUNT);
-	stop_guessing();
+	return peer_count(files.rig.peer, FXP_OPEN) == COUNT && peer_count(files.rig.peer, FXP_OPENDIR) == 1 &&
+	       peer_count(files.rig.peer, FXP_LSTAT) < 2 * COUNT;
+}
+
+/* A program that knows the names: the directory is listed for its sake, once. */
+static void test_without_listing(void **state)
+{
+	(void)state;
+	in_time(guessed_without_listing);
 }
 
 /* Names that are in no listing: looked for again, but ever more rarely. */
@@ -501,7 +529,8 @@ int main(void)
 		FILES_TEST(test_without_listing),
 		FILES_TEST(test_strangers), FILES_TEST(test_own_changes), FILES_TEST(test_removed),
 		FILES_TEST(test_old_guesses_are_dropped), FILES_TEST(test_slow_programs), FILES_TEST(test_guess_under_way_is_waited_for),
-		FILES_TEST(test_lookup_waits_for_its_guess), FILES_TEST(test_lookup_waits_for_a_failing_guess), FILES_TEST(test_failing_guesses), FILES_TEST(test_cut_while_guessing),
+		FILES_TEST(test_lookup_waits_for_its_guess), FILES_TEST(test_lookup_waits_for_a_failing_guess),
+		FILES_TEST(test_failing_guesses), FILES_TEST(test_cut_while_guessing),
 	};
 
 	log_open("test_ahead", LOG_LEVEL_ERROR);
