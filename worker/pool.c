@@ -300,7 +300,7 @@ static void pool_pump(struct pool *pool)
 	if (pool->busy > 0 && !loop_timer_is_set(&pool->sample))
 		set_sample(pool);
 	session_flush(&pool->supply.session);
-	session_flush(&pool->settle.session);
+	settle_flush(pool);
 }
 
 static bool nothing_left(const struct pool *pool)

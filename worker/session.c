@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 
 #define SESSION_READ_BYTES 65536
@@ -17,11 +18,13 @@
 #define SESSION_MAX_LINE (64u << 20)	/* of one answer: a take of very many long names */
 
 static void session_ready(struct loop_fd *watch, uint32_t events);
+static void session_gathered(struct loop_timer *timer);
 
 void session_init(struct session *session, struct loop *loop, int fd, void (*broken)(void *arg, int error), void *arg)
 {
 	memset(session, 0, sizeof(*session));
 	loop_fd_init(&session->watch, session_ready);
+	loop_timer_init(&session->gather, session_gathered);
 	list_init(&session->unanswered);
 	buf_init(&session->out);
 	buf_init(&session->in);
@@ -46,6 +49,7 @@ void session_close(struct session *session)
 	int fd = session->watch.fd;
 
 	loop_unwatch(session->loop, &session->watch);
+	loop_timer_stop(&session->gather);
 	if (fd >= 0)
 		close(fd);
 	while (list_pop(&session->unanswered))
@@ -80,7 +84,7 @@ static void session_arm(struct session *session)
 
 	if (session->error)
 		return;
-	if (!list_empty(&session->unanswered))
+	if (session->last_sent)
 		events |= EPOLLIN;
 	if (session->begun > 0)
 		events |= EPOLLOUT;
@@ -109,13 +113,24 @@ void session_send_data(struct session *session, struct session_command *command,
 		buf_add(&session->out, data, len);
 }
 
-static bool must_wait(const struct session *session)
+/* Lines that came since the last write, for the answers of those before or for others to come. */
+static bool must_wait(struct session *session)
 {
-	return session->together && session->last_sent && session->out.len <= SESSION_MAX_HELD;
+	if (!session->together || session->out.len == session->begun || session->out.len > SESSION_MAX_HELD)
+		return false;
+	if (session->last_sent)
+		return true;
+	if (!session->gather_ns || session->hurry || session->gathered)
+		return false;
+	if (!loop_timer_is_set(&session->gather))
+		loop_timer_set(session->loop, &session->gather, clock_now() + session->gather_ns);
+	return true;
 }
 
 static void begin_all(struct session *session)
 {
+	loop_timer_stop(&session->gather);
+	session->gathered = false;
 	if (session->out.len > session->begun && !list_empty(&session->unanswered))
 		session->last_sent = list_entry(session->unanswered.prev, struct session_command, link);
 	session->begun = session->out.len;
@@ -214,12 +229,20 @@ static void session_read(struct session *session)
 	}
 }
 
+static void session_gathered(struct loop_timer *timer)
+{
+	struct session *session = container_of(timer, struct session, gather);
+
+	session->gathered = true;
+	session_flush(session);
+}
+
 static void session_ready(struct loop_fd *watch, uint32_t events)
 {
 	struct session *session = container_of(watch, struct session, watch);
 
 	session->armed = 0;
-	if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) && !list_empty(&session->unanswered))
+	if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) && session->last_sent)
 		session_read(session);
 	if (!session->error)
 		session_flush(session);

@@ -33,6 +33,10 @@ struct session {
 	size_t begun;		/* bytes at the head of `out` that are being written */
 	struct session_command *last_sent;	/* the last of them, while it is unanswered; NULL: none */
 	bool together;		/* the owner's wish: while lines are unanswered new ones wait, to be written and committed together */
+	int64_t gather_ns;	/* with `together`: the first that waits for no answer waits so long for others; 0: not at all … */
+	bool hurry;		/* … and not now */
+	struct loop_timer gather;
+	bool gathered;		/* that time is over */
 	uint32_t armed;		/* the events that will come; 0: none */
 	int error;		/* sticky: what broke it */
 	/* Called once when the session broke (-ENOTCONN: the mount is gone); the commands under way are never answered. */

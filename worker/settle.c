@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/job.h"
 #include "worker/pool.h"
@@ -17,15 +18,23 @@
 
 #define SETTLE_MAX_PUT (16u << 20)	/* bytes of outputs in lines that are not answered */
 #define SETTLE_MEASURED 16		/* of short jobs: if fewer in a row than SETTLE_SMALL are small by then, they are let be */
+#define SETTLE_GATHER_NS (5 * NS_PER_MS)	/* units that end within it are committed together: nobody waits for a commit but the run's end */
 #define SETTLE_SMALL 4			/* so many in a row, and the next one will be small too */
 
 void settle_init(struct pool *pool, int fd)
 {
 	session_init(&pool->settle.session, pool->loop, fd, pool_session_broken, pool);
 	pool->settle.session.together = true;
+	pool->settle.session.gather_ns = SETTLE_GATHER_NS;
 	pool->settle.count = 0;
 	pool->settle.put_bytes = 0;
 	pool->settle.small = pool->settle.measured = 0;
+}
+
+void settle_flush(struct pool *pool)
+{
+	pool->settle.session.hurry = pool->busy == 0 || pool->phase != POOL_WORKING;
+	session_flush(&pool->settle.session);
 }
 
 void settle_release(struct pool *pool)

@@ -21,6 +21,9 @@ struct settle {
 void settle_init(struct pool *pool, int fd);
 void settle_release(struct pool *pool);		/* closes the session */
 
+/* Sends what was settled: at once when no job runs, else with what ends within some milliseconds. */
+void settle_flush(struct pool *pool);
+
 /* Are outputs small, as far as can be told? Then it is cheaper to leave the next one on this machine's disk. */
 bool settle_outputs_small(const struct pool *pool);
 

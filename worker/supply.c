@@ -28,6 +28,7 @@
 #define SUPPLY_FIRST_DELAY_NS NS_PER_S		/* before a failed job is tried again; doubles each time */
 #define SUPPLY_MAX_DELAY_NS (60 * NS_PER_S)
 #define SUPPLY_SHORT_JOB_NS (50 * NS_PER_MS)	/* shorter: keep one ready for every slot */
+#define SUPPLY_TOGETHER_NS (10 * NS_PER_MS)	/* what short jobs get through in this time is taken together: one trip for all of them */
 #define SUPPLY_FETCH_SHARE 50			/* fetching below a fiftieth of a job's time is not worth holding more for */
 #define SUPPLY_MAX_SAMPLE_NS NS_PER_S		/* longer: the take waited for units, not for the network */
 #define SUPPLY_SKIM_NS (5 * NS_PER_MS)
@@ -106,7 +107,14 @@ unsigned int supply_ahead(unsigned int slots, int64_t fetch_ns, int64_t job_ns)
 	return wanted < (int64_t)slots * SUPPLY_MAX_AHEAD_PER_SLOT ? (unsigned int)wanted : slots * SUPPLY_MAX_AHEAD_PER_SLOT;
 }
 
-/* How many to hold beyond what the free slots can have at once. */
+unsigned int supply_together(unsigned int slots, int64_t job_ns)
+{
+	int64_t together = job_ns > 0 && job_ns < SUPPLY_SHORT_JOB_NS ? SUPPLY_TOGETHER_NS * slots / job_ns : 0;
+
+	return together < (int64_t)slots * SUPPLY_MAX_AHEAD_PER_SLOT ? (unsigned int)together : slots * SUPPLY_MAX_AHEAD_PER_SLOT;
+}
+
+/* How many to hold beyond what the free slots can have at once, so that none waits. */
 static int64_t units_ahead(const struct pool *pool)
 {
 	const struct supply *supply = &pool->supply;
@@ -118,13 +126,22 @@ static int64_t units_ahead(const struct pool *pool)
 	return supply_ahead(pool->slot_count, supply->fetch_ns, supply->job_ns);
 }
 
+static int64_t units_together(const struct pool *pool)
+{
+	if (pool->options->ahead != OPTIONS_AHEAD_AUTO || pool->kind->batches)
+		return 0;
+	return supply_together(pool->slot_count, pool->supply.job_ns);
+}
+
 static unsigned int units_wanted(const struct pool *pool)
 {
 	const struct supply *supply = &pool->supply;
-	int64_t each = pool->kind->batches ? pool->batch.now : 1;
-	int64_t wanted = (int64_t)(pool->slot_count - pool->busy) * each + units_ahead(pool);
+	int64_t each = pool->kind->batches ? pool->batch.now : 1, together = units_together(pool);
+	int64_t wanted = (int64_t)(pool->slot_count - pool->busy) * each + units_ahead(pool) + together;
 
 	wanted -= supply->ready_count + supply->preparing;
+	if (wanted <= together / 2)	/* what is there lasts, and more will be wanted before long */
+		return 0;
 	if (pool->options->max_units > 0 && wanted > pool->options->max_units - (int64_t)pool->counts.taken)
 		wanted = pool->options->max_units - (int64_t)pool->counts.taken;
 	if (wanted > SUPPLY_MAX_TAKE)

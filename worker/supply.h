@@ -63,4 +63,7 @@ bool supply_empty(const struct pool *pool);	/* nothing ready and nothing on its 
 /* How many to keep ready beyond the running ones: for the tests. */
 unsigned int supply_ahead(unsigned int slots, int64_t fetch_ns, int64_t job_ns);
 
+/* How many units more to hold where jobs are short, so that claims are made several in one trip. */
+unsigned int supply_together(unsigned int slots, int64_t job_ns);
+
 #endif

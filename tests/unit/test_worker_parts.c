@@ -339,6 +339,37 @@ static void session_writes_together(void **state)
 	talk_end(&talk);
 }
 
+/* The first line waits a while for others, but not when there is a hurry. */
+static void session_gathers(void **state)
+{
+	struct talk talk;
+	struct ask asks[3];
+	char data[256];
+
+	(void)state;
+	talk_begin(&talk);
+	talk.session.together = true;
+	talk.session.gather_ns = 2 * NS_PER_MS;
+	ask(&talk, &asks[0], "done a", false);
+	session_flush(&talk.session);
+	ask(&talk, &asks[1], "done b", false);
+	session_flush(&talk.session);
+	assert_int_equal(recv(talk.other, data, sizeof(data), MSG_DONTWAIT), -1);
+	assert_int_equal(talk.session.armed, 0);	/* ctl would say end of file */
+	assert_int_equal(loop_turn(talk.loop), 0);
+	assert_int_equal(recv(talk.other, data, sizeof(data), MSG_DONTWAIT), 14);
+	assert_int_equal(write(talk.other, "ok\nok\n", 6), 6);
+	while (talk.said_count < 2)
+		assert_int_equal(loop_turn(talk.loop), 0);
+	ask(&talk, &asks[2], "done c", false);
+	session_flush(&talk.session);
+	assert_int_equal(recv(talk.other, data, sizeof(data), MSG_DONTWAIT), -1);
+	talk.session.hurry = true;
+	session_flush(&talk.session);
+	assert_int_equal(recv(talk.other, data, sizeof(data), MSG_DONTWAIT), 7);
+	talk_end(&talk);
+}
+
 static void session_breaks_on(const char *bytes, size_t len, bool take, int error)
 {
 	struct talk talk;
@@ -548,6 +579,10 @@ static void ahead_follows_what_is_measured(void **state)
 	assert_in_range(supply_ahead(2, 60 * NS_PER_MS, 50 * NS_PER_MS), 3, 6);		/* 2.4 a round trip, and some air */
 	assert_in_range(supply_ahead(4, NS_PER_MS, 2 * NS_PER_MS), 4, 8);
 	assert_int_equal(supply_ahead(4, NS_PER_S, NS_PER_MS), 256);			/* bounded */
+	assert_int_equal(supply_together(4, 0), 0);
+	assert_int_equal(supply_together(4, NS_PER_S), 0);
+	assert_int_equal(supply_together(4, 2 * NS_PER_MS), 20);
+	assert_int_equal(supply_together(4, NS_PER_US), 256);
 }
 
 /* ---- batch ---- */
@@ -625,6 +660,7 @@ int main(void)
 		cmocka_unit_test(an_unwatched_descriptor_is_not_called_in_the_same_turn),
 		cmocka_unit_test(aside_does_every_job_once),
 		cmocka_unit_test(session_answers_in_order_whatever_the_pieces), cmocka_unit_test(session_writes_together),
+		cmocka_unit_test(session_gathers),
 		cmocka_unit_test(a_sleeping_call_is_understood),
 		cmocka_unit_test(a_read_of_a_pipe_is_no_wait_for_the_disk),
 		cmocka_unit_test(session_sees_many_answers_in_one_read),
