@@ -438,6 +438,11 @@ static bool is_exhausted(const struct queue *queue, const struct attempt *attemp
 	return !held_is_hedge(attempt->held) && attempt->chance.attempts >= (uint64_t)queue->conf.attempts;
 }
 
+static bool is_to_be_hashed(const struct queue *queue, const struct attempt *attempt)
+{
+	return !attempt->settled && !is_exhausted(queue, attempt);
+}
+
 /* Hashes what is claimed, all together. */
 static void look_at_contents(struct queue *queue, struct attempt *list, size_t count)
 {
@@ -445,12 +450,12 @@ static void look_at_contents(struct queue *queue, struct attempt *list, size_t c
 	size_t i, looked = 0;
 
 	for (i = 0; i < count && looks; i++)
-		if (!list[i].settled && !is_exhausted(queue, &list[i]))
+		if (is_to_be_hashed(queue, &list[i]))
 			looks[looked++].held = list[i].held;
 	if (looked)
 		content_look(queue, looks, looked);
 	for (i = 0, looked = 0; i < count; i++)
-		if (!list[i].settled && !is_exhausted(queue, &list[i]))
+		if (is_to_be_hashed(queue, &list[i]))
 			list[i].content = looks ? looks[looked++].error : -ENOMEM;
 	free(looks);
 }

@@ -55,6 +55,7 @@ static int data_wanted(const struct sftp *sftp)
  */
 static struct conn *free_data_conn(const struct sftp *sftp)
 {
+	const int wanted = data_wanted(sftp);
 	struct conn *best = NULL;
 	int i, seen = 0;
 
@@ -63,7 +64,7 @@ static struct conn *free_data_conn(const struct sftp *sftp)
 
 		if (!conn_is_up(conn))
 			continue;
-		if (++seen > data_wanted(sftp) && best && !slow_on(best))
+		if (++seen > wanted && best && !slow_on(best))
 			break;
 		if (!best || slow_on(conn) < slow_on(best) || (slow_on(conn) == slow_on(best) && load_of(conn) < load_of(best)))
 			best = conn;

@@ -6,6 +6,17 @@ static int done(struct bench_mount *mount, const char *name)
 	return bench_end(mount, QUEUE_VERB_DONE, name);
 }
 
+/* Two inputs of the same bytes, units by now. */
+static struct bench *bench_of_twins(void)
+{
+	struct bench *bench = bench_new("key = content\n");
+
+	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
+	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
+	bench_pass(3);
+	return bench;
+}
+
 static void same_contents_are_done_once(void **state)
 {
 	struct bench *bench = bench_new("key = content\n");
@@ -71,13 +82,10 @@ static void a_content_is_hashed_once(void **state)
 /* The next generation of the one may be done under the key that they share, long before the other is asked for again. */
 static void a_redo_of_shared_contents_is_work(void **state)
 {
-	struct bench *bench = bench_new("key = content\n");
+	struct bench *bench = bench_of_twins();
 	struct bench_mount *a, *b;
 
 	(void)state;
-	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
-	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
-	bench_pass(3);
 	a = bench_mount(bench);
 	assert_int_equal(bench_claim(a, "one"), 0);
 	assert_int_equal(done(a, "one"), 0);
@@ -97,15 +105,12 @@ static void a_redo_of_shared_contents_is_work(void **state)
 
 static void same_contents_committed_together_get_one_ok(void **state)
 {
-	struct bench *bench = bench_new("key = content\n");
+	struct bench *bench = bench_of_twins();
 	struct bench_mount *a;
 	struct buf names = BUF_INIT;
 	struct queue_finish list[2];
 
 	(void)state;
-	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
-	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
-	bench_pass(3);
 	a = bench_mount(bench);
 	assert_int_equal(queue_take(a->queue, NULL, 5, false, NULL, &names), 2);
 	list[0] = (struct queue_finish) { .verb = QUEUE_VERB_DONE, .name = "one" };
@@ -164,14 +169,11 @@ static void no_more_is_read_than_there_is(void **state)
  */
 static void an_old_view_makes_no_work_of_what_is_done(void **state)
 {
-	struct bench *bench = bench_new("key = content\n");
+	struct bench *bench = bench_of_twins();
 	struct buf names = BUF_INIT;
 	struct bench_mount *a, *b;
 
 	(void)state;
-	mem_disk_puts(bench->disk, "inputs/one", "same bytes");
-	mem_disk_puts(bench->disk, "inputs/two", "same bytes");
-	bench_pass(3);
 	a = bench_mount(bench);
 	bench->ttl_ns = 1000 * NS_PER_S;
 	b = bench_mount(bench);
