@@ -215,6 +215,10 @@ int sftp_copy(struct sftp_file *from, uint64_t from_offset, uint64_t len, struct
 /* Closes on every connection; requests on it must have completed. The file is gone when this returns; `done` may be NULL. Always
  * takes the file, whatever it returns. */
 int sftp_close(struct sftp_file *file, sftp_done *done, void *arg);
+/* The same, but it need not leave at once: with the connection's next request, at the latest 20 ms from now, or at sftp_hurry(). So does
+ * a close without `done`. */
+int sftp_close_quietly(struct sftp_file *file, sftp_done *done, void *arg);
+void sftp_hurry(struct sftp *sftp);	/* what may leave later leaves now: somebody waits for it */
 
 /* ---- waiting ---- */
 

@@ -104,6 +104,14 @@ bool conn_submit(struct conn *conn, struct request *request, bool wait)
 	return taken;
 }
 
+void conn_hurry(struct conn *conn)
+{
+	pthread_mutex_lock(&conn->lock);
+	conn->pressing |= !list_empty(&conn->incoming);
+	pthread_mutex_unlock(&conn->lock);
+	conn_go(conn);
+}
+
 void conn_go(struct conn *conn)
 {
 	bool wake;

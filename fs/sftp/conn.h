@@ -90,6 +90,7 @@ int conn_start(struct conn *conn);
 /* Hands a request over. False (and nothing done): this connection can't carry it now. `wait`: it may wait for the connection being made. */
 bool conn_submit(struct conn *conn, struct request *request, bool wait);
 void conn_go(struct conn *conn);	/* wakes it for what was submitted while somebody held (sftp_hold) */
+void conn_hurry(struct conn *conn);	/* wakes it for what nobody waited for when it was submitted */
 void conn_want(struct conn *conn);
 void conn_poke(struct conn *conn);	/* look whether the sftp is closing */
 

@@ -219,18 +219,19 @@ static void close_slot(struct slot *slot)
 	request_init(&slot->close, OP_CLOSE);
 	slot->close.slot = slot;
 	slot->close.bound = true;
-	slot->close.unhurried = !slot->file->close_done;
+	slot->close.unhurried = slot->file->quiet;
 	slot->close.finish = finish_close;
 	file_ref(slot->file);
 	atomic_fetch_add(&slot->file->closing, 1);
 	pool_submit(slot->file->sftp, slot->file->lane, &slot->close);
 }
 
-int sftp_close(struct sftp_file *file, sftp_done *done, void *arg)
+static int close_file(struct sftp_file *file, bool quiet, sftp_done *done, void *arg)
 {
 	int i;
 
 	atomic_store(&file->closed, true);
+	file->quiet = quiet;
 	file->close_done = done;
 	file->close_arg = arg;
 	atomic_store(&file->closing, 1);
@@ -239,4 +240,14 @@ int sftp_close(struct sftp_file *file, sftp_done *done, void *arg)
 			close_slot(file->slots[i]);
 	closed(file, 0);
 	return 0;
+}
+
+int sftp_close(struct sftp_file *file, sftp_done *done, void *arg)
+{
+	return close_file(file, !done, done, arg);
+}
+
+int sftp_close_quietly(struct sftp_file *file, sftp_done *done, void *arg)
+{
+	return close_file(file, true, done, arg);
 }

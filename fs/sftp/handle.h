@@ -65,6 +65,7 @@ struct sftp_file {
 	struct sftp_attrs attrs;
 	/* Closing: one thread, then the last answer. */
 	atomic_uint closing;
+	bool quiet;			/* it wakes no thread that wakes soon by itself */
 	atomic_int close_error;
 	sftp_done *close_done;
 	void *close_arg;

@@ -531,6 +531,14 @@ void sftp_go(struct sftp *sftp)
 		conn_go(sftp->conns[i]);
 }
 
+void sftp_hurry(struct sftp *sftp)
+{
+	int i;
+
+	for (i = 0; i < sftp->count; i++)
+		conn_hurry(sftp->conns[i]);
+}
+
 static void begin_closing(struct sftp *sftp)
 {
 	int i;

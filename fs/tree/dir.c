@@ -144,16 +144,18 @@ static void dir_symlink(struct tree *tree, struct node *dir, const char *name, c
 static void removed(struct change *change, int error)
 {
 	struct task *task = container_of(change, struct task, change);
-	struct reply *reply = task->reply;
+	struct tree *tree = task->tree;
+	struct node *node;
 
 	if (error) {
-		file_gone(task->tree, task->dir, task->name, false);
+		file_gone(tree, task->dir, task->name, false);
 		task_fail(task, error);
 		return;
 	}
-	node_removed(task->tree, task->dir, task->name);
-	task_end(task);
-	reply->ops->error(reply, 0);
+	node = node_find(tree, task->dir, task->name);
+	node_removed(tree, task->dir, task->name);
+	file_await_closes(tree, node, task_done, task);
+	node_unref(tree, node);
 }
 
 static void dir_unlink(struct tree *tree, struct node *dir, const char *name, struct reply *reply)

@@ -93,8 +93,9 @@ void file_gone(struct tree *tree, struct node *dir, const char *name, bool gone)
 		}
 		pthread_mutex_unlock(&real->lock);
 	}
-	if (node)
-		node_unref(tree, node);
+	if (node && gone)
+		ahead_forget(tree->ahead, node);
+	node_unref(tree, node);
 }
 
 uint32_t file_sftp_flags(int flags)

@@ -43,6 +43,12 @@ void file_moving(struct tree *tree, struct node *node, const char *path);
  */
 void file_gone(struct tree *tree, struct node *dir, const char *name, bool gone);
 
+/*
+ * `done` is called once the server has closed all handles of the node that the kernel had given back when this was asked, at once or later: only then has a
+ * file that was removed given its bytes back. `node` may be NULL, or of any kind. `done` is quick; any thread.
+ */
+void file_await_closes(struct tree *tree, struct node *node, void (*done)(void *arg), void *arg);
+
 /* node_ops.free of real nodes: what the file side keeps in node->data. */
 void file_node_free(struct node *node);
 

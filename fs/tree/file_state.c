@@ -43,6 +43,7 @@ static struct real *real_new(struct tree *tree, struct node *node)
 	pthread_mutex_init(&real->lock, NULL);
 	list_init(&real->opens);
 	list_init(&real->waiters);
+	list_init(&real->closes);
 	list_init(&real->failed);
 	writebehind_init(&real->wb, whole_pages(sftp_max_write(tree->sftp)));
 	real->wb.pool = &tree->files->pool;
@@ -121,7 +122,7 @@ static void collect_waiters_locked(struct real *real, struct list *ret_ready)
 	}
 }
 
-static void run_waiters(struct list *ready)
+void waiters_run(struct list *ready)
 {
 	struct list *link;
 
@@ -197,7 +198,7 @@ void real_acked(struct real *real, struct writebehind_item *item)
 	if (bytes)
 		files_unqueued(tree->files, bytes);
 	real_pump(real);
-	run_waiters(&ready);
+	waiters_run(&ready);
 	node_unref(tree, node);
 }
 
@@ -392,13 +393,9 @@ static void say_untold(struct open_file *of, int error)
 
 static void open_file_free(struct open_file *of, int error)
 {
-	if (of->file)
-		sftp_close(of->file, NULL, NULL);
+	if (of->real)
+		open_file_close(of);
 	hashed_unref(of->hashed);
-	if (of->pages_lender)
-		open_file_unref(of->pages_lender);
-	else if (of->pages)
-		sftp_close(of->pages, NULL, NULL);
 	if (error)
 		say_untold(of, error);
 	if (of->real)
@@ -420,6 +417,7 @@ void open_file_unref(struct open_file *of)
 	last = !--of->refs;
 	if (last) {
 		list_remove(&of->link);
+		open_file_closing_locked(of, true);
 		readahead_release(&of->ra);
 		open_file_ahead_locked(of);
 		error = open_file_error_locked(of);

@@ -66,6 +66,8 @@ struct real {
 	struct list opens;
 	struct writebehind wb;
 	struct list waiters;
+	unsigned int closing;		/* handles of the server that nobody uses any more and whose CLOSE is not answered; each holds the node … */
+	struct list closes;		/* … and who waits for that */
 	struct list failed;		/* writes whose error is being looked into */
 	bool explaining;
 	bool gone;			/* its name is being removed or given to another file, or was */
@@ -108,6 +110,7 @@ struct open_file {
 	size_t ahead;			/* of its bytes, counted in files->ahead */
 	struct hashed_file *hashed;	/* held: bytes of the file as it was opened, or NULL */
 	struct list reads;		/* struct read: wait for blocks */
+	bool closing;			/* counted in real->closing */
 	struct waiter releasing;
 	struct reply *release_reply;
 };
@@ -121,6 +124,9 @@ void real_pump(struct real *real);
 /* Runs `waiter` when all that is queued by now is acknowledged (at once, if it is), and hurries it. No lock held. */
 void real_wait(struct real *real, struct waiter *waiter);
 void real_wait_locked(struct real *real, struct waiter *waiter, uint64_t seq);	/* for that seq; not at once: pump afterwards */
+
+/* Runs each, once it is out of the list. No lock held. */
+void waiters_run(struct list *ready);
 
 /* A step among the writes; real_acked() when it is over. No lock held. */
 void real_add_step(struct real *real, struct writebehind_item *step);
@@ -166,6 +172,10 @@ int open_file_error_locked(struct open_file *of);
 
 /* Any handle with a ref taken, to reach the file by (for `writable`: one that was opened for writing), `wanted` first. NULL: none. */
 struct open_file *real_any_open(struct real *real, struct open_file *wanted, bool writable);
+
+/* file_close.c: the kernel has given the handle back: who removes the file waits until it is closed. `whole`: this is its last ref. */
+void open_file_closing_locked(struct open_file *of, bool whole);
+void open_file_close(struct open_file *of);		/* after that; no lock held */
 
 /* ---- one subject a file ---- */
 

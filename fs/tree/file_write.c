@@ -264,5 +264,8 @@ void file_release(struct handle *handle, struct reply *reply)
 	of->release_reply = reply;
 	list_init(&of->releasing.link);
 	of->releasing.run = released;
+	pthread_mutex_lock(&of->real->lock);
+	open_file_closing_locked(of, false);
+	pthread_mutex_unlock(&of->real->lock);
 	real_wait(of->real, &of->releasing);
 }

@@ -82,20 +82,22 @@ static bool is_same_name(const struct task *task)
 static void renamed(struct change *change, int error)
 {
 	struct task *task = container_of(change, struct task, change);
-	struct reply *reply = task->reply;
+	struct tree *tree = task->tree;
+	struct node *replaced;
 
 	if (error) {
 		tell_all_moving(task, false);
-		file_gone(task->tree, task->new_dir, task->new_name, false);
-		if (task->tree->options.rename_xdev && (error == -EIO || error == -EPERM))
+		file_gone(tree, task->new_dir, task->new_name, false);
+		if (tree->options.rename_xdev && (error == -EIO || error == -EPERM))
 			error = -EXDEV;
 		task_fail(task, error);
 		return;
 	}
-	damage_move(task->tree->damage, change->path.data, change->path2.data);
-	node_moved(task->tree, task->dir, task->name, task->new_dir, task->new_name);
-	task_end(task);
-	reply->ops->error(reply, 0);
+	damage_move(tree->damage, change->path.data, change->path2.data);
+	replaced = is_same_name(task) ? NULL : node_find(tree, task->new_dir, task->new_name);
+	node_moved(tree, task->dir, task->name, task->new_dir, task->new_name);
+	file_await_closes(tree, replaced, task_done, task);
+	node_unref(tree, replaced);
 }
 
 /* ---- workaround=rename: not over anything; if something is there, remove it and try again ---- */

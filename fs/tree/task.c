@@ -35,6 +35,15 @@ struct task *task_new(struct tree *tree, struct reply *reply, struct node *node,
 	return task;
 }
 
+void task_done(void *arg)
+{
+	struct task *task = arg;
+	struct reply *reply = task->reply;
+
+	task_end(task);
+	reply->ops->error(reply, 0);
+}
+
 void task_end(struct task *task)
 {
 	node_unref(task->tree, task->node);

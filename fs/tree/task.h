@@ -37,6 +37,8 @@ void task_end(struct task *task);
 /* Answers with what a caller of a system call may see (-EREMOTEIO becomes -EIO, -ESTALE of a name that is gone -ENOENT), and ends. */
 void task_fail(struct task *task, int error);
 
+void task_done(void *task);	/* answers with success, and ends */
+
 /* The path of the task's node, or of dir and name, into task->path. */
 int task_path(struct task *task);
 

@@ -254,6 +254,33 @@ with open("mnt/small", "w") as f:
 	[ -n "$passed" ]
 }
 
+@test "what a removed or replaced file took is free when rm or mv ends, also on a full disk" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root for a small tmpfs"
+	mkdir -p disk
+	mount -t tmpfs -o size=2m tmpfs disk || skip "no tmpfs here"
+	echo "$work/disk" >>.mounts
+	mount_through_pipe
+	run python3 -c '
+import os
+def write(name, size):
+    with open(name, "wb", 0) as f:
+        f.write(bytes(size))
+for i in range(100):
+    write("mnt/big", 1900000)
+    if i % 2:
+        os.close(os.open("mnt/big", os.O_RDONLY))
+    if i % 4 < 2:
+        os.unlink("mnt/big")
+    else:
+        write("mnt/small", 1)
+        os.rename("mnt/small", "mnt/big")'
+	echo "$output"
+	[ "$status" -eq 0 ] && passed=1
+	unmount "$work/mnt"
+	umount disk
+	[ -n "$passed" ]
+}
+
 @test "a disk that has room and takes no more (a limit, a quota): EIO at write, fsync or close, and never silence" {
 	mkdir -p disk
 	cat >server <<-'SERVER'

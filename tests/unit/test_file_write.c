@@ -88,6 +88,51 @@ static void test_hole_before_a_queued_write(void **state)
 	files_release(reader);
 }
 
+static struct awaited *begin_unlink(const char *name)
+{
+	struct awaited *heard = files_ask();
+
+	real_ops.unlink(files.tree, files.tree->root, name, &heard->reply);
+	return heard;
+}
+
+static struct awaited *begin_replacement(const char *name)
+{
+	struct awaited *heard = files_ask();
+
+	real_ops.rename(files.tree, files.tree->root, "other", files.tree->root, name, 0, &heard->reply);
+	return heard;
+}
+
+/* Only then its bytes are free again: the removal goes by another connection than the CLOSE, and may overtake it. */
+static void expect_close_awaited(int flags, struct awaited *(*begin_removal)(const char *name), uint8_t request, const char *last)
+{
+	unsigned int before = peer_count(files.rig.peer, request);
+	struct handle *handle;
+	struct awaited *heard;
+
+	rig_put(&files.rig, "a", "text", 4);
+	rig_put(&files.rig, "other", "other", 5);
+	handle = files_open("a", flags);
+	peer_rule(files.rig.peer, FXP_CLOSE, 0, 1, PEER_HOLD);
+	files_release(handle);
+	heard = begin_removal("a");
+	files_forget(files_look_up(last));	/* behind it, on its connection */
+	assert_int_equal(peer_count(files.rig.peer, request), before + 1);
+	assert_false(awaited_came(heard));
+	files_release_held();
+	assert_int_equal(files_end(heard), 0);
+}
+
+static void test_removal_waits_for_closes(void **state)
+{
+	(void)state;
+	await_data_connection();
+	expect_close_awaited(O_WRONLY, begin_unlink, FXP_REMOVE, "bulk");
+	expect_close_awaited(O_RDONLY, begin_unlink, FXP_REMOVE, "bulk");
+	expect_close_awaited(O_WRONLY, begin_replacement, FXP_EXTENDED, "a");
+}
+
 static void test_prefetched_block_is_dropped_by_writes(void **state)
 {
 	struct handle *reader, *writer;
@@ -333,6 +378,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FILES_TEST(test_large_write), FILES_TEST_WITH(test_large_write, files_set_up_one_connection),
 		FILES_TEST_WITH(test_large_write, files_set_up_small_buffer), FILES_TEST(test_reads_see_queued_writes),
+		FILES_TEST(test_removal_waits_for_closes),
 		FILES_TEST(test_hole_before_a_queued_write), FILES_TEST(test_prefetched_block_is_dropped_by_writes),
 		FILES_TEST_WITH(test_write_buffer_parks_programs, files_set_up_small_buffer),
 		FILES_TEST_WITH(test_write_buffer_counts_what_small_writes_cost, files_set_up_small_buffer),

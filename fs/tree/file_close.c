@@ -1,0 +1,93 @@
+/*
+ * file_close: CLOSE of handles that the kernel has given back, and who waits for it.
+ *
+ * close(2) does not: what was written is on the server by then. But it leaves on the file's own connection, and a removal on another one may overtake it:
+ * then rm(1) would end while the server still keeps the bytes.
+ */
+#include "tree/file.h"
+
+#include <stdlib.h>
+
+#include "tree/file_state.h"
+
+struct closes_wait {
+	struct waiter waiter;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void closed(struct real *real)
+{
+	struct tree *tree = real->tree;
+	struct node *node = real->node;
+	struct list ready;
+
+	list_init(&ready);
+	pthread_mutex_lock(&real->lock);
+	if (!--real->closing)
+		list_splice(&ready, &real->closes);
+	pthread_mutex_unlock(&real->lock);
+	waiters_run(&ready);
+	node_unref(tree, node);
+}
+
+static void close_answered(void *arg, const struct sftp_reply *answer)
+{
+	(void)answer;
+	closed(arg);
+}
+
+static void closing_locked(struct real *real)
+{
+	node_ref(real->tree, real->node);
+	real->closing++;
+}
+
+void open_file_closing_locked(struct open_file *of, bool whole)
+{
+	if (!of->closing)
+		closing_locked(of->real);
+	of->closing = true;
+	if (whole && of->pages && !of->pages_lender)
+		closing_locked(of->real);
+}
+
+void open_file_close(struct open_file *of)
+{
+	sftp_close_quietly(of->file, close_answered, of->real);
+	if (of->pages_lender)
+		open_file_unref(of->pages_lender);
+	else if (of->pages)
+		sftp_close_quietly(of->pages, close_answered, of->real);
+}
+
+static void all_closed(struct waiter *waiter)
+{
+	struct closes_wait *wait = container_of(waiter, struct closes_wait, waiter);
+
+	wait->done(wait->arg);
+	free(wait);
+}
+
+void file_await_closes(struct tree *tree, struct node *node, void (*done)(void *arg), void *arg)
+{
+	struct real *real = node && node->ops->real ? real_of(tree, node) : NULL;
+	struct closes_wait *wait = real ? malloc(sizeof(*wait)) : NULL;
+	bool waits = false;
+
+	if (wait) {
+		*wait = (struct closes_wait){ .waiter.run = all_closed, .done = done, .arg = arg };
+		list_init(&wait->waiter.link);
+		pthread_mutex_lock(&real->lock);
+		waits = real->closing;
+		if (waits)
+			list_append(&real->closes, &wait->waiter.link);
+		pthread_mutex_unlock(&real->lock);
+	}
+	if (waits) {
+		sftp_hurry(tree->sftp);
+		return;
+	}
+	free(wait);
+	done(arg);
+}
