@@ -250,7 +250,7 @@ static void a_resident_fails_a_unit_with_a_reason(void **state)
 	fake_end(&fake);
 }
 
-static void a_unit_that_kills_its_resident_fails_after_three(const char *bad)
+static void a_unit_that_kills_its_resident_fails_after_three(const char *bad, int64_t timeout_ns)
 {
 	char *argv[] = { "sh", "-c", "while read -r in rest; do case $in in */u1.in*) echo x >> $0; eval \"$1\";; *) echo ok;; esac; done", NULL,
 			 (char *)bad, NULL };
@@ -262,7 +262,7 @@ static void a_unit_that_kills_its_resident_fails_after_three(const char *bad)
 	fake_begin(&fake, 4);
 	snprintf(log, sizeof(log), "%s/log", fake.dir);
 	argv[3] = log;
-	options.timeout_ns = 300 * NS_PER_MS;
+	options.timeout_ns = timeout_ns;
 	assert_int_equal(worker_run(&fake, &options, argv), 1);
 	assert_int_equal(count_state(&fake, FAKE_DONE), 3);
 	assert_int_equal(fake.units[1].state, FAKE_FAILED);
@@ -275,10 +275,10 @@ static void a_unit_that_kills_its_resident_fails_after_three(const char *bad)
 static void residents_that_die_or_talk_nonsense_are_replaced(void **state)
 {
 	(void)state;
-	a_unit_that_kills_its_resident_fails_after_three("exit 9");
-	a_unit_that_kills_its_resident_fails_after_three("echo hello");
-	a_unit_that_kills_its_resident_fails_after_three("exec >&-; sleep 1000");
-	a_unit_that_kills_its_resident_fails_after_three("sleep 1000");
+	a_unit_that_kills_its_resident_fails_after_three("exit 9", 60 * NS_PER_S);
+	a_unit_that_kills_its_resident_fails_after_three("echo hello", 60 * NS_PER_S);
+	a_unit_that_kills_its_resident_fails_after_three("exec >&-; sleep 1000", 60 * NS_PER_S);
+	a_unit_that_kills_its_resident_fails_after_three("sleep 1000", 2 * NS_PER_S);
 }
 
 /* ---- limits ---- */
@@ -291,7 +291,7 @@ static void a_job_that_takes_too_long_fails(void **state)
 
 	(void)state;
 	fake_begin(&fake, 2);
-	options.timeout_ns = 100 * NS_PER_MS;
+	options.timeout_ns = NS_PER_S;
 	assert_int_equal(worker_run(&fake, &options, command), 1);
 	assert_int_equal(count_state(&fake, FAKE_FAILED), 2);
 	assert_non_null(strstr(fake.units[0].values, "signal=15 "));
