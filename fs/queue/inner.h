@@ -210,6 +210,8 @@ bool refresh_is_clean(const struct index_clock *clock, int64_t mtime, int64_t si
 
 /* scan.c */
 int scan_inputs(struct queue *queue);
+/* How long (ns) until all inputs are listed again, to see what changed in place, after that took `took_ns` and with so many mounts around. */
+int64_t scan_relist_after(int64_t took_ns, uint32_t mounts);
 
 /* logs.c */
 #define LOGS_REF_BITS 40		/* a record's place: log's index + 1 << LOGS_REF_BITS | offset */

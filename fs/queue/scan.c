@@ -14,7 +14,10 @@
 #include "queue/share.h"
 
 #define LOOKS 1024			/* LSTATs a flight */
-#define RELIST_NS (60 * NS_PER_S)	/* a changed input shows in no directory's mtime: list all again this often, when UNIT holds it */
+/* A changed input shows in no directory's mtime: all are listed again after this long, when UNIT holds it. */
+#define RELIST_LEAST_NS NS_PER_S
+#define RELIST_MOST_NS (60 * NS_PER_S)
+#define RELIST_SHARE 50			/* all mounts together list for 1/50 of the time at most, up to that */
 
 struct scan {
 	struct queue *queue;
@@ -231,16 +234,37 @@ static int list_dir(struct scan *scan, struct index_dir *dir)
 	return error ? error : scan->error;
 }
 
-static void list_all_again(struct scan *scan)
+/* True: it is time to. */
+static bool list_all_again(struct scan *scan)
 {
 	struct queue *queue = scan->queue;
 	uint32_t i;
 
 	if (queue->conf.key == QCONF_KEY_NAME || scan->clock.now_ns < queue->relist_ns)
-		return;
-	queue->relist_ns = scan->clock.now_ns + RELIST_NS;
+		return false;
+	queue->relist_ns = scan->clock.now_ns + RELIST_MOST_NS;
 	for (i = 0; i < queue->index.dir_count; i++)
 		queue->index.dirs[i]->dirty = true;
+	return true;
+}
+
+int64_t scan_relist_after(int64_t took_ns, uint32_t mounts)
+{
+	int64_t share = RELIST_SHARE * (int64_t)(mounts ? mounts : 1);
+
+	if (took_ns >= RELIST_MOST_NS / share)
+		return RELIST_MOST_NS;
+	return took_ns * share > RELIST_LEAST_NS ? took_ns * share : RELIST_LEAST_NS;
+}
+
+static void listed_all_again(struct queue *queue, int64_t began_ns)
+{
+	int64_t now;
+
+	pthread_mutex_lock(&queue->lock);
+	now = clock_now();
+	queue->relist_ns = now + scan_relist_after(now - began_ns, queue->node_count);
+	pthread_mutex_unlock(&queue->lock);
 }
 
 /* What another has listed is not listed again; what it has named only is. */
@@ -300,11 +324,14 @@ int scan_inputs(struct queue *queue)
 {
 	struct scan scan = { .queue = queue };
 	uint32_t at = 0, i;
+	int64_t began_ns;
+	bool all;
 	int error;
 
 	pthread_mutex_lock(&queue->lock);
 	queue_clock(queue, &scan.clock);
-	list_all_again(&scan);
+	began_ns = scan.clock.now_ns;
+	all = list_all_again(&scan);
 	scan.share_from = share_from(queue);
 	scan.cold = scan.share_from != UINT64_MAX && queue->index.dir_count == 1 && queue->index.dirs[0]->mtime == INT64_MIN;
 	pthread_mutex_unlock(&queue->lock);
@@ -323,6 +350,8 @@ int scan_inputs(struct queue *queue)
 		}
 	}
 	error = scan.error;
+	if (all && !error)
+		listed_all_again(queue, began_ns);
 	shared(queue, error);
 	free(scan.dirs);
 	return error;

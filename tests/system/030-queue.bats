@@ -426,6 +426,16 @@ done'
 	counts 1 0 1 0
 }
 
+@test "key = stat: an input that is written to in place is work again, without a change of its directory" {
+	in_queue 2 --key stat
+	mv todo/0001 claims/0001
+	mv claims/0001 done/0001
+	counts 1 0 1 0
+	echo 'changed in place, and longer' >>inputs/0001
+	wait_until 30 test -e todo/0001
+	counts 2 0 0 0
+}
+
 @test "key = stat: an input that changed under a claim is not committed" {
 	in_queue 1 --key stat
 	exec 9<>ctl

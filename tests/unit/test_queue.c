@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/map.h"
+#include "queue/inner.h"
 #include "tests/fake/bench_queue.h"
 
 static void a_unit_goes_from_todo_to_done(void **state)
@@ -195,6 +196,18 @@ static void inputs_come_and_go(void **state)
 	mem_disk_remove(bench->disk, "inputs/d");
 	assert_int_equal(bench_count(a, QUEUE_TODO), 2);
 	bench_free(bench);
+}
+
+/* Quick to list: every second. All mounts together are not to list more than a fiftieth of the time, but each does once a minute. */
+static void how_often_inputs_are_listed_again(void **state)
+{
+	(void)state;
+	assert_int_equal(scan_relist_after(0, 0), NS_PER_S);
+	assert_int_equal(scan_relist_after(20 * NS_PER_MS, 1), NS_PER_S);
+	assert_int_equal(scan_relist_after(100 * NS_PER_MS, 1), 5 * NS_PER_S);
+	assert_int_equal(scan_relist_after(100 * NS_PER_MS, 4), 20 * NS_PER_S);
+	assert_int_equal(scan_relist_after(100 * NS_PER_MS, 1000), 60 * NS_PER_S);
+	assert_int_equal(scan_relist_after(INT64_MAX, UINT32_MAX), 60 * NS_PER_S);
 }
 
 static void young_inputs_settle_first(void **state)
@@ -562,6 +575,7 @@ int main(void)
 		cmocka_unit_test(tickets_have_the_size_that_is_listed),
 		cmocka_unit_test(nested_inputs_show_directories_with_something_in_them),
 		cmocka_unit_test(inputs_come_and_go),
+		cmocka_unit_test(how_often_inputs_are_listed_again),
 		cmocka_unit_test(young_inputs_settle_first),
 		cmocka_unit_test(cursors_hold_while_units_come_and_go),
 		cmocka_unit_test(every_mount_shows_another_order),
