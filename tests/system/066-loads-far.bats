@@ -1,0 +1,20 @@
+#!/usr/bin/env bats
+# The sentence on what limits the work is right for loads of which everybody knows what limits them (the rule itself, with made-up figures:
+# unit/test_limits.c): here, where every answer takes long. Others: 064-loads.bats.
+
+load ../lib
+load ../loads
+
+@test "loads far away: jobs that read many small files" {
+	queue_behind 2 --delay 100ms
+	mkdir disk/many
+	make_inputs disk/many 12
+	timeout 120 claim-worker -j 1 --ahead 0 "$q" -- sh -c 'for i in "$0"/*; do cat "$i"; done >/dev/null' "$work/mnt/many"
+	limited latency -- '.split.reading > 1'
+}
+
+@test "loads far away: claims" {
+	queue_behind 3 --delay 200ms
+	timeout 120 claim-worker -j 1 --ahead 0 "$q" -- true
+	limited claiming -- '.split.claiming > 1'
+}
