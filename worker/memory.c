@@ -97,7 +97,7 @@ void memory_end(struct memory *memory, unsigned int slot, struct run_result *res
 
 	if (dir->len == 0)
 		return;
-	peak = cgroup_number(buf_text(dir), "memory.peak", NULL);
+	peak = cgroup_number(buf_text(dir), "memory.peak", "");
 	result->group_peak = peak > 0 ? peak : 0;
 	result->out_of_memory = cgroup_number(buf_text(dir), "memory.events", "oom_kill") > 0;
 	cgroup_write(buf_text(dir), "cgroup.kill", "1");

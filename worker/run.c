@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/keyed.h"
 
 struct start {
 	const struct run_spec *spec;
@@ -138,7 +139,6 @@ pid_t run_ended(void)
 static void read_io(pid_t pid, struct run_result *result)
 {
 	char path[48], text[512];
-	const char *at;
 	ssize_t len;
 	int fd;
 
@@ -152,12 +152,8 @@ static void read_io(pid_t pid, struct run_result *result)
 	if (len <= 0)
 		return;
 	text[len] = '\0';
-	at = strstr(text, "rchar: ");
-	if (at)
-		result->read_bytes = strtoll(at + 7, NULL, 10);
-	at = strstr(text, "wchar: ");
-	if (at)
-		result->written_bytes = strtoll(at + 7, NULL, 10);
+	result->read_bytes = keyed_number(text, "rchar");
+	result->written_bytes = keyed_number(text, "wchar");
 }
 
 static int64_t timeval_ns(struct timeval time)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/keyed.h"
 #include "base/log.h"
 
 #define MAX_FILE 65536
@@ -146,22 +147,8 @@ const char *cgroup_why(int error)
 int64_t cgroup_number(const char *dir, const char *name, const char *key)
 {
 	struct buf text = BUF_INIT;
-	int64_t number = -1;
-	const char *at = NULL;
-	char *end;
+	int64_t number = read_file(dir, name, &text) == 0 ? keyed_number(buf_text(&text), key) : -1;
 
-	if (read_file(dir, name, &text) == 0)
-		at = buf_text(&text);
-	while (at && key && !(strncmp(at, key, strlen(key)) == 0 && at[strlen(key)] == ' ')) {
-		at = strchr(at, '\n');
-		at = at ? at + 1 : NULL;
-	}
-	if (at) {
-		at += key ? strlen(key) : 0;
-		number = strtoll(at, &end, 10);
-		if (end == at)
-			number = -1;
-	}
 	buf_release(&text);
 	return number;
 }

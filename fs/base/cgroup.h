@@ -21,7 +21,7 @@ int cgroup_own(const char *root, const char *self, struct buf *ret_dir);
 /* For people: why there is none. */
 const char *cgroup_why(int error);
 
-/* The number in the file `name` of the group at `dir`, or behind `key` in it (NULL: the first); -1: there is none. */
+/* The number in the file `name` of the group at `dir`, or behind `key` in it ("": the first); -1: there is none. */
 int64_t cgroup_number(const char *dir, const char *name, const char *key);
 
 /* Writes `text` to the file `name` of the group at `dir`. 0 or -errno. (The kernel's groups let none make a file; a test's group has it then.) */

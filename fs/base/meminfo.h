@@ -7,9 +7,6 @@
 #include <stdint.h>
 
 /* Bytes of a line of /proc/meminfo, such as "MemAvailable" (what could be had without swapping) or "MemTotal"; -1: not known. */
-int64_t meminfo_bytes(const char *name);
-
-/* The same of its text. */
-int64_t meminfo_parse(const char *text, const char *name);
+int64_t meminfo_bytes(const char *key);
 
 #endif

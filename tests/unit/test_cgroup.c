@@ -127,14 +127,14 @@ static void numbers_are_read(void **state)
 	put(place.group, "memory.peak", "123456789012\n");
 	put(place.group, "memory.events", "low 1\noom 7\noom_kill 3\noom_group_kill 2\n");
 	put(place.group, "memory.max", "max\n");
-	assert_true(cgroup_number(place.group, "memory.peak", NULL) == 123456789012);
+	assert_true(cgroup_number(place.group, "memory.peak", "") == 123456789012);
 	assert_true(cgroup_number(place.group, "memory.events", "oom") == 7);
 	assert_true(cgroup_number(place.group, "memory.events", "oom_kill") == 3);
 	assert_true(cgroup_number(place.group, "memory.events", "kill") == -1);
-	assert_true(cgroup_number(place.group, "memory.max", NULL) == -1);
-	assert_true(cgroup_number(place.group, "memory.low", NULL) == -1);
+	assert_true(cgroup_number(place.group, "memory.max", "") == -1);
+	assert_true(cgroup_number(place.group, "memory.low", "") == -1);
 	assert_int_equal(cgroup_write(place.group, "memory.max", "4096"), 0);
-	assert_true(cgroup_number(place.group, "memory.max", NULL) == 4096);
+	assert_true(cgroup_number(place.group, "memory.max", "") == 4096);
 	assert_int_equal(cgroup_write("/nowhere", "memory.max", "1"), -ENOENT);
 	clean(&place);
 }
