@@ -43,7 +43,7 @@ struct report_unit {			/* what is true of a unit now, as far as the logs know */
 struct report_spent {			/* seconds of slots, over all jobs that say it: values of records in claimfs-queue(7) */
 	double wall, user, sys;
 	double spawn, read_wait, write_wait, ready;	/* of wall */
-	double claim, idle;			/* between jobs */
+	double claim, look, turn, idle;		/* between jobs */
 	double failed;				/* wall of those that failed */
 	double in_bytes;
 };

@@ -367,7 +367,7 @@ static struct progress_spent spent_of(const struct report *report)
 
 	return (struct progress_spent){
 		.wall_s = from->wall, .user_s = from->user, .sys_s = from->sys, .spawn_s = from->spawn, .read_wait_s = from->read_wait,
-		.write_wait_s = from->write_wait, .ready_s = from->ready, .claim_s = from->claim, .idle_s = from->idle, .in_bytes = from->in_bytes,
+		.write_wait_s = from->write_wait, .ready_s = from->ready, .claim_s = from->claim, .look_s = from->look, .turn_s = from->turn, .idle_s = from->idle, .in_bytes = from->in_bytes,
 		.units = (double)report->job_count,
 	};
 }
@@ -382,8 +382,8 @@ void report_split(const struct report *report, struct buf *to)
 
 	limits_split(&spent, &split);
 	const struct part parts[] = {
-		{ "computing", "d", spent.user_s }, { "in the system", "s", spent.sys_s }, { "reading", "d2", spent.read_wait_s },
-		{ "writing", "l", spent.write_wait_s }, { "starting processes", "p", spent.spawn_s },
+		{ "computing", "d", spent.user_s }, { "in the system", "s", spent.sys_s }, { "reading", "d2", split.seconds[LIMIT_READING] },
+		{ "writing", "l", spent.write_wait_s }, { "starting processes", "p", split.seconds[LIMIT_STARTING] },
 		{ "waiting for a processor", "g", split.seconds[LIMIT_CROWDED] }, { "claiming", "f", spent.claim_s },
 		{ told ? "waiting for something else" : "waiting", "w", split.seconds[LIMIT_OTHER] },
 		{ "no job: nothing to claim", "i", spent.idle_s },

@@ -119,6 +119,8 @@ static void spend(struct report_spent *spent, const struct record *record, doubl
 	spent->ready += known(number_of(record, "ready", MAX_SECONDS));
 	spent->write_wait += known(number_of(record, "wwait", MAX_SECONDS));
 	spent->claim += known(number_of(record, "claim", MAX_SECONDS));
+	spent->look += known(number_of(record, "look", MAX_SECONDS));
+	spent->turn += known(number_of(record, "turn", MAX_SECONDS));
 	spent->idle += known(number_of(record, "idle", MAX_SECONDS));
 	spent->in_bytes += known(number_of(record, "in", MAX_BYTES));
 	if (failed)

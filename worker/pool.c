@@ -241,11 +241,13 @@ static void start_failed(struct pool *pool, struct list *units, int error)
 /* Looked at again after a while when not. */
 static bool may_start(struct pool *pool)
 {
-	if (loop_timer_is_set(&pool->start_again))
-		return false;
-	if (guard_may_start(pool->options))
+	bool waits = loop_timer_is_set(&pool->start_again);
+
+	if (!waits && guard_may_start(pool->options))
 		return true;
-	loop_timer_set(pool->loop, &pool->start_again, clock_now() + POOL_START_AGAIN_NS);
+	pool->held_ns = clock_now();
+	if (!waits)
+		loop_timer_set(pool->loop, &pool->start_again, pool->held_ns + POOL_START_AGAIN_NS);
 	return false;
 }
 

@@ -75,6 +75,7 @@ struct pool {
 	int64_t sampled_ns;		/* when it was set or fired last */
 	struct drain drain;
 	struct loop_timer start_again;	/* set: no job is started before it fires */
+	int64_t held_ns;		/* when a job could have been started but for that, the last time */
 	int exit_signal;		/* that ended us; 0: none */
 	bool gave_up;
 	int broken;			/* the mount: -errno */

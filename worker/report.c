@@ -93,6 +93,8 @@ static void add_times(struct buf *to, const struct run_result *result)
 	add_time(to, "wwait", result->write_wait_ns);
 	add_time(to, "ready", result->ready_ns);
 	add_time(to, "claim", result->claim_ns);
+	add_time(to, "look", result->look_ns);
+	add_time(to, "turn", result->turn_ns);
 	add_time(to, "idle", result->idle_ns);
 }
 

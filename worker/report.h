@@ -16,7 +16,7 @@ struct pool;
 
 /*
  * Fills unit->values with the record's k=v values: status or signal, wall, user, sys (seconds), maxrss, in, read, written (bytes), spawn, rwait, wwait,
- * claim, idle (seconds; claimfs-queue(7)), and
+ * ready, claim, look, turn, idle (seconds; claimfs-queue(7)), and
  * with `tail` stderr; and, with `tail`, unit->why with the reason for people. `timed_out`: the worker ended it.
  */
 void report_values(struct unit *unit, const struct run_result *result, const struct tail *tail, bool timed_out);

@@ -43,8 +43,10 @@ struct run_result {
 	int64_t read_wait_ns;	/* of wall_ns, in calls that read files */
 	int64_t write_wait_ns;
 	int64_t ready_ns;	/* of wall_ns, it ran, or waited for a processor alone */
-	int64_t claim_ns;	/* before it, the slot had nothing: a claim was on its way */
-	int64_t idle_ns;	/* likewise, and nothing could be claimed */
+	int64_t claim_ns;	/* before it, the slot had nothing: a claim was on its way (gap.h) */
+	int64_t look_ns;	/* likewise, the look at its input */
+	int64_t turn_ns;	/* likewise, it waited for the worker, which started others */
+	int64_t idle_ns;	/* likewise, and nothing could be claimed or was to be started */
 };
 
 /*

@@ -29,6 +29,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/outlog.h"
+#include "worker/gap.h"
 #include "worker/job.h"
 #include "worker/options.h"
 #include "worker/pool.h"
@@ -267,26 +268,18 @@ static void ask_to_end(struct slot *slot)
 	set_timer(slot, SLOT_KILL_AFTER_NS);
 }
 
-/* A claim that took this long, and as long as so many looks at an input, waited for units, not for the network. */
-#define SLOT_STARVED_NS NS_PER_S
-#define SLOT_CLAIM_LOOKS 8
-
-static bool was_starved(const struct slot *slot)
-{
-	int64_t fetch = slot_first(slot)->fetch_ns;
-
-	return fetch > SLOT_STARVED_NS && fetch > SLOT_CLAIM_LOOKS * slot->pool->supply.look_ns;
-}
-
 /* What stood empty before this job is told with it. */
 static void begin_times(struct slot *slot)
 {
-	int64_t gap = slot->started_ns > slot->free_ns ? slot->started_ns - slot->free_ns : 0;
-	bool starved = was_starved(slot);
+	const struct unit *unit = slot_first(slot);
+	const struct gap gap = {
+		.free_ns = slot->free_ns, .started_ns = slot->started_ns, .asked_ns = unit->taken_ns, .claimed_ns = unit->claimed_ns,
+		.ready_ns = unit->ready_ns, .look_ns = slot->pool->supply.look_ns, .again = unit->failures > 0,
+		.held = slot->pool->held_ns > slot->free_ns,
+	};
 
 	slot->times.read_wait_ns = slot->times.write_wait_ns = slot->times.ready_ns = 0;
-	slot->times.claim_ns = starved ? 0 : gap;
-	slot->times.idle_ns = starved ? gap : 0;
+	gap_split(&gap, &slot->times);
 }
 
 static void end_times(struct slot *slot)
@@ -298,6 +291,8 @@ static void end_times(struct slot *slot)
 	to->write_wait_ns = slot->times.write_wait_ns;
 	to->ready_ns = slot->times.ready_ns;
 	to->claim_ns = slot->times.claim_ns;
+	to->look_ns = slot->times.look_ns;
+	to->turn_ns = slot->times.turn_ns;
 	to->idle_ns = slot->times.idle_ns;
 	slot->times.spawn_ns = 0;
 	slot->free_ns = clock_now();

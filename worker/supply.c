@@ -201,9 +201,10 @@ void supply_pump(struct pool *pool)
 
 static void become_ready(struct pool *pool, struct unit *unit)
 {
-	int64_t took = clock_now() - unit->taken_ns;
+	int64_t took;
 
-	unit->fetch_ns = took;
+	unit->ready_ns = clock_now();
+	took = unit->ready_ns - unit->taken_ns;
 	peak(&pool->supply.fetch_ns, took < SUPPLY_MAX_SAMPLE_NS ? took : SUPPLY_MAX_SAMPLE_NS);
 	list_append(&pool->supply.ready, &unit->link);
 	pool->supply.ready_count++;
@@ -273,6 +274,7 @@ void supply_add(struct pool *pool, const char *coded, bool hedge)
 	unit->attempt = (unsigned int)attempt;
 	unit->hedge = hedge;
 	unit->taken_ns = pool->supply.sent_ns;
+	unit->claimed_ns = clock_now();
 	if (pool->supply.stopped) {
 		settle_unit(pool, unit, UNIT_RELEASED);
 		return;
@@ -472,7 +474,10 @@ static void delay_fired(struct loop_timer *timer)
 	int64_t now = clock_now();
 
 	while (!list_empty(&supply->delayed) && list_entry(supply->delayed.next, struct unit, link)->due_ns <= now) {
-		list_append(&supply->ready, list_pop(&supply->delayed));
+		struct unit *unit = list_entry(list_pop(&supply->delayed), struct unit, link);
+
+		unit->ready_ns = now;
+		list_append(&supply->ready, &unit->link);
 		supply->delayed_count--;
 		supply->ready_count++;
 	}

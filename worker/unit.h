@@ -42,7 +42,8 @@ struct unit {
 	int64_t out_bytes;		/* -1: nothing staged */
 	bool out_small;			/* it is a file of at most UNIT_MAX_PUT bytes */
 	int64_t taken_ns;		/* clock_now() when its take was sent */
-	int64_t fetch_ns;		/* from its take to its being ready */
+	int64_t claimed_ns;		/* when that was answered */
+	int64_t ready_ns;		/* when it could be started, the last time */
 	int64_t wall_ns;
 	unsigned int failures;		/* of its job, so far */
 	unsigned int deaths;		/* of the resident commands that had it */

@@ -1,13 +1,15 @@
 /*
- * where: /proc/PID/syscall names the call that a process sleeps in; the descriptor tells files from pipes and sockets.
+ * where: /proc/PID/task/TID/syscall names the call that a thread sleeps in; the descriptor tells files from pipes and sockets.
  */
 #include "worker/where.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +18,12 @@
 #include "base/io.h"
 
 #define WHERE_DEEPEST 8		/* a job's shell, its script, its program … */
+#define WHERE_MOST 64		/* threads that one look is at: of more, some */
+
+struct tally {
+	unsigned int left;	/* threads that may still be looked at */
+	unsigned int count[4];	/* of threads, by enum where */
+};
 
 static const struct {
 	long number;
@@ -59,13 +67,13 @@ enum where where_parse(const char *syscall, int *ret_fd)
 	return WHERE_ELSE;
 }
 
-static bool read_proc(pid_t pid, const char *file, char text[256])
+static bool read_proc(pid_t pid, pid_t thread, const char *file, char text[256])
 {
 	char path[64];
 	ssize_t len;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", (int)pid, (int)thread, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
@@ -73,19 +81,6 @@ static bool read_proc(pid_t pid, const char *file, char text[256])
 	close(fd);
 	text[len > 0 ? len : 0] = '\0';
 	return len > 0;
-}
-
-static pid_t newest_child(pid_t pid)
-{
-	char file[48], text[256];
-	const char *last;
-
-	snprintf(file, sizeof(file), "task/%d/children", (int)pid);
-	if (!read_proc(pid, file, text))
-		return 0;
-	text[strlen(text) - 1] = '\0';		/* each is followed by a space */
-	last = strrchr(text, ' ');
-	return (pid_t)atoi(last ? last + 1 : text);
 }
 
 static bool is_file(pid_t pid, int fd)
@@ -96,19 +91,77 @@ static bool is_file(pid_t pid, int fd)
 	return readlink(path, target, sizeof(target)) > 0 && target[0] == '/';
 }
 
-enum where where_is(pid_t pid)
+static enum where where_thread(pid_t pid, pid_t thread)
 {
-	char text[256];
 	enum where where;
-	pid_t child;
-	int i, fd;
+	char text[256];
+	int fd;
 
-	for (i = 0; i < WHERE_DEEPEST && (child = newest_child(pid)) > 0; i++)
-		pid = child;
-	if (!read_proc(pid, "syscall", text))
+	if (!read_proc(pid, thread, "syscall", text))
 		return WHERE_ELSE;
 	where = where_parse(text, &fd);
 	return fd >= 0 && !is_file(pid, fd) ? WHERE_ELSE : where;
+}
+
+static void add_process(pid_t pid, int depth, struct tally *tally);
+
+/* Of very many, those that fit in the text: each is followed by a space. */
+static void add_children(pid_t pid, pid_t thread, int depth, struct tally *tally)
+{
+	char text[256], *at = text, *end;
+
+	if (depth == WHERE_DEEPEST || !read_proc(pid, thread, "children", text))
+		return;
+	for (; tally->left > 0 && (end = strchr(at, ' ')); at = end + 1)
+		add_process((pid_t)atoi(at), depth + 1, tally);
+}
+
+/* So that, of more threads than may be looked at, others are the next time. */
+static void skip_some(DIR *tasks, unsigned int left)
+{
+	struct stat st;
+	uint64_t threads, skip;
+
+	if (fstat(dirfd(tasks), &st) < 0 || st.st_nlink <= 2 + left)	/* each thread is a directory in it */
+		return;
+	threads = st.st_nlink - 2;
+	for (skip = clock_random() % (threads - left + 1); skip > 0; skip--)
+		readdir(tasks);
+}
+
+static void add_process(pid_t pid, int depth, struct tally *tally)
+{
+	struct dirent *entry;
+	char path[32];
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return;
+	skip_some(tasks, tally->left);
+	while (tally->left > 0 && tally->count[WHERE_READY] == 0 && (entry = readdir(tasks))) {
+		pid_t thread = (pid_t)atoi(entry->d_name);
+
+		if (thread <= 0)
+			continue;
+		tally->left--;
+		tally->count[where_thread(pid, thread)]++;
+		add_children(pid, thread, depth, tally);
+	}
+	closedir(tasks);
+}
+
+enum where where_is(pid_t pid)
+{
+	struct tally tally = { .left = WHERE_MOST };
+
+	add_process(pid, 0, &tally);
+	if (tally.count[WHERE_READY] > 0)
+		return WHERE_READY;
+	if (tally.count[WHERE_READING] + tally.count[WHERE_WRITING] == 0)
+		return WHERE_ELSE;
+	return tally.count[WHERE_READING] >= tally.count[WHERE_WRITING] ? WHERE_READING : WHERE_WRITING;
 }
 
 int64_t where_cpu_ns(pid_t pid)

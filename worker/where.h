@@ -11,7 +11,10 @@
 
 enum where { WHERE_ELSE, WHERE_READING, WHERE_WRITING, WHERE_READY };
 
-/* Of the newest descendant of the process `pid`, which is the one that works. WHERE_ELSE also when /proc does not say. */
+/*
+ * Of the process `pid` and its descendants, all their threads: WHERE_READY if one of them runs, else what most of those that wait for a file wait for.
+ * Of more than 64 threads, some, taken at random. WHERE_ELSE also when /proc does not say.
+ */
 enum where where_is(pid_t pid);
 
 /* From the text of /proc/PID/syscall; *ret_fd is the descriptor that it is about, -1: none. For the tests. */

@@ -20,7 +20,7 @@ static const struct {
 	[LIMIT_STARTING] = { "starting", "limited by starting processes: use --batch auto or --resident" },
 	[LIMIT_CROWDED] = { "crowded", "limited by the processors, which more run on than they are: fewer slots lose nothing; add machines" },
 	[LIMIT_CLAIMING] = { "claiming", "limited by claiming units: raise --ahead, or make units bigger" },
-	[LIMIT_IDLE] = { "idle", "limited by nothing to do: fewer slots or machines are enough" },
+	[LIMIT_IDLE] = { "idle", "limited by nothing to do (or by --load, --mem-free, --retries): fewer slots or machines are enough" },
 	[LIMIT_OTHER] = { "other", "jobs wait for neither processor nor disk: use more slots" },
 };
 
@@ -45,9 +45,9 @@ void limits_split(const struct progress_spent *spent, struct limits_split *ret_s
 
 	*ret_split = (struct limits_split){ .seconds = {
 		[LIMIT_COMPUTING] = computed,
-		[LIMIT_READING] = spent->read_wait_s,
+		[LIMIT_READING] = spent->read_wait_s + spent->look_s,
 		[LIMIT_WRITING] = spent->write_wait_s,
-		[LIMIT_STARTING] = spent->spawn_s,
+		[LIMIT_STARTING] = spent->spawn_s + spent->turn_s,
 		[LIMIT_CLAIMING] = spent->claim_s,
 		[LIMIT_IDLE] = spent->idle_s,
 		[LIMIT_CROWDED] = crowded,

@@ -96,6 +96,8 @@ static void add_spent(struct progress_spent *to, const char *values)
 	to->write_wait_s += number_value(values, "wwait");
 	to->ready_s += number_value(values, "ready");
 	to->claim_s += number_value(values, "claim");
+	to->look_s += number_value(values, "look");
+	to->turn_s += number_value(values, "turn");
 	to->idle_s += number_value(values, "idle");
 	to->in_bytes += number_value(values, "in");
 	to->out_bytes += number_value(values, "out");

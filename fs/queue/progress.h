@@ -40,7 +40,9 @@ struct progress_spent {			/* where the time goes: sums over done and failed unit
 	double write_wait_s;
 	double ready_s;			/* of wall_s: jobs ran, or waited for a processor alone */
 	double claim_s;			/* between jobs: a slot waited for a claim */
-	double idle_s;			/* between jobs: there was nothing to claim */
+	double look_s;			/* between jobs: it waited for a look at an input */
+	double turn_s;			/* between jobs: it waited for the worker, which started others */
+	double idle_s;			/* between jobs: there was nothing to claim, or nothing was to be started */
 	double take_s;			/* waiting for claims; PROGRESS_UNKNOWN: not measured */
 	double commit_s;
 	double in_bytes;

@@ -35,6 +35,19 @@ slow_queue() {
 	limited starting crowded
 }
 
+@test "loads: processes that do nothing, in more slots than processors" {
+	on_queue 400
+	timeout 120 claim-worker -j 8 "$q" -- true
+	limited starting crowded -- '.split.starting > 2 * .split.claiming'
+}
+
+@test "loads: jobs that fail and are tried again later" {
+	on_queue 2
+	timeout 120 claim-worker -j 1 --retries 1 "$q" -- sh -c '[ -e "$0/$CLAIM_NAME" ] || { : >"$0/$CLAIM_NAME"; exit 1; }' "$work"
+	limited idle
+	jq -r .advice "$said" | grep -q -e --retries
+}
+
 @test "loads: slots without work" {
 	on_queue 1
 	mv "$q/todo/0001" "$q/claims/0001"
@@ -75,4 +88,16 @@ with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.AC
 	slow_queue 3
 	timeout 120 claim-worker -j 1 "$q" -- sh -c 'head -c 2000000 /dev/zero >"$CLAIM_OUT"'
 	limited writing -- '.split.writing > 3'
+}
+
+@test "loads: jobs of two threads, of which one reads over a slow line and the other waits for it" {
+	slow_queue 0
+	for i in 1 2 3; do head -c 2000000 /dev/urandom >"disk/q/inputs/$i"; done
+	wait_until 10 has_entries "$q/todo" 3
+	timeout 120 claim-worker -j 1 --ahead 0 "$q" -- python3 -c '
+import sys, threading
+reader = threading.Thread(target=lambda: open(sys.argv[1], "rb").read())
+reader.start()
+reader.join()' {in}
+	limited reading -- '.split.reading > 3'
 }

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -28,7 +26,6 @@
 #include "worker/session.h"
 #include "worker/stray.h"
 #include "worker/supply.h"
-#include "worker/where.h"
 #include "worker/tail.h"
 
 /* ---- tail ---- */
@@ -464,56 +461,6 @@ static int parse(struct worker_options *options, struct buf *why, char **argv)
 	return options_parse(argc, argv, options, why);
 }
 
-/* ---- where ---- */
-
-static void a_sleeping_call_is_understood(void **state)
-{
-	char text[64];
-	int fd;
-
-	(void)state;
-	snprintf(text, sizeof(text), "%d 0x5 0x7ffd 0x1000 0x0 0x0 0x0 0x7ffd 0x7f00\n", (int)SYS_read);
-	assert_int_equal(where_parse(text, &fd), WHERE_READING);
-	assert_int_equal(fd, 5);
-	snprintf(text, sizeof(text), "%d 0x1 0x7ffd\n", (int)SYS_write);
-	assert_int_equal(where_parse(text, &fd), WHERE_WRITING);
-	assert_int_equal(fd, 1);
-	snprintf(text, sizeof(text), "%d 0xffffff9c 0x7ffd\n", (int)SYS_openat);
-	assert_int_equal(where_parse(text, &fd), WHERE_READING);
-	assert_int_equal(fd, -1);
-	snprintf(text, sizeof(text), "%d 0x0\n", (int)SYS_wait4);
-	assert_int_equal(where_parse(text, &fd), WHERE_ELSE);
-	assert_int_equal(where_parse("running\n", &fd), WHERE_READY);
-	assert_int_equal(where_parse("-1 0x7ffd 0x7f00\n", &fd), WHERE_READING);	/* a page fault */
-	assert_int_equal(where_parse("-1 0x0 0x0\n", &fd), WHERE_ELSE);		/* a zombie */
-	assert_int_equal(where_parse("", &fd), WHERE_ELSE);
-}
-
-/* It waits, but for no disk. */
-static void a_read_of_a_pipe_is_no_wait_for_the_disk(void **state)
-{
-	int64_t limit = clock_now() + 20 * NS_PER_S;
-	int fds[2];
-	char byte;
-	pid_t pid;
-
-	(void)state;
-	assert_int_equal(pipe(fds), 0);
-	pid = fork();
-	if (pid == 0) {
-		close(fds[1]);
-		_exit(read(fds[0], &byte, 1) != 0);
-	}
-	while (where_is(pid) == WHERE_READY && clock_now() < limit)	/* it is on its way there */
-		usleep(1000);
-	assert_int_equal(where_is(pid), WHERE_ELSE);
-	close(fds[0]);
-	close(fds[1]);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(where_cpu_ns(pid), 0);
-	assert_true(where_cpu_ns(getpid()) > 0);
-}
-
 static void options_are_read(void **state)
 {
 	char *whole[] = { "claim-worker", "-j", "3", "--grace=90s", "-v", "queue", "--", "cmd", "-x", NULL };
@@ -661,8 +608,6 @@ int main(void)
 		cmocka_unit_test(aside_does_every_job_once),
 		cmocka_unit_test(session_answers_in_order_whatever_the_pieces), cmocka_unit_test(session_writes_together),
 		cmocka_unit_test(session_gathers),
-		cmocka_unit_test(a_sleeping_call_is_understood),
-		cmocka_unit_test(a_read_of_a_pipe_is_no_wait_for_the_disk),
 		cmocka_unit_test(session_sees_many_answers_in_one_read),
 		cmocka_unit_test(session_breaks_on_what_ctl_never_says),
 		cmocka_unit_test(words_are_replaced_without_a_shell),

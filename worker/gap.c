@@ -1,0 +1,44 @@
+/* gap: see gap.h. The slot waited for each of the three in turn, as far as it was free by then. */
+#include "worker/gap.h"
+
+#include "base/clock.h"
+
+/* A claim that took this long, and as long as so many looks at an input, waited for units, not for the network. */
+#define GAP_STARVED_NS NS_PER_S
+#define GAP_CLAIM_LOOKS 8
+
+static bool was_starved(const struct gap *gap)
+{
+	int64_t claim_ns = gap->claimed_ns - gap->asked_ns;
+
+	return claim_ns > GAP_STARVED_NS && claim_ns > GAP_CLAIM_LOOKS * gap->look_ns;
+}
+
+static int64_t within(int64_t at, int64_t from, int64_t to)
+{
+	return at < from ? from : at > to ? to : at;
+}
+
+void gap_split(const struct gap *gap, struct run_result *to)
+{
+	int64_t free_ns = within(gap->free_ns, 0, gap->started_ns), claimed_ns = within(gap->claimed_ns, free_ns, gap->started_ns);
+	int64_t ready_ns = within(gap->ready_ns, claimed_ns, gap->started_ns);
+	int64_t claim = claimed_ns - free_ns, look = ready_ns - claimed_ns, turn = gap->started_ns - ready_ns, idle = 0;
+
+	if (gap->again || was_starved(gap)) {
+		idle += claim;
+		claim = 0;
+	}
+	if (gap->again) {
+		idle += look;
+		look = 0;
+	}
+	if (gap->held) {
+		idle += turn;
+		turn = 0;
+	}
+	to->claim_ns = claim;
+	to->look_ns = look;
+	to->turn_ns = turn;
+	to->idle_ns = idle;
+}
