@@ -29,10 +29,11 @@
 #include "worker/pool.h"
 #include "worker/report.h"
 #include "worker/slot.h"
-#include "worker/where.h"
+#include "worker/usage.h"
 
 #define RESIDENT_MAX_ANSWER 65536
 #define RESIDENT_MUTE_NS (2 * NS_PER_S)
+#define RESIDENT_MEASURED_NS (20 * NS_PER_MS)	/* looks at /proc would cost as much as what takes less */
 
 struct resident {
 	struct slot *slot;
@@ -43,6 +44,10 @@ struct resident {
 	struct buf question;
 	struct buf answer;
 	char *said;			/* in `answer`: the line that slot_event(ANSWER) is about */
+	bool asked;			/* once at least */
+	bool peak_known;		/* what usage_peak() says is of this unit */
+	int64_t cpu_ns;			/* usage_cpu_ns() when it was given its unit */
+	int64_t children_ns;		/* usage_children_cpu_ns(), the last time it was asked */
 };
 
 static int resident_check(const struct worker_options *options, struct buf *why)
@@ -104,12 +109,35 @@ static bool find_local(struct slot *slot, struct unit *unit, struct buf *ret_pat
 	return buf_error(ret_path) == 0;
 }
 
+/* Until the first unit it loaded what it needs for all: that counts for it. */
+static void begin_usage(struct slot *slot)
+{
+	struct resident *resident = slot->resident;
+	bool is_reset = resident->asked && slot->pool->supply.job_ns >= RESIDENT_MEASURED_NS && usage_reset_peak(slot->pid);
+
+	resident->peak_known = !resident->asked || is_reset;
+	resident->cpu_ns = usage_cpu_ns(slot->pid);
+	resident->asked = true;
+}
+
+static void end_usage(struct slot *slot, const struct unit *unit)
+{
+	struct resident *resident = slot->resident;
+	int64_t children_ns = resident->children_ns;
+
+	if (unit->wall_ns >= RESIDENT_MEASURED_NS)
+		resident->children_ns = usage_children_cpu_ns(slot->pid);
+	slot->result.user_ns = usage_cpu_ns(slot->pid) - resident->cpu_ns + resident->children_ns - children_ns;
+	slot->result.max_rss = resident->peak_known ? usage_peak(slot->pid) : -1;
+}
+
 static void resident_ask(struct slot *slot)
 {
 	struct resident *resident = slot->resident;
 	struct unit *unit = slot_first(slot);
 	struct buf local = BUF_INIT;
 
+	begin_usage(slot);
 	unit->local = find_local(slot, unit, &local);
 	add_field(&resident->question, unit->in, '\t');
 	add_field(&resident->question, unit->local ? buf_text(&local) : unit->out, '\t');
@@ -282,7 +310,7 @@ static void say_failed(struct slot *slot, struct unit *unit, const char *reason)
 		buf_reset(&why);
 		buf_adds(&why, reason);
 	}
-	report_said(unit, buf_text(&why), &slot->tail);
+	report_said(unit, &slot->result, buf_text(&why), &slot->tail);
 	buf_release(&why);
 	supply_failed(slot->pool, unit);
 }
@@ -292,7 +320,7 @@ static void misbehave(struct slot *slot, struct unit *unit, const char *line)
 {
 	report_say(slot->pool, LOG_LEVEL_WARN, "'%s' answered '%.100s' and not `ok' or `fail REASON'", slot->pool->options->command[0], line);
 	slot_event(slot, SLOT_KILL);
-	report_said(unit, "the resident command gave a wrong answer", &slot->tail);
+	report_said(unit, &slot->result, "the resident command gave a wrong answer", &slot->tail);
 	supply_died(slot->pool, unit);
 }
 
@@ -322,8 +350,8 @@ static void resident_answered(struct slot *slot)
 	unit->wall_ns = clock_now() - slot->started_ns;
 	supply_job_took(slot->pool, unit->wall_ns, 1);
 	slot_log_unit(slot, unit, begins(line, "ok") ? "done" : "failed");
+	end_usage(slot, unit);
 	if (begins(line, "ok")) {
-		slot->result.user_ns = where_cpu_ns(slot->pid) - slot->cpu_ns;
 		report_wall(unit, &slot->result, line[2] == ' ' ? line + 3 : NULL);
 		settle_unit(slot->pool, unit, UNIT_DONE);
 	} else if (begins(line, "fail")) {

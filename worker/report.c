@@ -166,26 +166,32 @@ static bool values_good(const char *values)
 	return true;
 }
 
-void report_wall(struct unit *unit, const struct run_result *times, const char *values)
+static void add_answered(struct unit *unit, const struct run_result *times, int status)
 {
 	struct buf *to = &unit->values;
 
 	buf_reset(to);
-	buf_addf(to, "status=0 wall=%.3f", (double)unit->wall_ns / NS_PER_S);
+	buf_addf(to, "status=%d wall=%.3f", status, (double)unit->wall_ns / NS_PER_S);
 	add_time(to, "user", times->user_ns);
+	add_bytes(to, "maxrss", times->max_rss);
 	add_times(to, times);
 	add_bytes(to, "in", unit->in_bytes);
+}
+
+void report_wall(struct unit *unit, const struct run_result *times, const char *values)
+{
+	struct buf *to = &unit->values;
+
+	add_answered(unit, times, 0);
 	if (values && values_good(values))
 		buf_addf(to, " %s", values);
 }
 
-void report_said(struct unit *unit, const char *reason, const struct tail *tail)
+void report_said(struct unit *unit, const struct run_result *times, const char *reason, const struct tail *tail)
 {
 	struct buf words = BUF_INIT;
 
-	buf_reset(&unit->values);
-	buf_addf(&unit->values, "status=1 wall=%.3f", (double)unit->wall_ns / NS_PER_S);
-	add_bytes(&unit->values, "in", unit->in_bytes);
+	add_answered(unit, times, 1);
 	tail_text(tail, &words);
 	if (words.len > 0 && words.data[words.len - 1] != '\n')
 		buf_addch(&words, '\n');

@@ -21,10 +21,10 @@ struct pool;
  */
 void report_values(struct unit *unit, const struct run_result *result, const struct tail *tail, bool timed_out);
 
-/* Values of a unit that a resident command was through with: the times (`user` is all of its processor time), and its own `k=v …`, left out when they are not well formed. */
+/* Values of a unit that a resident command was through with: the times (`user` is all of its processor time), maxrss, and its own `k=v …`, left out when they are not well formed. */
 void report_wall(struct unit *unit, const struct run_result *times, const char *values);
-/* Values and reason of a unit that a resident command has failed. */
-void report_said(struct unit *unit, const char *reason, const struct tail *tail);
+/* Values and reason of a unit that a resident command has failed; times as above. */
+void report_said(struct unit *unit, const struct run_result *times, const char *reason, const struct tail *tail);
 
 /* The same for a unit whose command could not be started: as a shell would say it, 126 or 127. */
 void report_start_failure(struct unit *unit, int error);

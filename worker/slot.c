@@ -330,7 +330,6 @@ static void on_give_start(struct slot *slot)
 {
 	stray_job_name(getpid(), ++slot->pool->serial, slot->job);
 	slot->error = slot->pool->kind->start(slot);
-	slot->cpu_ns = 0;
 	if (!slot->error)
 		become_busy(slot);
 }
@@ -339,7 +338,6 @@ static void on_give_ask(struct slot *slot)
 {
 	slot->error = 0;
 	slot->started_ns = clock_now();
-	slot->cpu_ns = where_cpu_ns(slot->pid);
 	tail_reset(&slot->tail);
 	become_busy(slot);
 	slot->pool->kind->ask(slot);

@@ -57,7 +57,6 @@ struct slot {
 	int64_t started_ns;		/* of the process; for a resident, of the unit */
 	struct run_result result;
 	int64_t free_ns;		/* since when it had nothing to do */
-	int64_t cpu_ns;			/* of the process when it was given its unit: for those that stay */
 	struct run_result times;	/* only what run_reap() leaves alone, of what runs */
 	struct loop_fd err_watch;	/* the read end of its standard error */
 	struct loop_fd out_watch;	/* of its standard output, with --logs */

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -162,14 +161,4 @@ enum where where_is(pid_t pid)
 	if (tally.count[WHERE_READING] + tally.count[WHERE_WRITING] == 0)
 		return WHERE_ELSE;
 	return tally.count[WHERE_READING] >= tally.count[WHERE_WRITING] ? WHERE_READING : WHERE_WRITING;
-}
-
-int64_t where_cpu_ns(pid_t pid)
-{
-	struct timespec time;
-	clockid_t clock;
-
-	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) < 0)
-		return 0;
-	return time.tv_sec * NS_PER_S + time.tv_nsec;
 }

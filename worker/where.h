@@ -20,7 +20,4 @@ enum where where_is(pid_t pid);
 /* From the text of /proc/PID/syscall; *ret_fd is the descriptor that it is about, -1: none. For the tests. */
 enum where where_parse(const char *syscall, int *ret_fd);
 
-/* Processor time of the process so far, its threads included, nanoseconds; 0: not known. */
-int64_t where_cpu_ns(pid_t pid);
-
 #endif

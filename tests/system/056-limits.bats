@@ -73,3 +73,25 @@ for line in sys.stdin:
     print("ok", flush=True)'
 	at_least "$(value user)" 0.15
 }
+
+ticket() {	# UNIT NAME: the number
+	sed -n "s/^$2: \([0-9.]*\).*/\1/p" "$q/done/$1" "$q/failed/$1" 2>/dev/null
+}
+
+@test "limits: of each unit of a resident command its own memory is told, and what its children computed" {
+	on_queue 4
+	timeout 60 claim-worker -j 1 --order name --resident "$q" -- python3 -c '
+import subprocess, sys, time
+for line in sys.stdin:
+    name = line.split("\t")[2].strip()
+    time.sleep(0.03)
+    if name == "0002": bytearray(100 << 20)
+    if name == "0003": subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.4: pass"])
+    print("fail it was to" if name == "0004" else "ok", flush=True)' || [ $? -eq 1 ]
+	wait_until 10 has_entries "$q/done" 3
+	[ "$(ticket 0002 peak-memory)" -gt $((100 << 20)) ]
+	[ "$(ticket 0003 peak-memory)" -lt $((60 << 20)) ]
+	at_least "$(ticket 0003 user)" 0.3
+	not at_least "$(ticket 0002 user)" 0.3
+	[ "$(ticket 0004 peak-memory)" -lt $((60 << 20)) ]
+}

@@ -1,5 +1,5 @@
 /*
- * Where the time of a slot goes: what a job stands in (where), and what a slot without one waited for (gap).
+ * Where the time of a slot goes: what a job stands in (where), what one that stays has used (usage), and what a slot without one waited for (gap).
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,6 +20,7 @@
 
 #include "base/clock.h"
 #include "worker/gap.h"
+#include "worker/usage.h"
 #include "worker/where.h"
 
 /* ---- where ---- */
@@ -67,8 +69,6 @@ static void a_read_of_a_pipe_is_no_wait_for_the_disk(void **state)
 	close(fds[0]);
 	close(fds[1]);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(where_cpu_ns(pid), 0);
-	assert_true(where_cpu_ns(getpid()) > 0);
 }
 
 /* ---- jobs of many threads and processes ---- */
@@ -214,6 +214,52 @@ static void a_look_at_very_many_threads_costs_no_more_than_at_many(void **state)
 	end(pid);
 }
 
+/* ---- usage ---- */
+
+#define MUCH (64u << 20)
+
+static void touch_much(void)
+{
+	void *much = mmap(NULL, MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	assert_ptr_not_equal(much, MAP_FAILED);
+	assert_int_equal(munmap(much, MUCH), 0);
+}
+
+static void the_peak_of_memory_begins_anew(void **state)
+{
+	int64_t before, peak;
+
+	(void)state;
+	before = usage_peak(getpid());
+	touch_much();
+	peak = usage_peak(getpid());
+	assert_true(before > 0 && peak > (int64_t)MUCH);
+	assert_true(usage_reset_peak(getpid()));
+	assert_true(usage_peak(getpid()) < peak - (int64_t)MUCH / 2);
+}
+
+static void what_children_computed_counts_when_they_have_ended(void **state)
+{
+	int64_t before = usage_children_cpu_ns(getpid()), own = usage_cpu_ns(getpid());
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		while (usage_cpu_ns(getpid()) < 500 * NS_PER_MS)
+			;
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(usage_children_cpu_ns(getpid()) - before >= 450 * NS_PER_MS);
+	assert_true(own > 0 && usage_cpu_ns(getpid()) - own < 450 * NS_PER_MS);
+	/* It is no more. */
+	assert_int_equal(usage_cpu_ns(pid), 0);
+	assert_int_equal(usage_children_cpu_ns(pid), 0);
+	assert_int_equal(usage_peak(pid), -1);
+	assert_false(usage_reset_peak(pid));
+}
+
 /* ---- gap ---- */
 
 static const struct gap_case {
@@ -269,6 +315,8 @@ int main(void)
 		cmocka_unit_test(who_computes_in_one_thread_waits_for_nothing_in_another),
 		cmocka_unit_test(any_process_of_a_pipeline_may_be_the_one_that_waits),
 		cmocka_unit_test(a_look_at_very_many_threads_costs_no_more_than_at_many),
+		cmocka_unit_test(the_peak_of_memory_begins_anew),
+		cmocka_unit_test(what_children_computed_counts_when_they_have_ended),
 		cmocka_unit_test(what_an_empty_slot_waited_for_is_told_apart),
 	};
 
