@@ -3,8 +3,9 @@
 # Each test has a directory of its own, $work. What it starts is written down there and ended by teardown, by process id: tests
 # run beside one another.
 
-PATH=${CLAIMFS_BUILD:-$BATS_TEST_DIRNAME/../../build}:$PATH
-fault_pipe=${CLAIMFS_BUILD:-$BATS_TEST_DIRNAME/../../build}/tests/fault/pipe
+export CLAIMFS_BUILD=${CLAIMFS_BUILD:-$(realpath -m "$BATS_TEST_DIRNAME/../../build")}
+PATH=$CLAIMFS_BUILD:$PATH
+fault_pipe=$CLAIMFS_BUILD/tests/fault/pipe
 
 setup() {
 	work=$BATS_TEST_TMPDIR

@@ -3,7 +3,7 @@
 
 load ../lib
 
-fsx=${CLAIMFS_BUILD:-$BATS_TEST_DIRNAME/../../build}/tests/soak/fsx
+fsx=$CLAIMFS_BUILD/tests/soak/fsx
 
 # $work/disk at $work/mnt, through the pipe.
 mount_through_pipe() {
