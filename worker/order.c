@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <fts.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "worker/patience.h"
 
 struct entry {
 	char *name;
@@ -18,7 +20,8 @@ struct entry {
 
 struct order {
 	struct entry *entries;
-	size_t count, cap, next;
+	size_t cap, next;
+	atomic_size_t count;
 };
 
 static int64_t rank_of(const struct place *place, enum order_how how, const char *name)
@@ -37,7 +40,7 @@ static int64_t rank_of(const struct place *place, enum order_how how, const char
 
 static int add(struct order *order, const char *name, int64_t rank)
 {
-	struct entry *bigger;
+	struct entry *bigger, *entry;
 	size_t cap;
 
 	if (order->count == order->cap) {
@@ -48,8 +51,12 @@ static int add(struct order *order, const char *name, int64_t rank)
 		order->entries = bigger;
 		order->cap = cap;
 	}
-	order->entries[order->count] = (struct entry){ .name = strdup(name), .rank = rank };
-	return order->entries[order->count].name ? (order->count++, 0) : -ENOMEM;
+	entry = &order->entries[order->count];
+	*entry = (struct entry){ .name = strdup(name), .rank = rank };
+	if (!entry->name)
+		return -ENOMEM;
+	order->count++;
+	return 0;
 }
 
 static int compare(const void *left, const void *right)
@@ -94,6 +101,7 @@ static int list(struct order *order, const struct place *place, enum order_how h
 int order_new(const struct place *place, enum order_how how, struct order **ret_order)
 {
 	struct buf todo = BUF_INIT;
+	struct patience *patience;
 	struct order *order;
 	int error;
 
@@ -103,8 +111,11 @@ int order_new(const struct place *place, enum order_how how, struct order **ret_
 	order = calloc(1, sizeof(*order));
 	buf_addf(&todo, "%s/todo", place->queue);
 	error = order ? buf_error(&todo) : -ENOMEM;
-	if (!error)
+	if (!error) {
+		patience = patience_begin("listing what there is to do", &order->count);
 		error = list(order, place, how, todo.data);
+		patience_end(patience);
+	}
 	buf_release(&todo);
 	if (error) {
 		order_free(order);

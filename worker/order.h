@@ -9,7 +9,7 @@
 
 struct order;
 
-/* Lists todo/, and looks at every input's size when it is wanted; blocks as long as that takes. 0, with NULL for ORDER_AS_TAKEN; or -errno. */
+/* Lists todo/, and looks at every input's size when it is wanted; blocks as long as that takes, and says so when it is long. 0, with NULL for ORDER_AS_TAKEN; or -errno. */
 int order_new(const struct place *place, enum order_how how, struct order **ret_order);
 void order_free(struct order *order);		/* NULL is fine */
 

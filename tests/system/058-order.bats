@@ -74,3 +74,18 @@ worked() {	# ORDER OPTION...: one slot runs them in this order
 	mv "$q/todo/e" "$q/claims/e"
 	grep -q '^attempt: 2$' "$q/claims/e"
 }
+
+@test "order: a listing that takes long says how far it is" {
+	make_queue "$work/disk/q"
+	make_inputs "$work/disk/q/inputs" 60
+	start_sshd >/dev/null
+	start_pipe >/dev/null
+	mount_claimfs "disk:$work/disk" "$work/mnt" -F "$work/sshd/pipe_config"
+	wait_until 20 has_entries "$work/mnt/q/todo" 60
+	pipe_ask delay 300ms
+	in_background worker.out claim-worker --order size "$work/mnt/q" -- true
+	wait_until 60 grep -Eq 'still listing what there is to do: [0-9]+ units so far, after [0-9]+ s' worker.out
+	pipe_ask delay 0
+	wait_until 60 gone "$started_pid"
+	has_entries "$work/mnt/q/done" 60
+}
