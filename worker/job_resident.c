@@ -32,6 +32,9 @@
 #include "worker/usage.h"
 
 #define RESIDENT_MAX_ANSWER 65536
+#define RESIDENT_MAX_SHOWN 100	/* bytes of a wrong one */
+#define STRING_OF(word) #word
+#define STRING(macro) STRING_OF(macro)
 #define RESIDENT_MUTE_NS (2 * NS_PER_S)
 #define RESIDENT_MEASURED_NS (20 * NS_PER_MS)	/* looks at /proc would cost as much as what takes less */
 
@@ -156,23 +159,35 @@ static void close_output(struct resident *resident)
 	close(fd);
 }
 
-/* Lines that come without a question, or too long, are SLOT_ANSWER too: what WAITING says of it is in the slot's table. */
+/* It may come without a question: what WAITING says of that is in the slot's table. */
+static void hear(struct resident *resident, char *line)
+{
+	struct slot *slot = resident->slot;
+
+	if (slot->state == SLOT_WAITING)
+		report_say(slot->pool, LOG_LEVEL_WARN, "'%s' said '%.100s' when it had no unit: it is ended, and started again for the next",
+			   slot->pool->options->command[0], line);
+	resident->said = line;
+	slot_event(slot, SLOT_ANSWER);
+	resident->said = NULL;
+}
+
+/* What comes behind one that is too long is never an answer: by then the process is told to end. */
 static void read_answers(struct resident *resident)
 {
+	static char too_long[] = "(more than " STRING(RESIDENT_MAX_ANSWER) " bytes in a line)";
 	char *newline;
 
 	while (resident->answer.len > 0 && (newline = memchr(resident->answer.data, '\n', resident->answer.len))) {
 		size_t len = (size_t)(newline + 1 - resident->answer.data);
 
 		*newline = '\0';
-		resident->said = resident->answer.data;
-		slot_event(resident->slot, SLOT_ANSWER);
-		resident->said = NULL;
+		hear(resident, resident->answer.data);
 		buf_drop(&resident->answer, len);
 	}
 	if (resident->answer.len > RESIDENT_MAX_ANSWER) {
 		buf_reset(&resident->answer);
-		run_signal_group(resident->slot->pid, SIGKILL);
+		hear(resident, too_long);
 	}
 }
 
@@ -318,9 +333,15 @@ static void say_failed(struct slot *slot, struct unit *unit, const char *reason)
 /* Its process does not keep to the rules: it is replaced. */
 static void misbehave(struct slot *slot, struct unit *unit, const char *line)
 {
-	report_say(slot->pool, LOG_LEVEL_WARN, "'%s' answered '%.100s' and not `ok' or `fail REASON'", slot->pool->options->command[0], line);
+	struct buf why = BUF_INIT;
+
+	buf_adds(&why, "the resident command answered '");
+	pct_encode(&why, line, strnlen(line, RESIDENT_MAX_SHOWN));
+	buf_adds(&why, "' and not `ok' or `fail REASON'");
+	report_say(slot->pool, LOG_LEVEL_WARN, "unit %s: %s", unit->coded, buf_text(&why));
 	slot_event(slot, SLOT_KILL);
-	report_said(unit, &slot->result, "the resident command gave a wrong answer", &slot->tail);
+	report_said(unit, &slot->result, buf_text(&why), &slot->tail);
+	buf_release(&why);
 	supply_died(slot->pool, unit);
 }
 

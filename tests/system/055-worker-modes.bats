@@ -140,6 +140,26 @@ upper_outputs() {	# COUNT: each output is its input in capitals
 	[ "$(wc -l <begun)" -eq 3 ]
 }
 
+@test "resident: rubbish, an endless answer, and answers that nobody asked for: the unit fails alone, and it is said why" {
+	on_queue 5 --attempts 2
+	cat >resident.py <<-'PYTHON'
+		import sys
+		for line in sys.stdin:
+		    name = line.split("\t")[2].strip()
+		    # After its first 65536 bytes and a bit, what is left of the long one looks like an answer.
+		    answer = {"0002": "he\x1bllo", "0003": "x" * 17 * 4096 + "ok", "0004": "ok\nok"}.get(name, "ok")
+		    print(answer, flush=True)
+	PYTHON
+	run timeout 60 claim-worker -v -j 1 --order name --resident "$q" -- python3 resident.py
+	echo "$output"
+	[ "$status" -eq 1 ]
+	has_entries "$q/done" 3
+	has_entries "$q/failed" 2
+	grep -qF "answered 'he%1Bllo' and not" "$q/failed/0002"
+	grep -q 'more than 65536 bytes' "$q/failed/0003"
+	grep -q "said 'ok' when it had no unit" <<<"$output"
+}
+
 @test "timeout: the job and all it started are ended, the unit has failed" {
 	on_queue 2
 	run timeout 60 claim-worker -j 2 --timeout 500ms "$q" -- sh -c '
