@@ -19,7 +19,7 @@ static const struct {
 	[LIMIT_WRITING] = { "writing", "limited by writing outputs: write less (compress), use a nearer disk; fewer slots lose nothing" },
 	[LIMIT_STARTING] = { "starting", "limited by starting processes: use --batch auto or --resident" },
 	[LIMIT_CROWDED] = { "crowded", "limited by the processors, which more run on than they are: fewer slots lose nothing; add machines" },
-	[LIMIT_CLAIMING] = { "claiming", "limited by claiming units: raise --ahead, or make units bigger" },
+	[LIMIT_CLAIMING] = { "claiming", "limited by claiming units: raise --ahead, make units bigger, or use a nearer disk" },
 	[LIMIT_IDLE] = { "idle", "limited by nothing to do (or by --load, --mem-free, --retries): fewer slots or machines are enough" },
 	[LIMIT_OTHER] = { "other", "jobs wait for neither processor nor disk: use more slots" },
 };
