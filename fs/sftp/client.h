@@ -144,6 +144,9 @@ unsigned int sftp_features(const struct sftp *sftp);
 uint32_t sftp_max_read(const struct sftp *sftp);	/* most bytes of one sftp_read */
 uint32_t sftp_max_write(const struct sftp *sftp);
 
+/* Bytes of writes that are worth having under way together, as far as the server's distance is known: more would not reach it any sooner. */
+size_t sftp_worth_flying(const struct sftp *sftp);
+
 /* JSON: per connection round-trip time, bytes, requests, reconnects; per operation count and latency (p50, p99). */
 void sftp_stats(struct sftp *sftp, struct buf *ret_json);
 

@@ -592,6 +592,13 @@ uint32_t sftp_max_write(const struct sftp *sftp)
 	return atomic_load(&sftp->max_write);
 }
 
+size_t sftp_worth_flying(const struct sftp *sftp)
+{
+	int conns = data_wanted(sftp);
+
+	return pool_is_far(sftp) ? SIZE_MAX : (size_t)(conns ? conns : 1) * POOL_NEAR_FLYING;
+}
+
 void sftp_stats(struct sftp *sftp, struct buf *ret_json)
 {
 	static const char *const states[] = { "idle", "connecting", "up", "ended" };

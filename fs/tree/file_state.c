@@ -173,6 +173,13 @@ static void set_size_locked(struct real *real, uint64_t size)
 }
 
 /* The node is held: a waiter that runs may be the last to hold the file. */
+static size_t most_flying(const struct tree *tree)
+{
+	size_t worth = sftp_worth_flying(tree->sftp);
+
+	return worth < WRITEBEHIND_MAX_BYTES ? worth : WRITEBEHIND_MAX_BYTES;
+}
+
 void real_acked(struct real *real, struct writebehind_item *item)
 {
 	struct tree *tree = real->tree;
@@ -191,6 +198,7 @@ void real_acked(struct real *real, struct writebehind_item *item)
 	if (item->kind == WRITEBEHIND_STEP && item->sets_size)
 		set_size_locked(real, item->size);
 	real->changes++;
+	real->wb.most = most_flying(tree);
 	writebehind_acked(&real->wb, item);
 	bytes -= real->wb.bytes;
 	collect_waiters_locked(real, &ready);

@@ -20,6 +20,7 @@ void writebehind_init(struct writebehind *wb, size_t chunk)
 	wb->chunk = chunk;
 	wb->next_seq = 1;
 	wb->limit = WRITEBEHIND_FIRST_BYTES;
+	wb->most = WRITEBEHIND_MAX_BYTES;
 }
 
 static void free_data(struct writebehind *wb, struct writebehind_item *item)
@@ -245,8 +246,8 @@ void writebehind_acked(struct writebehind *wb, struct writebehind_item *item)
 	if (item->kind != WRITEBEHIND_STEP)
 		wb->bytes -= item->len + ITEM_COST;
 	wb->limit += item->len;
-	if (wb->limit > WRITEBEHIND_MAX_BYTES)
-		wb->limit = WRITEBEHIND_MAX_BYTES;
+	if (wb->limit > wb->most)
+		wb->limit = wb->most;
 	if (!wb->flying)	/* what has gathered meanwhile goes out together */
 		writebehind_push(wb);
 	if (item->kind != WRITEBEHIND_STEP)

@@ -21,7 +21,7 @@
 #include "tree/block_pool.h"
 
 #define WRITEBEHIND_MAX_FLYING 64			/* requests of one file under way */
-#define WRITEBEHIND_MAX_BYTES (16u * 1024 * 1024)	/* and their bytes, once the file is up to speed */
+#define WRITEBEHIND_MAX_BYTES (16u * 1024 * 1024)	/* and their bytes, once the file is up to speed, at most */
 /* At first; grows by what is acknowledged. More than makes the engine open the file on other connections. */
 #define WRITEBEHIND_FIRST_BYTES (2560u * 1024)
 
@@ -57,6 +57,7 @@ struct writebehind {
 	unsigned int flying;
 	size_t flying_bytes;
 	size_t limit;			/* of flying_bytes */
+	size_t most;			/* that limit may become; the owner may change it at any time */
 	size_t bytes;			/* of memory: all data here, and what each item of it takes besides */
 };
 

@@ -301,6 +301,36 @@ static void test_limits(void **state)
 	assert_non_null(writebehind_next(&wb));
 }
 
+/* What is under way grows up to what the owner says, and follows when that becomes less. */
+static void test_most_bytes_under_way(void **state)
+{
+	struct writebehind_item *items[8];
+	int i;
+
+	(void)state;
+	wb.limit = 2 * CHUNK;
+	wb.most = 4 * CHUNK;
+	for (i = 0; i < 20; i++)
+		add(&owner_a, (uint64_t)i * 2 * CHUNK, CHUNK);
+	for (i = 0; i < 2; i++)
+		items[i] = expect((uint64_t)i * 2 * CHUNK, CHUNK);
+	assert_null(writebehind_next(&wb));
+	writebehind_acked(&wb, items[0]);
+	writebehind_acked(&wb, items[1]);
+	for (i = 2; i < 6; i++)
+		items[i] = expect((uint64_t)i * 2 * CHUNK, CHUNK);
+	assert_null(writebehind_next(&wb));
+	writebehind_acked(&wb, items[2]);
+	items[6] = expect(6 * 2 * CHUNK, CHUNK);	/* one for one: no more than 4 */
+	assert_null(writebehind_next(&wb));
+	wb.most = 3 * CHUNK;
+	writebehind_acked(&wb, items[3]);
+	assert_null(writebehind_next(&wb));
+	writebehind_acked(&wb, items[4]);
+	expect(7 * 2 * CHUNK, CHUNK);
+	assert_null(writebehind_next(&wb));
+}
+
 /* ---- a model ---- */
 
 #define MODEL_SIZE 6000
@@ -428,7 +458,7 @@ int main(void)
 		TEST(test_blocks_are_used_again),
 		TEST(test_two_streams_merge_apart), TEST(test_handles_are_not_mixed), TEST(test_overlaps_wait),
 		TEST(test_merging_keeps_order), TEST(test_step_stands_alone), TEST(test_size_with_steps),
-		TEST(test_told_size_counts_appends), TEST(test_appends_go_one_by_one), TEST(test_append_is_not_torn_by_merging), TEST(test_limits),
+		TEST(test_told_size_counts_appends), TEST(test_appends_go_one_by_one), TEST(test_append_is_not_torn_by_merging), TEST(test_limits), TEST(test_most_bytes_under_way),
 		TEST(test_model),
 	};
 
