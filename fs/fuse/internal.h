@@ -1,5 +1,5 @@
 /*
- * internal: what session.c, ops.c, reply.c and dying.c share.
+ * internal: what session.c, ops.c, reply.c, dying.c and pages.c share.
  */
 #ifndef CLAIMFS_FUSE_INTERNAL_H
 #define CLAIMFS_FUSE_INTERNAL_H
@@ -32,6 +32,11 @@ struct session {
 	unsigned int returning;		/* handles given back, by the kernel or at the end: their replies are not yet there */
 	struct map handles;		/* address → open handle */
 	bool ending;
+	struct list drops;		/* of pages.c: to be done */
+	pthread_cond_t drops_changed;
+	bool dropping_ends;
+	bool dropping;			/* its thread runs */
+	pthread_t dropper;
 	bool watching;			/* the watcher thread runs */
 	pthread_t watcher;
 };
@@ -60,6 +65,11 @@ struct reply *reply_nobody(struct session *session);
 /* Watches the processes that signals have hit: one that is to die waits no longer. */
 int reply_watch_begin(struct session *session);
 void reply_watch_end(struct session *session);
+
+/* pages.c: tree->invalidate_pages. Ending it carries out what was asked for before; after that all are answered at once. */
+int pages_begin(struct session *session);
+void pages_end(struct session *session);
+void pages_drop(void *arg, struct node *node, uint64_t offset, void (*done)(void *done_arg), void *done_arg);
 
 /* dying.c: is one of the signals that end programs pending for this thread or its process? */
 bool dying_is(pid_t pid);

@@ -116,6 +116,8 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 	pthread_mutex_init(&session->lock, NULL);
 	clock_cond_init(&session->changed);
 	list_init(&session->replies);
+	list_init(&session->drops);
+	pthread_cond_init(&session->drops_changed, NULL);
 	map_init(&session->handles);
 	session->mountpoint = strdup(options->mountpoint);
 	if (session->mountpoint)
@@ -135,6 +137,8 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 		log_warn("%s", buf_text(&said));
 	session->mounted = true;
 	error = reply_watch_begin(session);
+	if (!error)
+		error = pages_begin(session);
 	if (error) {
 		buf_adds(why, "cannot start a thread");
 		goto fail;
@@ -142,6 +146,7 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 	tree->invalidate_arg = session;
 	tree->invalidate_entry = invalidate_entry;
 	tree->invalidate_attrs = invalidate_attrs;
+	tree->invalidate_pages = pages_drop;
 	buf_release(&said);
 	*ret_session = session;
 	return 0;
@@ -206,6 +211,7 @@ int session_end(struct session *session, int64_t timeout_ns)
 	if (session->mounted)
 		fuse_session_unmount(session->fuse);
 	session->mounted = false;
+	pages_end(session);
 	reply_watch_end(session);
 	while ((handle = take_handle(session))) {
 		struct reply *nobody = reply_nobody(session);
@@ -225,12 +231,14 @@ void session_free(struct session *session)
 {
 	if (!session)
 		return;
+	pages_end(session);
 	reply_watch_end(session);
 	if (session->signals)
 		fuse_remove_signal_handlers(session->fuse);
 	if (session->fuse)
 		fuse_session_destroy(session->fuse);
 	map_release(&session->handles);
+	pthread_cond_destroy(&session->drops_changed);
 	pthread_cond_destroy(&session->changed);
 	pthread_mutex_destroy(&session->lock);
 	free(session->mountpoint);

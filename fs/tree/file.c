@@ -203,8 +203,7 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 		of->handle.tree->invalidate_attrs(of->handle.tree->invalidate_arg, of->handle.node);
 	*ret_opened = (struct tree_opened){
 		.handle = &of->handle,
-		/* Through the page cache the kernel cuts an append at the end of a page: between the parts another node's record may come. */
-		.direct_io = options->direct_io || (of->append && !of->readable),
+		.direct_io = open_file_is_direct(of),
 		.keep_cache = keep || options->kernel_cache,
 		.no_flush = !of->writable,
 	};

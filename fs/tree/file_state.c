@@ -329,6 +329,11 @@ struct open_file *open_file_of(struct handle *handle)
 	return container_of(handle, struct open_file, handle);
 }
 
+bool open_file_is_direct(const struct open_file *of)
+{
+	return of->handle.tree->options.direct_io || (of->append && !of->readable);
+}
+
 size_t file_block(const struct tree *tree)
 {
 	return whole_pages(sftp_max_read(tree->sftp));

@@ -156,6 +156,9 @@ extern const struct handle_ops file_ops;	/* file.c */
 
 struct open_file *open_file_of(struct handle *handle);
 
+/* Past the kernel's page cache. Through it the kernel cuts an append at the end of a page: between the parts another node's record may come. */
+bool open_file_is_direct(const struct open_file *of);
+
 size_t file_block(const struct tree *tree);	/* bytes of a block of readahead */
 
 /* With one ref; without a sftp_file and a real yet. NULL: out of memory. */

@@ -110,7 +110,23 @@ static void write_waited(struct waiter *waiter)
 		reply->ops->written(reply, count);
 }
 
-static int enqueue(struct open_file *of, bool append, uint64_t offset, const void *data, size_t size)
+/* Has the kernel pages of this file that a write of this handle goes past? Those of a closed one it drops at the next open, since `cached` is false now. */
+static bool makes_pages_stale_locked(const struct open_file *of)
+{
+	const struct tree *tree = of->handle.tree;
+	struct list *link;
+
+	if (!open_file_is_direct(of) || tree->options.direct_io || !tree->invalidate_pages)
+		return false;
+	if (tree->options.kernel_cache)
+		return true;
+	list_for_each(link, &of->real->opens)
+		if (!open_file_is_direct(list_entry(link, struct open_file, link)))
+			return true;
+	return false;
+}
+
+static int enqueue(struct open_file *of, bool append, uint64_t offset, const void *data, size_t size, bool *ret_stale)
 {
 	struct real *real = of->real;
 	size_t before;
@@ -125,39 +141,84 @@ static int enqueue(struct open_file *of, bool append, uint64_t offset, const voi
 		files_charge(of->handle.tree->files, real->wb.bytes - before);
 		real_drop_locked(real, append ? 0 : offset, append ? UINT64_MAX : size);
 		real->cached = false;
+		*ret_stale = makes_pages_stale_locked(of);
 	}
 	pthread_mutex_unlock(&real->lock);
 	return error;
 }
 
+struct queued {			/* a write that is, and has not been answered */
+	struct open_file *of;	/* held */
+	struct wait *wait;	/* answers it, or NULL: files_queued() does */
+	struct reply *reply;
+	size_t size;
+};
+
+static void queued_answer(const struct queued *queued)
+{
+	struct open_file *of = queued->of;
+
+	if (queued->wait)
+		real_wait(of->real, &queued->wait->waiter);
+	else
+		files_queued(of->handle.tree->files, queued->reply, queued->size);
+	open_file_unref(of);
+}
+
+static void pages_dropped(void *arg)
+{
+	struct queued *queued = arg;
+
+	queued_answer(queued);
+	free(queued);
+}
+
+/*
+ * Who has the file open and reads after this write was answered must find it, but a direct write passes the kernel's pages by: before Linux 6.6 it leaves
+ * them as they are, and since then it drops them before it asks us, so that a reader may have filled them again with what was there. Reads that come
+ * once the write is queued see it: pages that are dropped from then on are right when they are filled again.
+ */
+static void drop_pages(const struct queued *queued, uint64_t offset)
+{
+	struct tree *tree = queued->of->handle.tree;
+	struct queued *later = malloc(sizeof(*later));
+
+	if (!later) {		/* rather a page that is old for a moment than a write that is there and said to have failed */
+		queued_answer(queued);
+		return;
+	}
+	*later = *queued;
+	tree->invalidate_pages(tree->invalidate_arg, queued->of->handle.node, offset, pages_dropped, later);
+}
+
 static void write_somehow(struct handle *handle, bool append, off_t offset, const void *data, size_t size, struct reply *reply)
 {
 	struct open_file *of = open_file_of(handle);
-	struct real *real = of->real;
-	bool sync = handle->tree->options.sync_writes;
-	struct wait *wait = NULL;
+	struct queued queued = { .of = of, .reply = reply, .size = size };
+	bool sync = handle->tree->options.sync_writes, stale = false;
 	int error;
 
 	if (!of->writable || offset < 0) {
 		reply->ops->error(reply, of->writable ? -EINVAL : -EBADF);
 		return;
 	}
-	if (sync && !(wait = wait_new(of, reply, size, write_waited)))
+	if (sync && !(queued.wait = wait_new(of, reply, size, write_waited)))
 		return;
 	open_file_ref(of);
-	error = enqueue(of, append, (uint64_t)offset, data, size);
+	error = enqueue(of, append, (uint64_t)offset, data, size, &stale);
 	if (error) {
-		if (wait)
+		if (queued.wait)
 			open_file_unref(of);
-		free(wait);
+		free(queued.wait);
 		reply->ops->error(reply, error);
-	} else if (wait) {
-		real_wait(real, &wait->waiter);
-	} else {
-		real_pump(real);
-		files_queued(handle->tree->files, reply, size);
+		open_file_unref(of);
+		return;
 	}
-	open_file_unref(of);
+	real_pump(of->real);
+	if (stale)
+		drop_pages(&queued, (uint64_t)offset);
+	else
+		queued_answer(&queued);
 }
 
 void file_write(struct handle *handle, off_t offset, const void *data, size_t size, struct reply *reply)

@@ -81,6 +81,8 @@ struct tree {
 	/* Set by fuse/session: tells the kernel to forget a name, or a node's attributes. Never blocks. May be NULL. */
 	void (*invalidate_entry)(void *arg, struct node *dir, const char *name);
 	void (*invalidate_attrs)(void *arg, struct node *node);
+	/* Or the pages it keeps of a file, from `offset` on: done(done_arg) follows once they are gone, on a thread that may block, or within the call. */
+	void (*invalidate_pages)(void *arg, struct node *node, uint64_t offset, void (*done)(void *done_arg), void *done_arg);
 	void *invalidate_arg;
 };
 

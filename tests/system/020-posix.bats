@@ -155,6 +155,15 @@ same() {
 	for i in 1 2 3 4; do (echo "line $i" >&7); done
 	exec 7>&-
 	[ "$(sort shared)" = $'line 1\nline 2\nline 3\nline 4' ]
+	# Who has it open finds each line as soon as it was appended (before Linux 6.6 the kernel keeps the page it has of the end).
+	: >followed
+	exec 8<followed
+	for i in 1 2 3 4 5 6 7 8; do
+		echo "line $i" >>followed
+		read -r -u 8 line
+		[ "$line" = "line $i" ]
+	done
+	exec 8<&-
 	# O_APPEND from two processes by turns loses nothing.
 	for i in 1 2 3 4 5 6; do echo "$i" >>turns; echo "$i" >>turns; done
 	[ "$(wc -l <turns)" = 12 ]

@@ -34,6 +34,54 @@ static void test_append(void **state)
 	files_close(two);
 }
 
+/* What the kernel is asked to drop: it has not done so until pages_are_gone(). */
+static struct {
+	unsigned int asked;
+	uint64_t offset;
+	struct node *node;
+	void (*done)(void *arg);
+	void *arg;
+} pages;
+
+static void keep_pages(void *arg, struct node *node, uint64_t offset, void (*done)(void *done_arg), void *done_arg)
+{
+	(void)arg;
+	pages.asked++;
+	pages.node = node;
+	pages.offset = offset;
+	pages.done = done;
+	pages.arg = done_arg;
+}
+
+/* The kernel's pages are passed by: who has the file open through them must find what was appended once the program was told that it is there. */
+static void test_pages_of_readers_are_dropped_first(void **state)
+{
+	struct handle *appender, *reader;
+	struct awaited *told;
+
+	(void)state;
+	memset(&pages, 0, sizeof(pages));
+	files.tree->invalidate_pages = keep_pages;
+	rig_put(&files.rig, "a", "head ", 5);
+	appender = files_open("a", O_WRONLY | O_APPEND);
+	assert_int_equal(files_write(appender, 5, "one ", 4), 0);
+	assert_int_equal(pages.asked, 0);	/* nobody else has it open: the next open drops them */
+	reader = files_open("a", O_RDONLY);
+	told = files_begin_write(appender, 9, "two ", 4);
+	assert_int_equal(pages.asked, 1);
+	assert_int_equal(pages.offset, 9);
+	assert_ptr_equal(pages.node, reader->node);
+	files_expect_read(reader, 0, 100, "head one two ", 13);		/* what fills them from now on is right */
+	assert_false(awaited_came(told));
+	pages.done(pages.arg);
+	assert_int_equal(files_end(told), 0);
+	files_release(reader);
+	assert_int_equal(files_write(appender, 13, "three", 5), 0);
+	assert_int_equal(pages.asked, 1);
+	files_close(appender);
+	files_expect_content("a", "head one two three", 18);
+}
+
 static void test_answer_lost(void **state)
 {
 	struct handle *handle;
@@ -195,8 +243,8 @@ static void test_another_cuts_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FILES_TEST(test_append), FILES_TEST(test_answer_lost), FILES_TEST(test_others_append_meanwhile), FILES_TEST(test_before_a_queued_write),
-		FILES_TEST(test_before_a_queued_truncation), FILES_TEST(test_another_cuts_it),
+		FILES_TEST(test_append), FILES_TEST(test_pages_of_readers_are_dropped_first), FILES_TEST(test_answer_lost),
+		FILES_TEST(test_others_append_meanwhile), FILES_TEST(test_before_a_queued_write), FILES_TEST(test_before_a_queued_truncation), FILES_TEST(test_another_cuts_it),
 	};
 
 	log_open("test_append", LOG_LEVEL_ERROR);
