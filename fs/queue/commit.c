@@ -24,7 +24,7 @@
 #include "queue/owner.h"
 
 #define LINK_TRIES 6
-#define LATE_NS NS_PER_S		/* what was claimed that long ago may have been done by a second attempt */
+#define LATE_NS (5 * NS_PER_S)		/* what was claimed that long ago may have been done by a second attempt: none is begun sooner unasked (hedge.c) */
 
 void ending_settle(struct queue *queue, struct ending *ending, int error)
 {
@@ -477,14 +477,14 @@ static void make_durable(struct queue *queue, struct ending *list, size_t count)
 
 /* ---- done by another meanwhile ---- */
 
-/* Of those that were claimed `age_ns` ago or longer. */
+/* Of second attempts, and those that were claimed `age_ns` ago or longer. */
 static void look_for_others(struct queue *queue, struct ending *list, size_t count, int64_t age_ns)
 {
 	int64_t now = clock_now();
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		list[i].look = !list[i].settled && now - list[i].held->claimed_ns >= age_ns;
+		list[i].look = !list[i].settled && (held_is_hedge(list[i].held) || now - list[i].held->claimed_ns >= age_ns);
 	look_for_markers(queue, list, count);
 }
 

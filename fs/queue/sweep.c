@@ -13,7 +13,7 @@
 #include "queue/merge.h"
 #include "queue/share.h"
 
-#define REMOVES 512			/* a flight */
+#define REMOVES 4096			/* a flight */
 #define MAX_DEPTH 64
 #define GONE "gone-"
 #define LONG_STALE 20			/* leases: then a node's tmp/ is removed */
