@@ -2,7 +2,7 @@
  * claim: a batch of units in one flight (queue.md, "Claim"). For each, in this order:
  *
  *   LINK heartbeat → claims/UNIT.G.(m+1)
- *   LSTAT marker (when KEY is known), failed/UNIT.G, redo/UNIT.(G+1), the claim that was judged stale, the input
+ *   LSTAT marker (when KEY is known), the claim that was judged stale, the input; failed/UNIT.G and redo/UNIT.(G+1), each or all at once (marks.c)
  *
  * and what the answers mean:
  *
@@ -96,7 +96,7 @@ static void prepare(struct queue *queue, struct attempt *list, size_t count, str
 	buf_release(&name);
 }
 
-static void add_claim(struct queue *queue, struct flight *flight, struct attempt *attempt, const struct lease_stand *stand)
+static void add_claim(struct queue *queue, struct flight *flight, const struct marks *marks, struct attempt *attempt, const struct lease_stand *stand)
 {
 	struct layout_claim claim = attempt->held->claim;
 	struct buf input = BUF_INIT;
@@ -108,10 +108,7 @@ static void add_claim(struct queue *queue, struct flight *flight, struct attempt
 		layout_marker(path, &claim.unit, claim.generation);
 		attempt->marker = flight_lstat(flight, path);
 	}
-	layout_failed(path, &claim.unit, claim.generation);
-	attempt->failed = flight_lstat(flight, path);
-	layout_redo(path, &claim.unit, claim.generation + 1);
-	attempt->redo = flight_lstat(flight, path);
+	marks_add(marks, flight, attempt);
 	if (attempt->chance.stale) {
 		claim.number = attempt->chance.stale;
 		layout_claim(path, &claim);
@@ -126,21 +123,12 @@ static void add_claim(struct queue *queue, struct flight *flight, struct attempt
 
 /* ---- what the looks say ---- */
 
-enum look { LOOK_ABSENT, LOOK_THERE, LOOK_UNKNOWN };
-
-static enum look look(const struct flight *flight, size_t op)
-{
-	int error = flight_error(flight, op);
-
-	return error == 0 ? LOOK_THERE : error == -ENOENT ? LOOK_ABSENT : LOOK_UNKNOWN;
-}
-
 /* Somebody did or set aside this generation, or began the next: the claim is no one's. */
 static bool is_over(struct queue *queue, struct flight *flight, struct attempt *attempt)
 {
 	struct layout_claim *claim = &attempt->held->claim;
-	enum look marker = key_known(queue) ? look(flight, attempt->marker) : LOOK_ABSENT;
-	enum look failed = look(flight, attempt->failed), redo = look(flight, attempt->redo);
+	enum look marker = key_known(queue) ? flight_look(flight, attempt->marker) : LOOK_ABSENT;
+	enum look failed = attempt->is_failed, redo = attempt->is_redone;
 	struct index_clock clock;
 
 	attempt->doubtful |= marker == LOOK_UNKNOWN || failed == LOOK_UNKNOWN || redo == LOOK_UNKNOWN;
@@ -198,6 +186,7 @@ static void withdraw(struct queue *queue, struct attempt *attempt)
 static void judge(struct queue *queue, struct flight *flight, struct attempt *attempt)
 {
 	const struct store_op *link = flight_op(flight, attempt->link), *last = flight_op(flight, attempt->input);
+	int64_t most_ns = queue->conf.lease_ns / 3;
 
 	if (is_over(queue, flight, attempt)) {
 		settle(attempt, -ENOENT);
@@ -207,7 +196,7 @@ static void judge(struct queue *queue, struct flight *flight, struct attempt *at
 		withdraw(queue, attempt);
 		return;
 	}
-	if (last->received_ns - link->sent_ns > queue->conf.lease_ns / 3 || !lease_good(queue->lease, &attempt->held->stand))
+	if (last->received_ns - link->sent_ns > most_ns || attempt->looked_ns - link->sent_ns > most_ns || !lease_good(queue->lease, &attempt->held->stand))
 		attempt->doubtful = true;
 }
 
@@ -359,13 +348,17 @@ static void fly(struct queue *queue, struct attempt *list, size_t count, const s
 {
 	struct flight flight = FLIGHT_INIT;
 	bool failures = false, found = false;
+	struct marks marks;
 	size_t i;
 
+	marks_begin(queue, count, &marks);
 	for (i = 0; i < count; i++) {
 		list[i].held->stand = *stand;
-		add_claim(queue, &flight, &list[i], stand);
+		add_claim(queue, &flight, &marks, &list[i], stand);
 	}
+	marks_add_last(&marks, &flight);
 	flight_run(&flight, queue->store);
+	marks_end(queue, &marks, &flight, list, count);
 	for (i = 0; i < count; i++)
 		failures |= flight_error(&flight, list[i].link) != 0;
 	if (failures)

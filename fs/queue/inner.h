@@ -113,7 +113,7 @@ struct queue {
 	int64_t relist_ns;		/* key = stat, content: list all inputs again then */
 	bool sharing;			/* this mount lists the inputs for others too (share.h) */
 	bool share_due;			/* and has done so: the keeper writes it */
-	int64_t failed_mtime, redo_mtime;	/* of the directories at their last clean listing; INT64_MIN */
+	int64_t failed_mtime, redo_mtime;	/* of the directories at their last clean listing; INT64_MIN: none; written by who refreshes */
 	int64_t failed_since_ns[2], redo_since_ns[2];	/* since when an mtime was seen, and which */
 	int64_t probed_ns;		/* when the server was last asked for its time without an identity */
 	bool probe_failed;
@@ -270,6 +270,21 @@ struct verify {
 };
 void verify_claims(struct queue *queue, struct verify *list, size_t count);
 
+/* marks.c */
+enum look { LOOK_ABSENT, LOOK_THERE, LOOK_UNKNOWN };
+enum look flight_look(const struct flight *flight, size_t op);	/* what an LSTAT said */
+struct marks {				/* how failed/ and redo/ are looked at for the claims of one flight */
+	int64_t failed_mtime, redo_mtime;	/* at their last clean listings */
+	bool at_rest;			/* two looks at the directories stand for those at all names, if these are their mtimes still */
+	size_t failed, redo;		/* in the flight */
+};
+struct attempt;
+/* Before its LINKs are sent; looks of one claim, after its LINK; after the last of them; what the answers mean, into `list`: may fly once more. */
+void marks_begin(struct queue *queue, size_t count, struct marks *ret_marks);
+void marks_add(const struct marks *marks, struct flight *flight, struct attempt *attempt);
+void marks_add_last(struct marks *marks, struct flight *flight);
+void marks_end(struct queue *queue, const struct marks *marks, const struct flight *flight, struct attempt *list, size_t count);
+
 /* claim.c */
 struct attempt {			/* one unit that is to be claimed */
 	uint32_t unit;			/* UNIT_BUSY; the call ends that */
@@ -283,6 +298,8 @@ struct attempt {			/* one unit that is to be claimed */
 	bool doubtful;			/* verify before believing */
 	bool found_done;		/* the marker was there: whose it is belongs into the log */
 	int content;			/* struct content_look's error */
+	enum look is_failed, is_redone;	/* marks_end() */
+	int64_t looked_ns;		/* clock_now() when that was answered */
 	size_t link, marker, failed, redo, stale, input;	/* in the flight */
 };
 /* May the unit be claimed now? Then it is UNIT_BUSY and `ret_attempt` filled in. */

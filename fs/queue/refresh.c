@@ -126,7 +126,10 @@ static int list_marks(struct queue *queue, const char *dir, const struct store_o
 	error = store_list(queue->store, dir, take_mark, &listing);
 	if (error || listing.error)
 		return error ? error : listing.error;
+	/* A claim may rest on it from now on (marks.c): what the listing showed is in the index. */
+	pthread_mutex_lock(&queue->lock);
 	*mtime = refresh_is_clean(&listing.clock, seen, since_ns[0]) ? seen : INT64_MIN;
+	pthread_mutex_unlock(&queue->lock);
 	return 0;
 }
 

@@ -56,6 +56,96 @@ static void a_batch_is_taken_in_one_trip(void **state)
 	bench_free(bench);
 }
 
+/* How often names in failed/ and redo/, and these two themselves, were looked at; and a mark that somebody makes of the first unit just before its LINK. */
+struct looks {
+	struct bench *bench;
+	void (*mark)(char path[LAYOUT_PATH], const struct layout_claim *claim);	/* NULL: none (any more) */
+	char claim[LAYOUT_PATH];	/* which unit that was */
+	int names, dirs;
+};
+
+static void mark_failed(char path[LAYOUT_PATH], const struct layout_claim *claim)
+{
+	layout_failed(path, &claim->unit, claim->generation);
+}
+
+static void mark_redone(char path[LAYOUT_PATH], const struct layout_claim *claim)
+{
+	layout_redo(path, &claim->unit, claim->generation + 1);
+}
+
+static void make_mark(struct looks *looks, const char *claim_path)
+{
+	const char *name = strrchr(claim_path, '/') + 1;
+	struct layout_claim claim;
+	char path[LAYOUT_PATH];
+
+	assert_int_equal(layout_parse_claim(name, strlen(name), &claim), 0);
+	snprintf(looks->claim, sizeof(looks->claim), "%s", claim_path);
+	looks->mark(path, &claim);
+	looks->mark = NULL;
+	assert_int_equal(mem_disk_puts(looks->bench->disk, path, "somebody's"), 0);
+}
+
+static void count_looks(void *arg, const struct store_op *op)
+{
+	struct looks *looks = arg;
+
+	if (op->kind == STORE_LINK && looks->mark && strstr(op->path2, "claims/"))
+		make_mark(looks, op->path2);
+	if (op->kind != STORE_LSTAT)
+		return;
+	looks->dirs += strcmp(op->path, LAYOUT_FAILED) == 0 || strcmp(op->path, LAYOUT_REDO) == 0;
+	looks->names += strncmp(op->path, LAYOUT_FAILED "/", strlen(LAYOUT_FAILED "/")) == 0 ||
+			strncmp(op->path, LAYOUT_REDO "/", strlen(LAYOUT_REDO "/")) == 0;
+}
+
+static bool is_gone(void *arg)
+{
+	struct looks *looks = arg;
+
+	return !mem_disk_exists(looks->bench->disk, looks->claim);
+}
+
+/* Two looks stand for two of each unit once failed/ and redo/ have been at rest for some seconds, and only as long as they are. */
+static void marks_are_looked_at_all_at_once(void **state)
+{
+	static const struct {
+		void (*mark)(char path[LAYOUT_PATH], const struct layout_claim *claim);
+		int rest, names, dirs, trips;
+	} cases[] = {
+		{ NULL, 5, 0, 2, 1 },
+		{ NULL, 0, 2 * 64, 0, 1 },		/* what was listed in this second may have changed since */
+		{ mark_failed, 5, 2 * 64 + 2, 2, 3 },	/* all claims, a look at each, and another unit in the place of the one that is dropped */
+		{ mark_redone, 5, 2 * 64 + 2, 2, 3 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct bench *bench = bench_new("");
+		struct looks looks = { .bench = bench, .mark = cases[i].mark };
+		struct buf names = BUF_INIT;
+		struct bench_mount *mount;
+		uint64_t before;
+		int taken;
+
+		bench_pass(cases[i].rest);
+		mount = ready(bench, &taken);
+		assert_int_equal(taken, 1);
+		mem_set_hook(mount->store, count_looks, &looks);
+		before = mem_flights_here();
+		assert_int_equal(queue_take(mount->queue, NULL, 64, false, NULL, &names), 64);
+		assert_int_equal(mem_flights_here() - before, cases[i].trips);
+		mem_set_hook(mount->store, NULL, NULL);
+		assert_int_equal(looks.names, cases[i].names);
+		assert_int_equal(looks.dirs, cases[i].dirs);
+		assert_true(!cases[i].mark || bench_until(is_gone, &looks));
+		buf_release(&names);
+		bench_free(bench);
+	}
+}
+
 static void a_lost_race_costs_no_trip_of_its_own(void **state)
 {
 	static const struct { int count, at; } cases[] = { { 64, 0 }, { 64, 10 }, { 64, 63 }, { 1, 0 } };
@@ -146,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_batch_is_taken_in_one_trip),
+		cmocka_unit_test(marks_are_looked_at_all_at_once),
 		cmocka_unit_test(a_lost_race_costs_no_trip_of_its_own),
 		cmocka_unit_test(a_unit_by_name_is_looked_at),
 		cmocka_unit_test(a_batch_is_committed_in_a_trip_a_step),
