@@ -30,6 +30,7 @@ struct session {
 	uint64_t last_id;
 	unsigned int interrupted;	/* unanswered ones that a signal has hit */
 	unsigned int returning;		/* handles given back, by the kernel or at the end: their replies are not yet there */
+	pthread_cond_t returned;	/* … one is: for session_end() alone, since it happens with every file that is closed */
 	struct map handles;		/* address → open handle */
 	bool ending;
 	struct list drops;		/* of pages.c: to be done */

@@ -80,7 +80,7 @@ static bool claim(struct fuse_reply *reply)
 	}
 	if (reply->returns) {
 		session->returning--;
-		pthread_cond_broadcast(&session->changed);
+		pthread_cond_signal(&session->returned);
 	}
 	pthread_mutex_unlock(&session->lock);
 	return mine && reply->req;

@@ -115,6 +115,7 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 	session->readahead = options->readahead;
 	pthread_mutex_init(&session->lock, NULL);
 	clock_cond_init(&session->changed);
+	clock_cond_init(&session->returned);
 	list_init(&session->replies);
 	list_init(&session->drops);
 	pthread_cond_init(&session->drops_changed, NULL);
@@ -221,7 +222,7 @@ int session_end(struct session *session, int64_t timeout_ns)
 	}
 	pthread_mutex_lock(&session->lock);
 	while (session->returning && !error)
-		error = clock_cond_wait(&session->changed, &session->lock, deadline);
+		error = clock_cond_wait(&session->returned, &session->lock, deadline);
 	error = session->returning ? -ETIMEDOUT : 0;
 	pthread_mutex_unlock(&session->lock);
 	return error;
@@ -239,6 +240,7 @@ void session_free(struct session *session)
 		fuse_session_destroy(session->fuse);
 	map_release(&session->handles);
 	pthread_cond_destroy(&session->drops_changed);
+	pthread_cond_destroy(&session->returned);
 	pthread_cond_destroy(&session->changed);
 	pthread_mutex_destroy(&session->lock);
 	free(session->mountpoint);
