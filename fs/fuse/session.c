@@ -35,6 +35,15 @@ static void invalidate_attrs(void *arg, struct node *node)
 	fuse_lowlevel_notify_inval_inode(session->fuse, ino, -1, 0);	/* no pages: those may be waiting for this very thread */
 }
 
+static bool store_pages(void *arg, struct node *node, const void *data, size_t len)
+{
+	struct session *session = arg;
+	struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(len);
+
+	bytes.buf[0].mem = (void *)(uintptr_t)data;
+	return fuse_lowlevel_notify_store(session->fuse, (fuse_ino_t)(uintptr_t)node, 0, &bytes, 0) == 0;
+}
+
 static int make_fuse(struct session *session, const struct session_options *options)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -148,6 +157,7 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 	tree->invalidate_entry = invalidate_entry;
 	tree->invalidate_attrs = invalidate_attrs;
 	tree->invalidate_pages = pages_drop;
+	tree->store_pages = store_pages;
 	buf_release(&said);
 	*ret_session = session;
 	return 0;
@@ -208,6 +218,7 @@ int session_end(struct session *session, int64_t timeout_ns)
 
 	session->tree->invalidate_entry = NULL;
 	session->tree->invalidate_attrs = NULL;
+	session->tree->store_pages = NULL;
 	queues_ending(session->tree->queues);
 	if (session->mounted)
 		fuse_session_unmount(session->fuse);

@@ -22,6 +22,7 @@
 
 /* SFTP's times are whole seconds: a file that changed so shortly before it was read may change again without showing it. */
 #define RACY_S 2
+#define GIVEN_MOST (64u * 1024)		/* bytes of a file that is given to the kernel with the answer to its open */
 #define LOOK_AGAIN_NS (2 * NS_PER_S)
 
 const struct handle_ops file_ops = {
@@ -174,6 +175,23 @@ void file_fetch_first(struct open_file *of, const struct sftp_attrs *attrs)
 	file_fetch(of, &fetch);
 }
 
+/*
+ * A small file that is here already goes to the kernel with the answer to the open: that saves the program a wait for its one read. Only the first time,
+ * and before anybody else has a handle: so no page is there that a reader waits for, nor one that was written.
+ */
+static bool give_pages_locked(struct open_file *of, const struct sftp_attrs *attrs)
+{
+	struct tree *tree = of->handle.tree;
+	struct real *real = of->real;
+	const uint8_t *data = readahead_whole(&of->ra, attrs->size);
+	bool (*store)(void *arg, struct node *node, const void *data, size_t len) = tree->store_pages;	/* once: the mount may be ending */
+
+	if (!store || !data || real->was_open || attrs->size > GIVEN_MOST || of->writable || tree->options.direct_io ||
+	    !writebehind_idle(&real->wb))
+		return false;
+	return store(tree->invalidate_arg, real->node, data, (size_t)attrs->size);
+}
+
 void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tree_opened *ret_opened)
 {
 	const struct tree_options *options = &of->handle.tree->options;
@@ -195,7 +213,9 @@ void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tre
 		keep = is_cached_locked(real, attrs);
 		if (!keep)
 			first_block_locked(of, attrs, &fetch);
+		keep = keep || give_pages_locked(of, attrs);
 	}
+	real->was_open = true;
 	pthread_mutex_unlock(&real->lock);
 	figures_count(&of->handle.tree->figures, FIGURES_OPENS, keep);
 	file_fetch(of, &fetch);

@@ -80,6 +80,7 @@ struct real {
 	int64_t looked_ns;		/* when the kernel was last made to look the name up anew */
 	/* What the kernel's page cache holds is what the file was when it had this size and time. */
 	bool cached;
+	bool was_open;			/* the kernel has had a handle of it: so it may hold pages */
 	bool cached_racy;		/* it may have changed within that second */
 	uint64_t cached_size;
 	uint32_t cached_mtime;

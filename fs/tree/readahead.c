@@ -279,6 +279,13 @@ int readahead_open(struct readahead *ra, uint64_t size, struct list *fetch)
 	return new_block(ra, 0, len, &ra->blocks, fetch) ? 0 : -ENOMEM;
 }
 
+const uint8_t *readahead_whole(const struct readahead *ra, uint64_t size)
+{
+	const struct readahead_block *first = list_empty(&ra->blocks) ? NULL : block_of(ra->blocks.next);
+
+	return first && first->ready && !first->error && first->offset == 0 && first->got == size ? first->data : NULL;
+}
+
 /* ---- afterwards ---- */
 
 void readahead_fetched(struct readahead *ra, struct readahead_block *block, int error, size_t got)

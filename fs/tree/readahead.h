@@ -77,6 +77,9 @@ int readahead_plan(struct readahead *ra, uint64_t offset, size_t len, uint64_t s
 /* The first block of a file that was just opened. 0 or -ENOMEM. */
 int readahead_open(struct readahead *ra, uint64_t size, struct list *fetch);
 
+/* All bytes of a file of this size, if they are one block that is there; else NULL. */
+const uint8_t *readahead_whole(const struct readahead *ra, uint64_t size);
+
 /* The fetch has ended; gives up its ref. */
 void readahead_fetched(struct readahead *ra, struct readahead_block *block, int error, size_t got);
 

@@ -83,6 +83,8 @@ struct tree {
 	void (*invalidate_attrs)(void *arg, struct node *node);
 	/* Or the pages it keeps of a file, from `offset` on: done(done_arg) follows once they are gone, on a thread that may block, or within the call. */
 	void (*invalidate_pages)(void *arg, struct node *node, uint64_t offset, void (*done)(void *done_arg), void *done_arg);
+	/* Puts the whole of a file into the kernel's page cache, which holds nothing of it and is not being asked for any. False: it did not. */
+	bool (*store_pages)(void *arg, struct node *node, const void *data, size_t len);
 	void *invalidate_arg;
 };
 

@@ -207,6 +207,89 @@ static void test_promised(void **state)
 	stop_guessing();
 }
 
+/* ---- what the kernel is given with the answer to an open ---- */
+
+static struct given {
+	char text[32];		/* the last one, as a string */
+	struct node *node;
+	int count;
+} given;
+
+static bool take_pages(void *arg, struct node *node, const void *data, size_t len)
+{
+	(void)arg;
+	assert_true(len < sizeof(given.text));
+	memcpy(given.text, data, len);
+	given.text[len] = '\0';
+	given.node = node;
+	given.count++;
+	return true;
+}
+
+/* Opens it; was it given, and told to be kept? */
+static bool is_given(const char *name)
+{
+	struct node *node = files_look_up(name);
+	int before = given.count;
+	struct handle *handle;
+	char text[32];
+	bool keep;
+
+	assert_int_equal(files_open_node(node, O_RDONLY, &handle, &keep), 0);
+	if (given.count > before) {
+		snprintf(text, sizeof(text), "text %s", name);
+		assert_string_equal(given.text, text);
+		assert_ptr_equal(given.node, node);
+		assert_true(keep);
+	}
+	files_release(handle);
+	files_forget(node);
+	return given.count > before;
+}
+
+static void promise_all(void)
+{
+	char path[17] = "/";
+	int i;
+
+	for (i = 0; i < COUNT; i++) {
+		name_of(i, path + 1);
+		ahead_expect(files.tree->ahead, path, 9);
+	}
+}
+
+/* Not of what the kernel may hold pages: f020 has been open before and f030 is open for writing; nor of much: f040. */
+static bool given_with_their_opens(void)
+{
+	char name[16], large[70000] = "text f040";
+	struct node *known = files_look_up("f020");
+	struct handle *handle;
+	int i;
+
+	files.tree->store_pages = take_pages;
+	rig_put(&files.rig, "f040", large, sizeof(large));
+	assert_int_equal(files_open_node(known, O_RDONLY, &handle, NULL), 0);
+	files_release(handle);
+	handle = files_open("f030", O_WRONLY);
+	promise_all();
+	given.count = 0;
+	for (i = 0; i < COUNT; i++) {
+		name_of(i, name);
+		settle();
+		if (is_given(name))
+			assert_true(i > 0 && strcmp(name, "f020") != 0 && strcmp(name, "f030") != 0 && strcmp(name, "f040") != 0);
+	}
+	files_close(handle);
+	files_forget(known);
+	return given.count > COUNT / 2;
+}
+
+static void test_given_with_the_open(void **state)
+{
+	(void)state;
+	in_time(given_with_their_opens);
+}
+
 static void test_no_order_no_guesses(void **state)
 {
 	struct lister lister;
@@ -525,7 +608,7 @@ static void test_cut_while_guessing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FILES_TEST(test_sorted_order), FILES_TEST(test_servers_order), FILES_TEST(test_promised), FILES_TEST(test_no_order_no_guesses),
+		FILES_TEST(test_sorted_order), FILES_TEST(test_servers_order), FILES_TEST(test_promised), FILES_TEST(test_given_with_the_open), FILES_TEST(test_no_order_no_guesses),
 		FILES_TEST(test_without_listing),
 		FILES_TEST(test_strangers), FILES_TEST(test_own_changes), FILES_TEST(test_removed),
 		FILES_TEST(test_old_guesses_are_dropped), FILES_TEST(test_slow_programs), FILES_TEST(test_guess_under_way_is_waited_for),
