@@ -27,6 +27,8 @@
 #define POOL_ASIDE_THREADS 16
 #define POOL_GIVE_UP_NS (4 * NS_PER_S)		/* from ending the jobs to leaving whatever is unanswered */
 #define POOL_START_AGAIN_NS NS_PER_S
+#define POOL_STRAYS_NS NS_PER_S			/* for ending what jobs have left, at most */
+#define POOL_STRAYS_AGAIN_US 1000
 
 /* ---- phases ---- */
 
@@ -182,6 +184,19 @@ static void reap(struct pool *pool)
 	}
 	if (ended)
 		stray_kill_children(is_wanted, pool);
+}
+
+/* What the last jobs left: the children of one that is killed are ours when it is gone. One that hangs in the mount is not waited for. */
+static void end_strays(struct pool *pool)
+{
+	int64_t limit = clock_now() + POOL_STRAYS_NS;
+	pid_t pid;
+
+	while (stray_kill_children(is_wanted, pool) > 0 && clock_now() < limit) {
+		usleep(POOL_STRAYS_AGAIN_US);
+		while ((pid = run_ended()) > 0 && waitpid(pid, NULL, WNOHANG) == pid)
+			;
+	}
 }
 
 static void signal_came(struct loop_fd *watch, uint32_t events)
@@ -357,6 +372,7 @@ int pool_run(struct pool *pool, int take_fd, int finish_fd)
 		error = loop_turn(pool->loop);
 	}
 	drain_end(&pool->drain);
+	end_strays(pool);
 	bar_end(pool->bar);
 	if (error) {
 		log_error("can't wait for events: %s", log_strerror(error));

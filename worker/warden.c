@@ -31,6 +31,7 @@ static void __attribute__((noreturn)) warden_run(_Atomic pid_t *groups, unsigned
 	char job[STRAY_JOB_MAX], byte;
 	sigset_t all;
 	unsigned int i, left = 0;
+	ssize_t said;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
@@ -38,7 +39,7 @@ static void __attribute__((noreturn)) warden_run(_Atomic pid_t *groups, unsigned
 	close(STDIN_FILENO);
 	close(STDOUT_FILENO);
 	close(STDERR_FILENO);
-	while (read(fd, &byte, 1) < 0 && errno == EINTR)
+	while ((said = read(fd, &byte, 1)) < 0 && errno == EINTR)
 		;
 	for (i = 0; i < count; i++) {
 		pid_t group = atomic_load(&groups[i]);
@@ -48,7 +49,7 @@ static void __attribute__((noreturn)) warden_run(_Atomic pid_t *groups, unsigned
 		kill(-group, SIGKILL);
 		left++;
 	}
-	if (left > 0) {
+	if (left > 0 || said <= 0) {		/* or it was killed, and maybe while it ended what a job had left */
 		stray_worker_name(worker, job);
 		stray_kill_all(job, WARDEN_ROUNDS);
 	}
@@ -103,6 +104,7 @@ void warden_free(struct warden *warden)
 {
 	if (!warden)
 		return;
+	io_write_all(warden->pipe_fd, "", 1);
 	close(warden->pipe_fd);
 	while (waitpid(warden->pid, NULL, 0) < 0 && errno == EINTR)
 		;

@@ -174,6 +174,30 @@ static void background_processes_end_with_their_job(void **state)
 	fake_end(&fake);
 }
 
+/* Each in a session of its own and the next one's parent: only when it is gone the next one is a child of the worker. */
+static void a_chain_of_background_processes_ends_with_the_worker(void **state)
+{
+	static const char chain[] = "echo $$ > \"$1/pid$2\"; [ $2 -lt 6 ] || exec sleep 1000; setsid sh -c \"$0\" \"$0\" \"$1\" $(($2 + 1)) & "
+				    "[ $2 -gt 1 ] || { until [ -s \"$1/pid6\" ]; do sleep 0.01; done; exit; }; wait";
+	char *argv[] = { "sh", "-c", (char *)chain, (char *)chain, NULL, "1", NULL };
+	struct worker_options options = options_of(1);
+	struct fake fake;
+	char name[16];
+	int run, i;
+
+	(void)state;
+	for (run = 0; run < 3; run++) {
+		fake_begin(&fake, 1);
+		argv[4] = fake.dir;
+		assert_int_equal(worker_run(&fake, &options, argv), 0);
+		for (i = 1; i <= 6; i++) {
+			snprintf(name, sizeof(name), "pid%d", i);
+			wait_for_death(read_pid(&fake, name));
+		}
+		fake_end(&fake);
+	}
+}
+
 /* u0 hangs; the worker is told to stop. */
 static void stop_worker(const char *script, int number, int times, int64_t grace_ns, int want_status, enum fake_state want_state)
 {
@@ -321,6 +345,7 @@ int main(void)
 		cmocka_unit_test(done_by_another_or_lost_is_no_failure),
 		cmocka_unit_test(what_the_disk_refuses_is_done_again),
 		cmocka_unit_test(background_processes_end_with_their_job),
+		cmocka_unit_test(a_chain_of_background_processes_ends_with_the_worker),
 		cmocka_unit_test(a_draining_worker_lets_its_jobs_end),
 		cmocka_unit_test(after_the_grace_jobs_are_ended_and_released),
 		cmocka_unit_test(the_second_signal_ends_at_once),
