@@ -87,9 +87,24 @@ static int set_number(const char *value, int64_t min, int64_t max, int64_t *ret,
 
 static int set_auto(const char *value, int64_t automatic, int64_t min, int64_t max, int64_t *ret, struct buf *why)
 {
-	if (strcmp(value, "auto") != 0)
-		return set_number(value, min, max, ret, why);
-	*ret = automatic;
+	if (strcmp(value, "auto") == 0) {
+		*ret = automatic;
+		return 0;
+	}
+	if (conf_parse_number(value, min, max, ret) == 0)
+		return 0;
+	buf_addf(why, "auto or a number from %lld to %lld is wanted, not '%s'", (long long)min, (long long)max, value);
+	return -EINVAL;
+}
+
+/* An empty one is a variable that is not set: no file would ever appear, and no command is one that says yes. */
+static int set_text(const char *value, const char *what, const char **ret, struct buf *why)
+{
+	if (value[0] == '\0') {
+		buf_addf(why, "%s is wanted, not ''", what);
+		return -EINVAL;
+	}
+	*ret = value;
 	return 0;
 }
 
@@ -253,14 +268,11 @@ static int set_option(void *target, int key, const char *value, struct buf *why)
 	case KEY_CHECKPOINT:
 		return set_signal(value, &options->checkpoint_signal, why);
 	case KEY_LOGS:
-		options->logs = value;
-		return 0;
+		return set_text(value, "a directory", &options->logs, why);
 	case KEY_DRAIN_FILE:
-		options->drain_file = value;
-		return 0;
+		return set_text(value, "a file", &options->drain_file, why);
 	case KEY_DRAIN_CMD:
-		options->drain_command = value;
-		return 0;
+		return set_text(value, "a command", &options->drain_command, why);
 	default:
 		return set_limit(options, key, value, why);
 	}

@@ -500,9 +500,11 @@ static void bad_options_are_named(void **state)
 		{ "w", "--checkpoint-signal=KILL", "q", "c", NULL }, { "w", "--checkpoint-signal=USR3", "q", "c", NULL },
 		{ "w", "--checkpoint-signal=USR1", "--resident", "q", "c", NULL }, { "w", "--logs", "q", "--", "c", NULL },
 		{ "w", "--", "c", "x", NULL }, { "w", "--hedge", "--", "q", "c", NULL },
+		{ "w", "--drain-file=", "q", "c", NULL }, { "w", "--drain-cmd", "", "q", "c", NULL }, { "w", "--logs=", "q", "c", NULL },
+		{ "w", "--ahead=-1", "q", "c", NULL },
 	};
 	static const char *const says[] = { "-j", "grace", "verbose", "command", "queue", "command", "random", "--shuffle", "KILL", "USR3", "--resident",
-					  "'q' was taken for the value of --logs", "queue", "queue" };
+					  "'q' was taken for the value of --logs", "queue", "queue", "a file", "a command", "a directory", "auto or" };
 	struct worker_options options;
 	struct buf why = BUF_INIT;
 	size_t i;
