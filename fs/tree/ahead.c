@@ -266,7 +266,7 @@ static bool is_due(const struct guess *guess)
 
 bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, ahead_looked *looked, void *arg)
 {
-	struct sftp_attrs attrs;
+	struct sftp_attrs attrs = { 0 };
 	struct guess *guess;
 	struct node *node;
 	bool found, now = false;
@@ -280,7 +280,8 @@ bool ahead_lookup(struct ahead *ahead, struct node *dir, const char *name, ahead
 	if (found) {
 		guess->looked = true;
 		now = guess->landed;
-		attrs = guess->attrs;
+		if (now)
+			attrs = guess->attrs;
 		sent_ns = guess->sent_ns;
 		guess->lookup = now ? NULL : looked;
 		guess->lookup_arg = arg;
