@@ -17,6 +17,7 @@
 
 #include "background.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "fuse/session.h"
@@ -226,7 +227,9 @@ int main(int argc, char **argv)
 	int error;
 
 	log_open("claimfs", LOG_LEVEL_INFO);
+	crash_watch();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);	/* what the user may not write is an error of the cache, not the end of the mount */
 	error = fault_init();
 	if (!error)
 		error = options_parse(&mount.options, argc, argv, &why);

@@ -8,6 +8,7 @@
 #define CLAIMFS_BASE_LOG_H
 
 #include <stdarg.h>
+#include <stddef.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -21,6 +22,13 @@ void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_message(enum log_level level, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+
+/*
+ * A line that is printable as it is, as an error. Async-signal-safe, and for that alone: what is longer than LOG_RAW_MAX is cut, and a syslog that does
+ * not take it at once goes without.
+ */
+#define LOG_RAW_MAX 2048
+void log_raw(const char *line, size_t len);
 
 /*
  * The same message at most once in `interval_s` seconds, for what a hostile peer could repeat for ever. `last_ns` is

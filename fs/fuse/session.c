@@ -194,7 +194,9 @@ int session_loop(struct session *session)
 {
 	int result = session->single_thread ? fuse_session_loop(session->fuse) : loop_threads(session);
 
-	return result < 0 ? result : 0;		/* > 0: a signal */
+	if (result > 0)
+		log_info("%s: ended by signal %d", session->mountpoint, result);
+	return result < 0 ? result : 0;
 }
 
 static struct handle *take_handle(struct session *session)

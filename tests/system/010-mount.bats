@@ -189,6 +189,32 @@ refuses() {
 	[[ $output == *ssh-keygen*-R* ]]
 }
 
+@test "a mount that a signal ends says so in its log" {
+	mkdir disk
+	mount_claimfs "$work/disk" "$work/mnt"
+	kill -HUP "$mount_pid"
+	wait_until 20 gone "$mount_pid"
+	grep -q "mnt: ended by signal 1$" mnt.log
+	[ -z "${SANITIZER_LOGS:-}" ] || skip "sanitizers handle the others themselves"
+	mount_claimfs "$work/disk" "$work/mnt2"
+	kill -SEGV "$mount_pid"
+	wait_until 20 gone "$mount_pid"
+	[[ $(grep -c . mnt2.log) = 1 && $(cat mnt2.log) == "claimfs: ended by SIGSEGV from process "*", thread $mount_pid; calls: "*" claimfs+0x"* ]]
+	status=0; wait "$mount_pid" || status=$?
+	[ "$status" -eq $((128 + 11)) ]
+}
+
+@test "a mount survives a limit on the size of its user's files" {
+	mkdir -p disk
+	make_queue "$work/disk/q"
+	make_inputs "$work/disk/q/inputs" 3
+	mount_claimfs "$work/disk" "$work/mnt"
+	prlimit --pid "$mount_pid" --fsize=0:0
+	wait_until 10 has_entries "$work/mnt/q/todo" 3
+	unmount "$work/mnt"
+	not grep SIGXFSZ "$work/mnt.log"
+}
+
 @test "refused: an unknown option, naming the nearest" {
 	mkdir disk mnt
 	refuses "*reconect*reconnect*" claimfs "$work/disk" "$work/mnt" -o reconect
