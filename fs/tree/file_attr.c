@@ -50,6 +50,8 @@ static bool as_stat(struct open_file *of, const struct sftp_attrs *attrs, struct
 
 	files_saw_time(tree->files, attrs);
 	tree_stat(tree, attrs, of->handle.node->ino, ret_st);
+	if (node_is_removed(tree, of->handle.node))
+		ret_st->st_nlink = 0;
 	return file_overlay(tree, of->handle.node, attrs, ret_st);
 }
 
@@ -342,7 +344,11 @@ bool file_setattr(struct tree *tree, struct node *node, struct handle *handle, c
 	return true;
 }
 
-/* ---- fallocate: SFTP can't reserve room; only what makes the file longer can be done honestly ---- */
+/*
+ * ---- fallocate: SFTP can't reserve room; only what makes the file longer can be done honestly ----
+ *
+ * By writing its new last byte, a zero: another node may have appended since we looked, and setting the size would cut that off.
+ */
 
 struct grow {
 	struct writebehind_item step;
@@ -367,23 +373,21 @@ static void grow_end(struct grow *grow, int error)
 	reply->ops->error(reply, errors_plain(error));
 }
 
-static void grow_set_done(void *arg, const struct sftp_reply *answer)
+static void grown(void *arg, const struct sftp_reply *answer)
 {
 	grow_end(arg, answer->error == -EREMOTEIO ? -ENOSPC : answer->error);
 }
 
 static void grow_stat_done(void *arg, const struct sftp_reply *answer)
 {
+	static const uint8_t zero;
 	struct grow *grow = arg;
-	struct sftp_attrs attrs = { .flags = SFTP_ATTR_SIZE, .size = grow->end };
 	int error = answer->error;
 
-	if (!error && answer->attrs.size >= grow->end) {
-		grow_end(grow, -EOPNOTSUPP);	/* inside of the file: there may be holes, which can't be filled */
-		return;
-	}
+	if (!error && answer->attrs.size >= grow->end)
+		error = -EOPNOTSUPP;	/* inside of the file: there may be holes, which can't be filled */
 	if (!error)
-		error = sftp_fsetstat(grow->of->file, &attrs, grow_set_done, grow);
+		error = sftp_write(grow->of->file, grow->end - 1, &zero, sizeof(zero), grown, grow);
 	if (error)
 		grow_end(grow, error);
 }
@@ -401,9 +405,18 @@ void file_fallocate(struct handle *handle, int mode, off_t offset, off_t length,
 {
 	struct open_file *of = open_file_of(handle);
 	struct grow *grow;
+	int error = 0;
 
-	if (mode || offset < 0 || length <= 0 || !of->writable) {
-		reply->ops->error(reply, mode ? -EOPNOTSUPP : of->writable ? -EINVAL : -EBADF);
+	if (mode || of->append)		/* what such a handle writes is at the end, wherever that is */
+		error = -EOPNOTSUPP;
+	else if (!of->writable)
+		error = -EBADF;
+	else if (offset < 0 || length <= 0)
+		error = -EINVAL;
+	else if (length > INT64_MAX - offset)
+		error = -EFBIG;
+	if (error) {
+		reply->ops->error(reply, error);
 		return;
 	}
 	grow = calloc(1, sizeof(*grow));

@@ -109,8 +109,12 @@ static void looked_again(void *arg, const struct sftp_reply *reply)
 {
 	struct creating *creating = arg;
 
-	if (reply->error) {
-		create_fail(creating, reply->error);
+	int error = reply->error;
+
+	if (!error && !S_ISREG(reply->attrs.mode))	/* the kernel takes nothing else, and would not give the handle back */
+		error = S_ISDIR(reply->attrs.mode) ? -EISDIR : -EIO;
+	if (error) {
+		create_fail(creating, error);
 		return;
 	}
 	creating->attrs = reply->attrs;

@@ -358,6 +358,16 @@ void node_removed(struct tree *tree, struct node *dir, const char *name)
 	destroy_chain(chain);
 }
 
+bool node_is_removed(struct tree *tree, const struct node *node)
+{
+	bool removed;
+
+	pthread_mutex_lock(&tree->lock);
+	removed = !node->parent && !node->twin && node != tree->root;
+	pthread_mutex_unlock(&tree->lock);
+	return removed;
+}
+
 static int move_locked(struct tree *tree, struct node *node, struct node *new_dir, char *new_name, struct node **chain)
 {
 	struct node_key key;

@@ -140,6 +140,8 @@ void node_free_all(struct tree *tree);	/* the mount has ended: nobody holds any 
 
 /* The name is gone (unlink, rmdir): the node stays for those who hold it, without a path. */
 void node_removed(struct tree *tree, struct node *dir, const char *name);
+/* It was, and is not known to have another: not as a hard link made through this mount. */
+bool node_is_removed(struct tree *tree, const struct node *node);
 /* rename: what stood at the new name is removed; open files learn their new path. 0, or -ENOMEM: the node has lost its name. */
 int node_moved(struct tree *tree, struct node *dir, const char *name, struct node *new_dir, const char *new_name);
 

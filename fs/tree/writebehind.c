@@ -224,12 +224,10 @@ struct writebehind_item *writebehind_next(struct writebehind *wb)
 	list_for_each(link, &wb->items) {
 		struct writebehind_item *item = item_of(link);
 
-		if (item->sent)
+		if (item->sent || !ripe(wb, item))	/* first: what is blocked takes a look at all before it */
 			continue;
 		if (!room_for(wb, item) || blocked(wb, item))
 			return NULL;
-		if (!ripe(wb, item))
-			continue;
 		item->sent = true;
 		wb->flying++;
 		wb->flying_bytes += item->len;

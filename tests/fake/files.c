@@ -143,9 +143,14 @@ static bool rules_done(void *arg)
 	return peer_rules_done(files.rig.peer);
 }
 
-void files_release_held(void)
+void files_await_rules(void)
 {
 	assert_true(rig_until(rules_done, NULL));
+}
+
+void files_release_held(void)
+{
+	files_await_rules();
 	peer_release(files.rig.peer);
 }
 

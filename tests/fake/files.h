@@ -52,6 +52,7 @@ struct awaited *files_begin_write(struct handle *handle, uint64_t offset, const 
 int files_write(struct handle *handle, uint64_t offset, const void *data, size_t len);
 struct awaited *files_begin_read(struct handle *handle, uint64_t offset, size_t len);
 void files_expect_read(struct handle *handle, uint64_t offset, size_t len, const void *expected, size_t expected_len);
+void files_await_rules(void);	/* until each has hit as often as it was to */
 void files_release_held(void);
 int files_flush(struct handle *handle);
 int files_fsync(struct handle *handle);

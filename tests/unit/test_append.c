@@ -110,15 +110,9 @@ static void lose_both_answers(bool carried_out)
 	peer_refuse(files.rig.peer, 0, PEER_FOR_EVER, -EAGAIN);
 }
 
-static bool rules_done(void *arg)
-{
-	(void)arg;
-	return peer_rules_done(files.rig.peer);
-}
-
 static void let_in(void)
 {
-	assert_true(rig_until(rules_done, NULL));
+	files_await_rules();
 	peer_refuse(files.rig.peer, 0, 0, 0);
 }
 
@@ -134,7 +128,7 @@ static void test_others_append_meanwhile(void **state)
 		on_disk("a", "before ", false);
 		lose_both_answers(carried_out);
 		assert_int_equal(files_write(handle, 5, "ours ", 5), 0);
-		assert_true(rig_until(rules_done, NULL));
+		files_await_rules();
 		on_disk("a", "after ", false);
 		let_in();
 		assert_int_equal(files_write(handle, 5, "next", 4), 0);

@@ -431,7 +431,53 @@ static void test_fallocate(void **state)
 	heard = files_ask();
 	handle->ops->fallocate(handle, 1, 0, 6, &heard->reply);
 	assert_int_equal(files_end(heard), -EOPNOTSUPP);
+	heard = files_ask();
+	handle->ops->fallocate(handle, 0, INT64_MAX, 1, &heard->reply);
+	assert_int_equal(files_end(heard), -EFBIG);
 	files_close(handle);
+	handle = files_open("a", O_WRONLY | O_APPEND);
+	heard = files_ask();
+	handle->ops->fallocate(handle, 0, 0, 10, &heard->reply);
+	assert_int_equal(files_end(heard), -EOPNOTSUPP);
+	files_close(handle);
+	files_expect_content("a", "abc\0\0\0", 6);
+}
+
+/* Between our look and what we do about it. */
+static void test_fallocate_cuts_nothing_off(void **state)
+{
+	struct awaited *heard = files_ask();
+	struct handle *handle;
+	char path[256];
+	FILE *file;
+
+	(void)state;
+	rig_put(&files.rig, "a", "abc", 3);
+	handle = files_open("a", O_WRONLY);
+	peer_rule(files.rig.peer, FXP_FSTAT, 0, 1, PEER_HOLD);
+	handle->ops->fallocate(handle, 0, 0, 6, &heard->reply);
+	files_await_rules();
+	rig_path(&files.rig, "a", path, sizeof(path));
+	file = fopen(path, "a");
+	assert_non_null(file);
+	assert_true(fputs(" and more of it", file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	files_release_held();
+	assert_int_equal(files_end(heard), 0);
+	files_close(handle);
+	files_expect_content("a", "abc a\0d more of it", 18);
+}
+
+/* What a create finds where a moment ago was nothing: the kernel takes regular files alone, and would not give the handle back. */
+static void test_create_opens_another_kind(void **state)
+{
+	struct handle *handle;
+	char path[256];
+
+	(void)state;
+	rig_path(&files.rig, "fifo", path, sizeof(path));
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(files_try_create("fifo", 0600, O_RDWR | O_CREAT, &handle, NULL), -EIO);
 }
 
 /* ---- without a name, or with another ---- */
@@ -451,6 +497,7 @@ static void test_unlinked(void **state)
 	assert_int_equal(files_end(files_begin_truncate(node, 2)), 0);
 	assert_int_equal(files_get_attr(node, &st, NULL), 0);
 	assert_int_equal(st.st_size, 2);
+	assert_int_equal(st.st_nlink, 0);
 	files_close(handle);
 	files_forget(node);
 }
@@ -509,7 +556,8 @@ int main(void)
 		FILES_TEST_WITH(test_read_everything, files_set_up_one_connection), FILES_TEST(test_reads_at_once),
 		FILES_TEST(test_size_changes_under_a_read), FILES_TEST(test_read_errors), FILES_TEST(test_release_with_reads_under_way), FILES_TEST(test_truncate_keeps_its_place),
 		FILES_TEST(test_truncate_without_a_writer), FILES_TEST(test_open_truncating), FILES_TEST(test_times_after_writes),
-		FILES_TEST(test_fallocate), FILES_TEST(test_unlinked), FILES_TEST(test_renamed_and_reopened), FILES_TEST(test_rename_by_removing_fails),
+		FILES_TEST(test_fallocate), FILES_TEST(test_fallocate_cuts_nothing_off), FILES_TEST(test_create_opens_another_kind),
+		FILES_TEST(test_unlinked), FILES_TEST(test_renamed_and_reopened), FILES_TEST(test_rename_by_removing_fails),
 	};
 
 	log_open("test_file", LOG_LEVEL_ERROR);
