@@ -101,9 +101,9 @@ static void a_job_has_a_group_of_its_own(void **state)
 	spec.cgroup = buf_text(&procs);
 	pid = run_start(&spec);
 	assert_true(pid > 0);
-	assert_file(job, "cgroup.procs", "0");		/* written by the process itself */
 	while (run_ended() != pid)
 		usleep(1000);
+	assert_file(job, "cgroup.procs", "0");		/* written by the process itself */
 	assert_int_equal(run_reap(pid, clock_now(), &result), 0);
 	assert_false(result.out_of_memory);
 	memory_end(memory, 1, &result);
