@@ -45,6 +45,8 @@ static void closing_locked(struct real *real)
 
 void open_file_closing_locked(struct open_file *of, bool whole)
 {
+	if (!whole && of->lent)
+		return;
 	if (!of->closing)
 		closing_locked(of->real);
 	of->closing = true;
@@ -52,11 +54,19 @@ void open_file_closing_locked(struct open_file *of, bool whole)
 		closing_locked(of->real);
 }
 
+static void give_back(struct open_file *lender)
+{
+	pthread_mutex_lock(&lender->real->lock);
+	lender->lent--;
+	pthread_mutex_unlock(&lender->real->lock);
+	open_file_unref(lender);
+}
+
 void open_file_close(struct open_file *of)
 {
 	sftp_close_quietly(of->file, close_answered, of->real);
 	if (of->pages_lender)
-		open_file_unref(of->pages_lender);
+		give_back(of->pages_lender);
 	else if (of->pages)
 		sftp_close_quietly(of->pages, close_answered, of->real);
 }

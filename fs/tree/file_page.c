@@ -54,9 +54,10 @@ static void borrow_locked(struct open_file *of)
 	list_for_each(link, &of->real->opens) {
 		struct open_file *other = list_entry(link, struct open_file, link);
 
-		if (!other->file || !other->writable || other->append)
+		if (!other->file || !other->writable || other->append || other->closing)
 			continue;
 		other->refs++;
+		other->lent++;
 		of->pages_lender = other;
 		of->pages = other->file;
 		return;

@@ -105,6 +105,7 @@ struct open_file {
 	uint64_t error_seen;		/* real->error_count that this handle was told */
 	struct sftp_file *pages;	/* `append`: without APPEND, for pages of a mapping; NULL until one came */
 	struct open_file *pages_lender;	/* held: whose it is; NULL: of->pages is this handle's own */
+	unsigned int lent;		/* as their pages_lender */
 	bool pages_opening;
 	struct list pages_waiting;	/* items */
 	struct readahead ra;
@@ -177,7 +178,10 @@ int open_file_error_locked(struct open_file *of);
 /* Any handle with a ref taken, to reach the file by (for `writable`: one that was opened for writing), `wanted` first. NULL: none. */
 struct open_file *real_any_open(struct real *real, struct open_file *wanted, bool writable);
 
-/* file_close.c: the kernel has given the handle back: who removes the file waits until it is closed. `whole`: this is its last ref. */
+/*
+ * file_close.c: the kernel has given the handle back: who removes the file waits until it is closed. `whole`: this is its last ref. While it is lent it
+ * stays open, for as long as a program likes: nobody waits for that.
+ */
 void open_file_closing_locked(struct open_file *of, bool whole);
 void open_file_close(struct open_file *of);		/* after that; no lock held */
 

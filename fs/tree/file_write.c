@@ -141,7 +141,7 @@ static int enqueue(struct open_file *of, bool append, uint64_t offset, const voi
 		files_charge(of->handle.tree->files, real->wb.bytes - before);
 		real_drop_locked(real, append ? 0 : offset, append ? UINT64_MAX : size);
 		real->cached = false;
-		*ret_stale = makes_pages_stale_locked(of);
+		*ret_stale = append && makes_pages_stale_locked(of);	/* a page that comes from there is not old, and may be awaited by who drops it */
 	}
 	pthread_mutex_unlock(&real->lock);
 	return error;

@@ -82,6 +82,47 @@ static void test_pages_of_readers_are_dropped_first(void **state)
 	files_expect_content("a", "head one two three", 18);
 }
 
+/* The kernel writes a page out before it drops it, through any handle, and waits for that: this must not wait in turn for pages to be dropped. */
+static void test_a_page_written_out_drops_none(void **state)
+{
+	struct awaited *told = files_ask();
+	struct handle *appender, *mapper;
+
+	(void)state;
+	memset(&pages, 0, sizeof(pages));
+	files.tree->invalidate_pages = keep_pages;
+	rig_put(&files.rig, "a", "head", 4);
+	appender = files_open("a", O_WRONLY | O_APPEND);
+	mapper = files_open("a", O_RDWR);
+	appender->ops->write_page(appender, 0, "HEAD", 4, &told->reply);
+	assert_int_equal(files_end(told), 0);
+	assert_int_equal(pages.asked, 0);
+	files_close(mapper);
+	files_close(appender);
+	files_expect_content("a", "HEAD", 4);
+}
+
+/* It stays open on the server for the sake of another that is open: who removes the file must not wait for that one's end. */
+static void test_removal_waits_for_no_lender(void **state)
+{
+	struct awaited *told = files_ask();
+	struct handle *lender, *borrower;
+
+	(void)state;
+	rig_put(&files.rig, "a", "head", 4);
+	lender = files_open("a", O_RDWR);
+	borrower = files_open("a", O_RDWR | O_APPEND);
+	borrower->ops->write_page(borrower, 0, "HEAD", 4, &told->reply);
+	assert_int_equal(files_end(told), 0);
+	assert_int_equal(files_flush(borrower), 0);
+	files_release(lender);
+	told = files_ask();
+	real_ops.unlink(files.tree, files.tree->root, "a", &told->reply);
+	assert_int_equal(files_end(told), 0);
+	files_expect_read(borrower, 0, 100, "HEAD", 4);
+	files_release(borrower);
+}
+
 static void test_answer_lost(void **state)
 {
 	struct handle *handle;
@@ -237,7 +278,8 @@ static void test_another_cuts_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FILES_TEST(test_append), FILES_TEST(test_pages_of_readers_are_dropped_first), FILES_TEST(test_answer_lost),
+		FILES_TEST(test_append), FILES_TEST(test_pages_of_readers_are_dropped_first), FILES_TEST(test_a_page_written_out_drops_none), FILES_TEST(test_removal_waits_for_no_lender),
+		FILES_TEST(test_answer_lost),
 		FILES_TEST(test_others_append_meanwhile), FILES_TEST(test_before_a_queued_write), FILES_TEST(test_before_a_queued_truncation), FILES_TEST(test_another_cuts_it),
 	};
 
