@@ -383,7 +383,8 @@ static int print_output(const struct log_options *options, const char *queue, co
 		log_error("log: can't read the logs in %s: %s (claim-worker --logs DIR keeps them, --logs names another)", buf_text(&dir),
 			  log_strerror(error));
 	} else if (runs.count == 0) {
-		log_error("log: nothing is kept of %s in %s", unit, buf_text(&dir));
+		log_error("log: nothing is kept of %s in %s: its job has not ended, or was run without --logs, or with another one (--logs names it)",
+			  unit, buf_text(&dir));
 		error = -ENOENT;
 	} else {
 		qsort(runs.list, runs.count, sizeof(*runs.list), compare_runs);

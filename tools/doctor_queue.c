@@ -50,7 +50,7 @@ static void judge_units(const struct progress_facts *facts, struct findings *to)
 		buf_addf(&text, ", %.0f inputs too young to be units", facts->unsettled);
 	if (facts->rate_minute > 0)
 		buf_addf(&text, "; %.3g a second", facts->rate_minute);
-	if (facts->eta > 0 && facts->todo + facts->claimed > 0) {
+	if (facts->eta > 0 && facts->claimed > 0) {
 		buf_adds(&text, ", through in ");
 		html_seconds(&text, facts->eta);
 	}
@@ -81,12 +81,13 @@ static void judge_hedges(const struct progress_facts *facts, struct findings *to
 
 static void judge_nodes(const struct progress_facts *facts, struct findings *to)
 {
-	size_t i, live = 0, said = 0;
+	size_t i, working = 0, said = 0;
 
+	/* A mount is live without a worker too. */
 	for (i = 0; i < facts->node_count; i++)
-		live += is(facts->nodes[i].state, "live");
-	findings_add(to, "queue", "nodes", live == 0 && facts->todo > 0 && facts->node_count > 0 ?
-		     "start one: claim-worker QUEUE -- COMMAND" : NULL, "%zu of %zu work now%s", live, facts->node_count,
+		working += is(facts->nodes[i].state, "live") && facts->nodes[i].held > 0;
+	findings_add(to, "queue", "nodes", working == 0 && facts->todo > 0 && facts->node_count > 0 ?
+		     "start one: claim-worker QUEUE -- COMMAND" : NULL, "%zu of %zu work now%s", working, facts->node_count,
 		     facts->node_count == 0 ? ": nobody has worked here yet" : "");
 	for (i = 0; i < facts->node_count && said < MAX_NODES; i++) {
 		const struct progress_row *row = &facts->nodes[i];
@@ -134,12 +135,10 @@ static void explain(const struct progress_facts *facts, const struct doctor_node
 	}
 }
 
-/* Busy processors are what everybody wants, and at a queue's end idle slots can't be helped. */
+/* Busy processors are what everybody wants, and nothing is in the way of what is finished. */
 static bool is_in_the_way(const struct progress_facts *facts)
 {
-	if (is(facts->limit, "computing") || is(facts->limit, "unknown") || is(facts->limit, ""))
-		return false;
-	return !is(facts->limit, "idle") || facts->todo + facts->claimed > 0;
+	return facts->todo + facts->claimed > 0 && !is(facts->limit, "computing") && !is(facts->limit, "unknown") && !is(facts->limit, "");
 }
 
 static void judge_limit(const struct progress_facts *facts, const struct doctor_node *node, double total, struct findings *to)
@@ -157,8 +156,8 @@ static void judge_limit(const struct progress_facts *facts, const struct doctor_
 	if (is_in_the_way(facts)) {
 		findings_add(to, "time", "limit", facts->advice ? facts->advice : "see claim-worker(1)", "%s", buf_text(&text));
 	} else {
-		if (facts->advice && is(facts->limit, "computing"))
-			buf_addf(&text, "; %s", facts->advice);
+		if (facts->advice && !is(facts->limit, "idle"))
+			buf_addf(&text, "; %s%s", facts->todo + facts->claimed > 0 ? "" : "if there is more of the like: ", facts->advice);
 		findings_add(to, "time", "limit", NULL, "%s", buf_text(&text));
 	}
 	buf_release(&text);

@@ -141,7 +141,9 @@ void html_seconds(struct buf *to, double seconds)
 {
 	int64_t whole = (int64_t)(seconds + 0.5);
 
-	if (seconds < 0.9995)
+	if (seconds > 0 && seconds < 0.00995)
+		buf_addf(to, "%.1f ms", seconds * 1000);
+	else if (seconds < 0.9995)
 		buf_addf(to, "%.0f ms", seconds * 1000);
 	else if (seconds < 59.95)
 		buf_addf(to, seconds < 9.95 && seconds != floor(seconds) ? "%.1f s" : "%.0f s", seconds);

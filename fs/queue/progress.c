@@ -191,6 +191,15 @@ static void add_head(const struct progress *progress, struct buf *to)
 	buf_addch(to, '\n');
 }
 
+/* Who has a deadline needs to know what will not happen by itself. */
+static void add_to_do(const struct progress *progress, struct buf *to)
+{
+	if (progress->failed > 0)
+		buf_addf(to, "%" PRIu64 " failed: failed/ says why; mend it, then `claimctl retry QUEUE --all'\n", progress->failed);
+	if (progress->todo > 0 && progress->claimed == 0 && progress->node_count > 0)
+		buf_adds(to, "nobody works on it now: start `claim-worker QUEUE -- COMMAND'\n");
+}
+
 static const char *state_name(enum progress_state state)
 {
 	static const char *const names[] = { [PROGRESS_LIVE] = "live", [PROGRESS_STALE] = "stale", [PROGRESS_GONE] = "gone" };
@@ -327,6 +336,7 @@ int progress_text(const struct progress *progress, struct buf *to)
 	const char *const *warning;
 
 	add_head(progress, to);
+	add_to_do(progress, to);
 	add_nodes(progress, to);
 	add_spent(progress, to);
 	for (warning = progress->warnings; warning && *warning; warning++) {

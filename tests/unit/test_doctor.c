@@ -119,10 +119,35 @@ static void a_queue_that_nobody_has_seen(void **state)
 	findings_release(&findings);
 }
 
+static void a_queue_that_nobody_works_on(void **state)
+{
+	struct findings findings = examine("{\"format\":1,\"units\":{\"total\":40,\"todo\":36,\"claimed\":0,\"done\":4},\"eta\":54,"
+		"\"nodes\":[{\"name\":\"a\",\"state\":\"live\",\"held\":0,\"done\":4}]}");
+
+	(void)state;
+	assert_int_equal(findings_warnings(&findings), 1);
+	assert_says(find(&findings, "nodes")->text, "0 of 1 work now");
+	assert_says(find(&findings, "nodes")->advice, "claim-worker QUEUE");
+	assert_null(strstr(find(&findings, "units")->text, "through in"));
+	findings_release(&findings);
+}
+
+static void nothing_is_in_the_way_of_what_is_finished(void **state)
+{
+	struct findings findings = examine("{\"format\":1,\"units\":{\"total\":4,\"todo\":0,\"claimed\":0,\"done\":4},"
+		"\"nodes\":[{\"name\":\"a\",\"state\":\"live\",\"held\":0,\"done\":4}],\"time_spent\":{\"wall\":0.02,\"units\":4},"
+		"\"split\":{\"starting\":0.0012,\"other\":0.02},\"limit\":\"starting\",\"advice\":\"use --batch auto\"}");
+
+	(void)state;
+	assert_int_equal(findings_warnings(&findings), 0);
+	assert_says(find(&findings, "limit")->text, "starting takes 0.3 ms a unit; if there is more of the like: use --batch auto");
+	findings_release(&findings);
+}
+
 static void a_queue_that_waits_for_round_trips(void **state)
 {
 	struct findings findings = examine("{\"format\":1,\"time\":100,\"units\":{\"total\":300,\"todo\":100,\"done\":198,\"failed\":2},"
-		"\"nodes\":[{\"name\":\"a\",\"state\":\"live\",\"limit\":\"latency\",\"done\":150},{\"name\":\"b\",\"state\":\"live\",\"limit\":\"computing\",\"done\":48},"
+		"\"nodes\":[{\"name\":\"a\",\"state\":\"live\",\"held\":5,\"limit\":\"latency\",\"done\":150},{\"name\":\"b\",\"state\":\"live\",\"limit\":\"computing\",\"done\":48},"
 		"{\"name\":\"c\",\"state\":\"stale\",\"held\":3,\"heartbeat_age\":75}],"
 		"\"time_spent\":{\"wall\":20,\"user\":1,\"sys\":1,\"in\":2000000,\"out\":0,\"units\":200},"
 		"\"split\":{\"computing\":2,\"reading\":16,\"other\":2},\"limit\":\"latency\",\"advice\":\"raise --ahead\","
@@ -169,7 +194,8 @@ static void idle_slots_are_in_the_way_while_units_are_left(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nodes), cmocka_unit_test(a_queue_that_nobody_has_seen), cmocka_unit_test(a_queue_that_waits_for_round_trips),
+		cmocka_unit_test(nodes), cmocka_unit_test(a_queue_that_nobody_works_on), cmocka_unit_test(nothing_is_in_the_way_of_what_is_finished),
+		cmocka_unit_test(a_queue_that_nobody_has_seen), cmocka_unit_test(a_queue_that_waits_for_round_trips),
 		cmocka_unit_test(idle_slots_are_in_the_way_while_units_are_left),
 	};
 

@@ -60,6 +60,8 @@ static void test_text(void **state)
 	assert_non_null(strstr(text.data, " 25.0 %\n"));
 	assert_non_null(strstr(text.data, "todo 60  claimed 10  done 25  failed 5\n"));
 	assert_non_null(strstr(text.data, "ETA 35 s\n"));
+	assert_non_null(strstr(text.data, "\n5 failed: failed/ says why; mend it, then `claimctl retry QUEUE --all'\n"));
+	assert_null(strstr(text.data, "nobody works"));
 	assert_non_null(strstr(text.data, "\n computing 10% reading 80% other 10%\nlimited by reading inputs: "));
 	assert_non_null(strstr(text.data, " limited by reading, 100 s of jobs:\n computing 10% reading 80% other 10%\n"));
 	assert_null(strchr(text.data, '\x1b'));
@@ -71,12 +73,15 @@ static void test_text(void **state)
 	assert_int_equal(strspn(bar + 1, "#"), 17);
 	/* All the parts there are. */
 	buf_reset(&text);
+	progress.claimed = progress.failed = 0;
 	progress.spent = (struct progress_spent){ .wall_s = 600, .user_s = 100, .read_wait_s = 100, .write_wait_s = 100, .spawn_s = 100, .ready_s = 200,
 						  .claim_s = 100, .idle_s = 100, .units = 3 };
 	assert_int_equal(progress_text(&progress, &text), 0);
 	assert_narrow(text.data);
 	assert_non_null(strstr(text.data, "\n computing 12% reading 12% writing 12% starting 12% crowded 12%"));
 	assert_non_null(strstr(text.data, " other 12%\n"));
+	assert_null(strstr(text.data, "failed: "));
+	assert_non_null(strstr(text.data, "\nnobody works on it now: start `claim-worker QUEUE -- COMMAND'\n"));
 	buf_release(&text);
 }
 
