@@ -1,60 +1,24 @@
 /*
- * mountpoint: see mountpoint.h. What is mounted is read from /proc/self/mountinfo (proc(5)), so that a dead mount is not asked anything.
+ * mountpoint: see mountpoint.h.
  */
 #include "mountpoint.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
-
-/* "\040" is a space: undone in place. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (; *text; text++) {
-		unsigned int byte;
-
-		if (*text == '\\' && strspn(text + 1, "01234567") >= 3 && sscanf(text + 1, "%3o", &byte) == 1) {
-			*to++ = (char)byte;
-			text += 3;
-		} else {
-			*to++ = *text;
-		}
-	}
-	*to = '\0';
-}
+#include "base/mountinfo.h"
 
 /* Is a FUSE filesystem mounted exactly there? */
 static bool is_fuse_mount(const char *path)
 {
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, *type;
-	size_t room = 0;
-	bool found = false;
+	struct mountinfo info;
 
-	while (file && !found && getline(&line, &room, file) > 0) {
-		char *fields = line, *where = NULL;
-		int i;
-
-		for (i = 0; i < 5 && fields; i++)	/* the fifth: where */
-			where = strsep(&fields, " ");
-		type = fields ? strstr(fields, " - ") : NULL;
-		if (!where || !type || strncmp(type + 3, "fuse", 4))
-			continue;
-		unescape(where);
-		found = !strcmp(where, path);
-	}
-	free(line);
-	if (file)
-		fclose(file);
-	return found;
+	return mountinfo_find(path, &info) && !strncmp(info.type, "fuse", 4);
 }
 
 static bool is_empty(const char *path)

@@ -44,7 +44,7 @@ struct session {
 
 extern const struct fuse_lowlevel_ops session_ops;	/* ops.c */
 
-/* Asks the mount itself, so it waits until the kernel is served: for the watcher thread. */
+/* Once the kernel has had the answer to INIT: that sets the readahead too. */
 void session_raise_readahead(const struct session *session);
 
 /* ---- reply.c: tree/reply.h over fuse_req_t ---- */

@@ -186,12 +186,22 @@ static struct fuse_reply *next_hit_locked(struct session *session, uint64_t afte
 	return NULL;
 }
 
+/* The first request but for INIT, which is answered without a reply: until then the kernel has its own readahead. Called and returns with the lock. */
+static void await_first_request_locked(struct session *session)
+{
+	while (!session->ending && !session->last_id)
+		pthread_cond_wait(&session->changed, &session->lock);
+}
+
 static void *watch(void *arg)
 {
 	struct session *session = arg;
 	struct fuse_reply *reply;
 	uint64_t id;
 
+	pthread_mutex_lock(&session->lock);
+	await_first_request_locked(session);
+	pthread_mutex_unlock(&session->lock);
 	session_raise_readahead(session);
 	pthread_mutex_lock(&session->lock);
 	while (!session->ending) {
@@ -522,7 +532,9 @@ static void enlist(struct fuse_reply *reply)
 	struct session *session = reply->session;
 
 	pthread_mutex_lock(&session->lock);
-	reply->id = ++session->last_id;
+	if (!session->last_id++)
+		pthread_cond_broadcast(&session->changed);
+	reply->id = session->last_id;
 	session->returning += reply->returns;
 	list_append(&session->replies, &reply->link);
 	pthread_mutex_unlock(&session->lock);

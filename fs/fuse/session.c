@@ -7,13 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/mountinfo.h"
 #include "fuse/internal.h"
 
 /* Operations never wait on these threads, so a few carry everything; one more reads while others encode. */
@@ -62,16 +61,19 @@ out:
 	return error;
 }
 
-/* The kernel reads ahead 128 KiB for a FUSE file as a rule. Root may raise that; for others it stays. */
+/*
+ * The kernel reads ahead 128 KiB for a FUSE file as a rule. Root may raise that; for others it stays. The device is found without a stat of the
+ * mount: an unmount at that moment would be told that it is busy.
+ */
 void session_raise_readahead(const struct session *session)
 {
 	char path[128], text[32];
-	struct stat st;
+	struct mountinfo info;
 	int fd, len;
 
-	if (!session->readahead || stat(session->mountpoint, &st))
+	if (!session->readahead || !mountinfo_find(session->mountpoint, &info))
 		return;
-	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", info.major, info.minor);
 	len = snprintf(text, sizeof(text), "%u\n", session->readahead / 1024);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)

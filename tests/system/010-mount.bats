@@ -32,6 +32,22 @@ refuses() {
 	[ -z "$(ls mnt)" ]
 }
 
+# What the daemon still does once it is mounted must not be in the way: a stat of its own would make it busy.
+@test "mount: it can be unmounted the moment it is there" {
+	mkdir disk "mn t"
+	echo "$work/mn t" >>.mounts
+	for i in {1..15}; do
+		claimfs "$work/disk" "$work/mn t" 3>&-
+		fusermount3 -u "$work/mn t"
+	done
+	[ -z "$(ls "mn t")" ]
+	claimfs "$work/disk" "$work/mn t" 3>&-
+	ls "mn t"
+	device=$(stat -c %Hd:%Ld "mn t")
+	[ "$(id -u)" -ne 0 ] || [ ! -w "/sys/class/bdi/$device/read_ahead_kb" ] || wait_for 10 '[ "$(cat "/sys/class/bdi/$device/read_ahead_kb")" = 1024 ]'
+	unmount "$work/mn t"
+}
+
 @test "mount: the daemon holds no descriptor of the terminal and stands in /" {
 	mkdir disk mnt
 	echo "$work/mnt" >>.mounts
