@@ -5,6 +5,7 @@
  * private part
  *   private part, encrypted: uint32 check  uint32 check again  string type  the type's numbers  string comment 
  * padding 1 2 3 …
+ *   behind it, where the cipher makes one: its tag
  */
 #include "sftp/ssh_key_priv.h"
 
@@ -20,6 +21,7 @@
 #include "sftp/ssh_wire.h"
 
 #define MAGIC "openssh-key-v1"
+#define CHACHA "chacha20-poly1305@openssh.com"
 
 struct envelope {
 	struct ssh_bytes cipher;
@@ -27,6 +29,7 @@ struct envelope {
 	struct ssh_bytes kdf_options;
 	struct ssh_bytes public_key;
 	struct ssh_bytes private_part;
+	struct ssh_bytes tag;		/* all that follows */
 };
 
 void ssh_key_wipe(struct buf *buf)
@@ -74,6 +77,7 @@ static int open_envelope(const struct buf *bytes, struct envelope *ret)
 	keys = ssh_get_u32(&cursor);
 	ret->public_key = ssh_get_string(&cursor);
 	ret->private_part = ssh_get_string(&cursor);
+	ret->tag = (struct ssh_bytes){ .data = cursor.at, .len = (size_t)(cursor.end - cursor.at) };
 	return cursor.bad || keys != 1 ? -EINVAL : 0;
 }
 
@@ -90,43 +94,90 @@ int ssh_key_openssh_peek(const struct buf *bytes, struct buf *ret_blob)
 
 /* ---- unlocking ---- */
 
-static const EVP_CIPHER *cipher_of(struct ssh_bytes name)
+#define TAG_LEN 16
+
+struct key_cipher {
+	const char *name;
+	const EVP_CIPHER *(*cipher)(void);
+	bool tagged;
+};
+
+static const struct key_cipher *cipher_of(struct ssh_bytes name)
 {
-	static const struct {
-		const char *name;
-		const EVP_CIPHER *(*cipher)(void);
-	} ciphers[] = {
-		{ "aes256-ctr", EVP_aes_256_ctr }, { "aes192-ctr", EVP_aes_192_ctr }, { "aes128-ctr", EVP_aes_128_ctr },
-		{ "aes256-cbc", EVP_aes_256_cbc }, { "aes192-cbc", EVP_aes_192_cbc }, { "aes128-cbc", EVP_aes_128_cbc },
-		{ "3des-cbc", EVP_des_ede3_cbc },
+	static const struct key_cipher ciphers[] = {
+		{ "aes256-ctr", EVP_aes_256_ctr, false }, { "aes192-ctr", EVP_aes_192_ctr, false }, { "aes128-ctr", EVP_aes_128_ctr, false },
+		{ "aes256-cbc", EVP_aes_256_cbc, false }, { "aes192-cbc", EVP_aes_192_cbc, false }, { "aes128-cbc", EVP_aes_128_cbc, false },
+		{ "3des-cbc", EVP_des_ede3_cbc, false },
+		{ "aes256-gcm@openssh.com", EVP_aes_256_gcm, true }, { "aes128-gcm@openssh.com", EVP_aes_128_gcm, true },
+		{ CHACHA, EVP_chacha20, true },
 	};
 
 	for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++)
 		if (ssh_bytes_are(name, ciphers[i].name))
-			return ciphers[i].cipher();
+			return &ciphers[i];
 	return NULL;
 }
 
-static int decrypt(const EVP_CIPHER *cipher, const uint8_t *key, struct ssh_bytes input, struct buf *ret)
+static bool is_chacha(const struct key_cipher *cipher)
+{
+	return !strcmp(cipher->name, CHACHA);
+}
+
+/* Of what is derived from the passphrase: a key and the first IV; for ChaCha two keys, of which the second is for lengths and not used here. */
+static size_t secret_len(const struct key_cipher *cipher)
+{
+	const EVP_CIPHER *how = cipher->cipher();
+
+	return is_chacha(cipher) ? 64 : (size_t)(EVP_CIPHER_get_key_length(how) + EVP_CIPHER_get_iv_length(how));
+}
+
+/* `tag` NULL: without one. */
+static int decrypt(const EVP_CIPHER *cipher, const uint8_t *key, const uint8_t *iv, struct ssh_bytes input, const uint8_t *tag, struct buf *ret)
 {
 	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-	int len = 0;
+	uint8_t none[EVP_MAX_BLOCK_LENGTH];
+	int len = 0, rest;
 	int ok = context && input.len < 1 << 20 && !buf_reserve(ret, input.len + 1);
+	int error = -EINVAL;
 
-	ok = ok && EVP_DecryptInit_ex(context, cipher, NULL, key, key + EVP_CIPHER_get_key_length(cipher)) &&
-	     EVP_CIPHER_CTX_set_padding(context, 0) &&
+	ok = ok && EVP_DecryptInit_ex(context, cipher, NULL, key, iv) && EVP_CIPHER_CTX_set_padding(context, 0) &&
 	     EVP_DecryptUpdate(context, (unsigned char *)ret->data, &len, input.data, (int)input.len) && (size_t)len == input.len;
+	if (ok && tag && (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, (void *)(uintptr_t)tag) != 1 ||
+			  EVP_DecryptFinal_ex(context, none, &rest) != 1)) {
+		OPENSSL_cleanse(ret->data, input.len);
+		ok = false;
+		error = -EKEYREJECTED;
+	}
 	EVP_CIPHER_CTX_free(context);
 	if (!ok)
-		return -EINVAL;
+		return error;
 	ret->len = (size_t)len;
 	ret->data[len] = '\0';
 	return 0;
 }
 
+/* ChaCha20 and Poly1305 as OpenSSH puts them together (PROTOCOL.chacha20poly1305), for packet 0: its IV is a counter and zeros. */
+static int decrypt_chacha(const uint8_t *key, struct ssh_bytes input, const uint8_t *tag, struct buf *ret)
+{
+	static const uint8_t zeros[32];
+	const uint8_t first[16] = { 0 }, second[16] = { 1 };
+	struct buf mac_key = BUF_INIT;
+	uint8_t made[TAG_LEN];
+	size_t made_len = 0;
+	int error = decrypt(EVP_chacha20(), key, first, (struct ssh_bytes){ .data = zeros, .len = sizeof(zeros) }, NULL, &mac_key);
+
+	if (!error && (!EVP_Q_mac(NULL, "POLY1305", NULL, NULL, NULL, mac_key.data, mac_key.len, input.data, input.len, made, sizeof(made), &made_len) ||
+		       made_len != TAG_LEN))
+		error = -EINVAL;
+	if (!error && CRYPTO_memcmp(made, tag, TAG_LEN))
+		error = -EKEYREJECTED;
+	ssh_key_wipe(&mac_key);
+	return error ? error : decrypt(EVP_chacha20(), key, second, input, NULL, ret);
+}
+
 static int unlock(const struct envelope *envelope, const char *passphrase, size_t passphrase_len, struct buf *ret)
 {
-	const EVP_CIPHER *cipher = cipher_of(envelope->cipher);
+	const struct key_cipher *cipher = cipher_of(envelope->cipher);
 	struct ssh_cursor cursor = ssh_cursor_of(envelope->kdf_options.data, envelope->kdf_options.len);
 	uint8_t key[EVP_MAX_KEY_LENGTH + EVP_MAX_IV_LENGTH];
 	struct ssh_bytes salt;
@@ -145,12 +196,15 @@ static int unlock(const struct envelope *envelope, const char *passphrase, size_
 		return -EKEYREJECTED;
 	salt = ssh_get_string(&cursor);
 	rounds = ssh_get_u32(&cursor);
-	if (cursor.bad || envelope->private_part.len % (size_t)EVP_CIPHER_get_block_size(cipher))
+	if (cursor.bad || envelope->private_part.len % (size_t)EVP_CIPHER_get_block_size(cipher->cipher()) ||
+	    (cipher->tagged && envelope->tag.len != TAG_LEN))
 		return -EINVAL;
-	error = ssh_bcrypt_pbkdf(passphrase, passphrase_len, salt.data, salt.len, rounds, key,
-				 (size_t)(EVP_CIPHER_get_key_length(cipher) + EVP_CIPHER_get_iv_length(cipher)));
-	if (!error)
-		error = decrypt(cipher, key, envelope->private_part, ret);
+	error = ssh_bcrypt_pbkdf(passphrase, passphrase_len, salt.data, salt.len, rounds, key, secret_len(cipher));
+	if (!error && is_chacha(cipher))
+		error = decrypt_chacha(key, envelope->private_part, envelope->tag.data, ret);
+	else if (!error)
+		error = decrypt(cipher->cipher(), key, key + EVP_CIPHER_get_key_length(cipher->cipher()), envelope->private_part,
+				cipher->tagged ? envelope->tag.data : NULL, ret);
 	OPENSSL_cleanse(key, sizeof(key));
 	return error;
 }

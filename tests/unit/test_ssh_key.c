@@ -147,7 +147,8 @@ static void unlocks_keys(void **state)
 {
 	static const char *const kinds[] = {
 		"-t ed25519", "-t rsa -b 2048 -Z aes256-cbc", "-t ecdsa -Z aes192-ctr -a 3", "-t ed25519 -Z 3des-cbc", "-t rsa -b 2048 -m PEM",
-		"-t ecdsa -m PKCS8",
+		"-t ecdsa -m PKCS8", "-t ed25519 -Z aes256-gcm@openssh.com", "-t rsa -b 2048 -Z aes128-gcm@openssh.com",
+		"-t ed25519 -Z chacha20-poly1305@openssh.com",
 	};
 	struct keygen *keygen = *state;
 
