@@ -254,8 +254,10 @@ static int try_methods(struct ssh2_auth *auth)
 		const struct method *method = find_method(at, len);
 
 		if (method && *((const bool *)(const void *)((const char *)auth->conf + method->enabled)) &&
-		    sshconf_list_has(buf_text(&auth->methods), method->name))
+		    sshconf_list_has(buf_text(&auth->methods), method->name)) {
+			auth->method_allowed = true;
 			error = method->try(auth);
+		}
 		at += len + (at[len] == ',');
 	}
 	return error;
@@ -265,17 +267,21 @@ static int refused(struct ssh2_auth *auth)
 {
 	const struct sshconf *conf = auth->conf;
 	struct buf *why = auth->s->why;
+	const char *nothing = auth->method_allowed ? "nothing, there was no key to try" :
+			      "nothing, since PreferredAuthentications and the settings of each method (PubkeyAuthentication and others) allow none of these";
 
 	if (!auth->needs_ssh && conf->controlpath && !access(conf->controlpath, F_OK))
 		auth->needs_ssh = "a shared connection (ControlPath)";
 	if (!auth->needs_ssh && conf->gssapiauthentication && sshconf_list_has(buf_text(&auth->methods), "gssapi-with-mic"))
 		auth->needs_ssh = "GSSAPI";
+	if (!auth->needs_ssh && conf->hostbasedauthentication && sshconf_list_has(buf_text(&auth->methods), "hostbased"))
+		auth->needs_ssh = "HostbasedAuthentication";
 	if (auth->needs_ssh) {
 		buf_addf(why, "no other key was taken and %s may be", auth->needs_ssh);
 		return -EOPNOTSUPP;
 	}
 	buf_addf(why, "%s refuses to let %s in: it accepts %s; tried: %s%s", conf->hostname, conf->user, buf_text(&auth->methods),
-		 auth->tried.len ? buf_text(&auth->tried) : "nothing, there was no key to try", buf_text(&auth->notes));
+		 auth->tried.len ? buf_text(&auth->tried) : nothing, buf_text(&auth->notes));
 	buf_addf(why, ". Check the user's name and put a key there with: ssh-copy-id -p %d %s@%s", conf->port, conf->user, conf->host);
 	return -EACCES;
 }

@@ -157,7 +157,7 @@ static int connect_tcp(struct ssh2 *s)
 	const struct sshconf *conf = s->target->conf;
 	struct ssh_tcp_target target = {
 		.host = conf->hostname, .port = conf->port, .bind_address = conf->bindaddress, .keepalive = conf->tcpkeepalive,
-		.family = AF_UNSPEC,
+		.family = AF_UNSPEC, .attempts = conf->connectionattempts,
 	};
 
 	if (conf->addressfamily && !strcmp(conf->addressfamily, "inet"))
@@ -256,6 +256,23 @@ static int open_pipe(struct ssh2 *s)
 	return 0;
 }
 
+/* SetEnv. The server takes what its AcceptEnv allows, and a refusal is none of a mount's business: as with ssh. */
+static int set_environment(struct ssh2 *s)
+{
+	char **at;
+
+	for (at = s->target->conf->setenv; *at; at++) {
+		unsigned int name_len = (unsigned int)strcspn(*at, "=");
+		const char *value = *at + name_len + ((*at)[name_len] == '=');
+		int rc, error;
+
+		SSH2_WAIT(s, rc, error, libssh2_channel_setenv_ex(s->pipe, *at, name_len, value, (unsigned int)strlen(value)));
+		if (error || (rc && rc != LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED))
+			return ssh2_fail(s, "set the environment on", rc, error);
+	}
+	return 0;
+}
+
 static int start_server(struct ssh2 *s)
 {
 	const char *server = s->target->sftp_server;
@@ -281,6 +298,8 @@ static int open_all(struct ssh2 *s)
 		error = ssh2_authenticate(s);
 	if (!error)
 		error = open_pipe(s);
+	if (!error)
+		error = set_environment(s);
 	if (!error)
 		error = start_server(s);
 	if (!error) {

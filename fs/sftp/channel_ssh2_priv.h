@@ -89,6 +89,7 @@ struct ssh2_auth {
 	struct buf methods;		/* what the server accepts now: "publickey,password" */
 	struct buf tried;		/* for the message: "publickey (/home/joe/.ssh/id_rsa), password" */
 	struct buf notes;		/* for the message: keys that could not be used, and why */
+	bool method_allowed;		/* one that the server accepts is allowed by ssh_config too */
 	const char *needs_ssh;		/* something libssh2 can't do might have helped: what; or NULL */
 	struct ssh2_keys *keys;		/* those to offer; channel_ssh2_pubkey.c */
 	bool signed_once;		/* the server asked for a signature: it may have taken it as a part of what it wants */

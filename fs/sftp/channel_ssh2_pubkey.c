@@ -348,17 +348,34 @@ static bool accepted(const struct ssh2_auth *auth, const char *algorithm)
 	return list ? sshconf_list_has(list, algorithm) : strcmp(algorithm, "ssh-rsa") != 0;
 }
 
+static const char *const rsa[] = { "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa" };
+
+/* Does ssh_config let this key be offered? */
+static bool usable(struct ssh2_auth *auth, const struct key *key, const char *type)
+{
+	int bits = ssh_blob_rsa_bits(key->blob.data, key->blob.len);
+
+	if (bits && bits < auth->conf->requiredrsasize)
+		note(auth, key->label, "is shorter than RequiredRSASize");
+	else if (bits ? accepted(auth, rsa[0]) || accepted(auth, rsa[1]) || accepted(auth, rsa[2]) : accepted(auth, type))
+		return true;
+	else
+		note(auth, key->label, "is of a type that PubkeyAcceptedAlgorithms leaves out");
+	return false;
+}
+
 static int try_key(struct ssh2_auth *auth, struct key *key)
 {
-	static const char *const rsa[] = { "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa" };
 	char type[128];
 	int error = -EACCES;
 
 	if (!ssh_blob_type(key->blob.data, key->blob.len, type, sizeof(type)))
 		return -EACCES;
+	if (!usable(auth, key, type))
+		return -EACCES;
 	buf_addf(&auth->tried, "%s%s", auth->tried.len ? ", " : "", key->label);
 	if (strcmp(type, "ssh-rsa"))
-		return accepted(auth, type) ? offer(auth, key, type) : -EACCES;
+		return offer(auth, key, type);
 	if (ssh2_has_rsa_sha2() && (accepted(auth, rsa[0]) || accepted(auth, rsa[1])))
 		return offer(auth, key, type);
 	for (size_t i = 0; error == -EACCES && i < 3; i++) {

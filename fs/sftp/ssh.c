@@ -241,7 +241,9 @@ static int make_child(struct ssh_maker *maker, const char *command, struct buf *
 static int make_data_child(struct ssh_maker *maker, struct buf *why)
 {
 	static const char own_order[] = "chacha20-poly1305@openssh.com,";	/* how OpenSSH's begins */
-	struct ssh_child_words words = { .query = &maker->query, .sftp_server = maker->sftp_server, .batch = true };
+	struct ssh_child_words words = {
+		.query = &maker->query, .sftp_server = maker->sftp_server, .batch = true, .own_connection = true,
+	};
 	int error;
 
 	if (!maker->conf.ciphers || !strncmp(maker->conf.ciphers, own_order, strlen(own_order)))

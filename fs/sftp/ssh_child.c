@@ -115,6 +115,8 @@ int ssh_child_argv(const struct ssh_child_words *words, char ***ret_argv, struct
 		error = add(&argv, forced[i]);
 	if (!error && words->batch)
 		error = add(&argv, "-oBatchMode=yes");
+	if (!error && words->own_connection)
+		error = add(&argv, "-oControlPath=none");
 	if (!error && words->cipher)
 		error = add_cipher(&argv, words->cipher);
 	if (!error)
@@ -193,6 +195,8 @@ bool ssh_child_needed(const struct sshconf *conf, struct buf *reason)
 		buf_adds(reason, "ProxyCommand");
 	else if (conf->pkcs11provider)
 		buf_adds(reason, "PKCS11Provider");
+	else if (conf->bindinterface)
+		buf_adds(reason, "BindInterface");
 	else if (conf->revokedhostkeys)
 		buf_adds(reason, "RevokedHostKeys");
 	else if (conf->knownhostscommand)

@@ -14,6 +14,7 @@ struct ssh_child_words {
 	const struct sshconf_query *query;	/* the same host, port, -F and -o as `ssh -G` was given */
 	const char *sftp_server;	/* a subsystem's name, or with a slash a command */
 	bool batch;			/* nobody can be asked */
+	bool own_connection;		/* not through a shared one (ControlPath) */
 	const char *cipher;		/* this one first, before ssh's own order; NULL: as configured */
 };
 

@@ -241,6 +241,24 @@ static int decide_new(const struct verdict *verdict)
 	return 0;
 }
 
+static int decide_revoked(const struct verdict *verdict, const struct known_hosts_entry *entry, bool *ret_unsafe)
+{
+	struct buf message = BUF_INIT;
+	int error = 0;
+
+	buf_addf(&message, "the %s host key of %s, %s, is marked as revoked in %s line %zu", verdict->kind, buf_text(&verdict->keys->name),
+		 buf_text(&verdict->print), entry->file, entry->line);
+	if (verdict->keys->conf->strict == SSHCONF_STRICT_NO) {
+		log_warn("%s. Going on without passwords, because StrictHostKeyChecking is no", buf_text(&message));
+		*ret_unsafe = true;
+	} else {
+		buf_addf(verdict->why, "%s: do not connect; tell the administrator", buf_text(&message));
+		error = -EACCES;
+	}
+	buf_release(&message);
+	return error;
+}
+
 static int decide_changed(const struct verdict *verdict, const struct known_hosts_entry *entry, bool *ret_unsafe)
 {
 	const char *name = buf_text(&verdict->keys->name);
@@ -298,10 +316,8 @@ static int decide(const struct verdict *verdict, bool *ret_unsafe)
 	case KNOWN_HOSTS_CHANGED:
 		return decide_changed(verdict, entry, ret_unsafe);
 	case KNOWN_HOSTS_REVOKED:
-		break;
+		return decide_revoked(verdict, entry, ret_unsafe);
 	}
-	buf_addf(verdict->why, "the %s host key of %s, %s, is marked as revoked in %s line %zu: do not connect; tell the administrator",
-		 verdict->kind, buf_text(&verdict->keys->name), buf_text(&verdict->print), entry->file, entry->line);
 	return -EACCES;
 }
 
@@ -312,12 +328,17 @@ int ssh_hostkeys_verify(const struct ssh_hostkeys *keys, const void *blob, size_
 		.keys = keys, .peer = peer, .blob = blob, .len = len, .prompt = prompt, .limit = limit, .why = why,
 	};
 	char type[128];
-	int error;
+	int bits, error;
 
 	if (keys->conf->nohostauthenticationforlocalhost && peer->local && !keys->conf->hostkeyalias)
 		return 0;
 	if (!ssh_blob_type(blob, len, type, sizeof(type))) {
 		buf_addf(why, "the server sent something that isn't a host key");
+		return -EACCES;
+	}
+	bits = ssh_blob_rsa_bits(blob, len);
+	if (bits && bits < keys->conf->requiredrsasize) {
+		buf_addf(why, "the RSA host key of %s has %d bits, fewer than RequiredRSASize (%d)", buf_text(&keys->name), bits, keys->conf->requiredrsasize);
 		return -EACCES;
 	}
 	name_kind(type, verdict.kind, sizeof(verdict.kind));

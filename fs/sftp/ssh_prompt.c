@@ -91,15 +91,19 @@ void ssh_prompt_forbid(struct ssh_prompt *prompt)
 	atomic_store(&prompt->forbidden, true);
 }
 
-/* The program to ask with, or NULL. SSH_ASKPASS_REQUIRE: never; prefer and force put it before the terminal. */
+/*
+ * The program to ask with, or NULL. SSH_ASKPASS_REQUIRE: never; force puts it before the terminal, and prefer does where there is a display for
+ * it to show itself on.
+ */
 static const char *askpass(bool has_tty)
 {
 	const char *program = getenv("SSH_ASKPASS");
 	const char *require = getenv("SSH_ASKPASS_REQUIRE");
+	bool display = getenv("DISPLAY") || getenv("WAYLAND_DISPLAY");
 
 	if (!program || !*program || (require && !strcmp(require, "never")))
 		return NULL;
-	if (has_tty && !(require && (!strcmp(require, "prefer") || !strcmp(require, "force"))))
+	if (has_tty && !(require && ((!strcmp(require, "prefer") && display) || !strcmp(require, "force"))))
 		return NULL;
 	return program;
 }

@@ -21,6 +21,7 @@
 #include "base/log.h"
 
 #define LEAST_TRY_NS (2 * NS_PER_S)	/* for one of several addresses */
+#define ATTEMPT_PAUSE_NS NS_PER_S	/* as ssh's */
 
 int ssh_wait_fd(int fd, short events, const struct ssh_limit *limit)
 {
@@ -189,17 +190,20 @@ static int resolve(const struct ssh_tcp_target *target, const struct ssh_limit *
 
 /* ---- connecting ---- */
 
-static int bind_to(int fd, const char *text, int family)
+/* Any port of the address. */
+static int bind_to(int fd, const char *name, int family, const struct ssh_limit *limit)
 {
-	struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE };
-	struct addrinfo *found;
-	int error = 0;
+	struct ssh_tcp_target own = { .host = name, .family = family };
+	struct lookup *lookup = NULL;
+	struct buf why = BUF_INIT;	/* of no use: the caller says it with BindAddress */
+	int error = resolve(&own, limit, &lookup, &why);
 
-	if (getaddrinfo(text, NULL, &hints, &found))
-		return -EADDRNOTAVAIL;
-	if (bind(fd, found->ai_addr, found->ai_addrlen))
+	buf_release(&why);
+	if (error)
+		return error == -ENOENT ? -EADDRNOTAVAIL : error;
+	if (bind(fd, lookup->found->ai_addr, lookup->found->ai_addrlen))
 		error = -errno;
-	freeaddrinfo(found);
+	lookup_free(lookup);
 	return error;
 }
 
@@ -216,7 +220,7 @@ static int connect_one(const struct ssh_tcp_target *target, const struct addrinf
 	if (target->keepalive)
 		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	if (target->bind_address)
-		error = bind_to(fd, target->bind_address, address->ai_family);
+		error = bind_to(fd, target->bind_address, address->ai_family, limit);
 	if (!error && connect(fd, address->ai_addr, address->ai_addrlen)) {
 		error = errno == EINPROGRESS || errno == EINTR ? ssh_wait_fd(fd, POLLOUT, limit) : -errno;
 		if (!error) {
@@ -248,18 +252,14 @@ static void explain(const struct ssh_tcp_target *target, int error, struct buf *
 	buf_addf(why, "can't connect to %s port %d: %s%s", target->host, target->port, log_strerror(error), advice);
 }
 
-int ssh_tcp_connect(const struct ssh_tcp_target *target, const struct ssh_limit *limit, int *ret_fd, struct buf *why)
+/* Each address once. */
+static int connect_any(const struct ssh_tcp_target *target, const struct addrinfo *found, const struct ssh_limit *limit, int *ret_fd)
 {
-	struct lookup *lookup = NULL;
-	int error = resolve(target, limit, &lookup, why);
-	int left = 0;
+	int left = 0, error = -ENOENT;
 
-	if (error)
-		return error;
-	for (struct addrinfo *at = lookup->found; at; at = at->ai_next)
+	for (const struct addrinfo *at = found; at; at = at->ai_next)
 		left++;
-	error = -ENOENT;
-	for (struct addrinfo *at = lookup->found; at; at = at->ai_next, left--) {
+	for (const struct addrinfo *at = found; at; at = at->ai_next, left--) {
 		struct ssh_limit each = *limit;
 
 		/* An address that answers nothing must not use up the time of the others. */
@@ -274,6 +274,29 @@ int ssh_tcp_connect(const struct ssh_tcp_target *target, const struct ssh_limit 
 		if (!error || error == -ECANCELED)
 			break;
 	}
+	return error;
+}
+
+/* Between two attempts. 0, or what `limit` says. */
+static int pause_between(const struct ssh_limit *limit)
+{
+	int64_t until = clock_now() + ATTEMPT_PAUSE_NS;
+	struct ssh_limit pause = { .deadline_ns = until < limit->deadline_ns ? until : limit->deadline_ns, .cancel_fd = limit->cancel_fd };
+	int error = ssh_wait_fd(-1, 0, &pause);
+
+	return error == -ETIMEDOUT && until < limit->deadline_ns ? 0 : error;
+}
+
+int ssh_tcp_connect(const struct ssh_tcp_target *target, const struct ssh_limit *limit, int *ret_fd, struct buf *why)
+{
+	struct lookup *lookup = NULL;
+	int error = resolve(target, limit, &lookup, why);
+
+	if (error)
+		return error;
+	error = connect_any(target, lookup->found, limit, ret_fd);
+	for (int i = 1; error && error != -ECANCELED && i < target->attempts && !pause_between(limit); i++)
+		error = connect_any(target, lookup->found, limit, ret_fd);
 	if (error)
 		explain(target, error, why);
 	lookup_free(lookup);

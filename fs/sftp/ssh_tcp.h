@@ -23,7 +23,8 @@ struct ssh_tcp_target {
 	const char *host;	/* a name or a number */
 	int port;
 	int family;		/* AF_UNSPEC, AF_INET, AF_INET6 */
-	const char *bind_address;	/* or NULL */
+	const char *bind_address;	/* a name or a number, or NULL */
+	int attempts;		/* how often all are tried, a second apart; 0: once */
 	bool keepalive;
 };
 

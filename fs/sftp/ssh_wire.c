@@ -96,6 +96,27 @@ bool ssh_blob_type(const void *blob, size_t len, char *ret_type, size_t size)
 	return true;
 }
 
+int ssh_blob_rsa_bits(const void *blob, size_t len)
+{
+	struct ssh_cursor cursor = ssh_cursor_of(blob, len);
+	struct ssh_bytes type = ssh_get_string(&cursor);
+	struct ssh_bytes modulus;
+	int bits;
+
+	ssh_get_string(&cursor);	/* the exponent */
+	modulus = ssh_get_string(&cursor);
+	if (cursor.bad || !ssh_bytes_are(type, "ssh-rsa"))
+		return 0;
+	while (modulus.len && !*modulus.data) {
+		modulus.data++;
+		modulus.len--;
+	}
+	bits = (int)modulus.len * 8;
+	for (uint8_t top = modulus.len ? *modulus.data : 0xff; !(top & 0x80); top = (uint8_t)(top << 1))
+		bits--;
+	return bits;
+}
+
 static int digit(char c)
 {
 	if (c >= 'A' && c <= 'Z')

@@ -37,6 +37,9 @@ void ssh_put_mpint(struct buf *to, const void *data, size_t len);
 /* The type name at the head of a key blob, as a C string. False: not a key blob, or a name that doesn't fit. */
 bool ssh_blob_type(const void *blob, size_t len, char *ret_type, size_t size);
 
+/* The bits of an RSA key's modulus; 0: not an RSA key's blob. */
+int ssh_blob_rsa_bits(const void *blob, size_t len);
+
 /* Strict: padding is needed, no white space. 0, -EINVAL or -ENOMEM. */
 int ssh_base64_decode(const char *text, size_t len, struct buf *ret);
 void ssh_base64_encode(const void *data, size_t len, bool padding, struct buf *to);

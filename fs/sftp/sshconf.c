@@ -145,8 +145,8 @@ static int set_strict(struct sshconf *conf, const struct setting *setting, const
 	return 0;
 }
 
-/* One name a line, one line each; spaces belong to the name. */
-static int add_file(struct sshconf *conf, const struct setting *setting, const char *value)
+/* One a line; spaces belong to it. */
+static int add_line(struct sshconf *conf, const struct setting *setting, const char *value)
 {
 	char ***field = (char ***)(void *)((char *)conf + setting->offset);
 
@@ -184,6 +184,7 @@ static const struct setting settings[] = {
 	FIELD(port, set_number),
 	FIELD(hostkeyalias, set_string),
 	FIELD(bindaddress, set_string),
+	FIELD(bindinterface, set_string),
 	FIELD(addressfamily, set_string),
 	FIELD(identityagent, set_word),
 	FIELD(controlpath, set_string),
@@ -198,11 +199,14 @@ static const struct setting settings[] = {
 	FIELD(hostkeyalgorithms, set_string),
 	FIELD(pubkeyacceptedalgorithms, set_string),
 	FIELD(preferredauthentications, set_string),
-	{ "identityfile", add_file, offsetof(struct sshconf, identityfiles) },
-	{ "certificatefile", add_file, offsetof(struct sshconf, certificatefiles) },
+	{ "identityfile", add_line, offsetof(struct sshconf, identityfiles) },
+	{ "certificatefile", add_line, offsetof(struct sshconf, certificatefiles) },
 	{ "userknownhostsfile", set_files, offsetof(struct sshconf, userknownhosts) },
 	{ "globalknownhostsfile", set_files, offsetof(struct sshconf, globalknownhosts) },
+	FIELD(setenv, add_line),
 	FIELD(connecttimeout, set_number),
+	FIELD(connectionattempts, set_number),
+	FIELD(requiredrsasize, set_number),
 	FIELD(serveraliveinterval, set_number),
 	FIELD(serveralivecountmax, set_number),
 	FIELD(numberofpasswordprompts, set_number),
@@ -216,6 +220,7 @@ static const struct setting settings[] = {
 	FIELD(passwordauthentication, set_bool),
 	FIELD(kbdinteractiveauthentication, set_bool),
 	FIELD(gssapiauthentication, set_bool),
+	FIELD(hostbasedauthentication, set_bool),
 	FIELD(verifyhostkeydns, set_bool),
 	FIELD(batchmode, set_bool),
 	FIELD(tcpkeepalive, set_bool),
@@ -268,6 +273,8 @@ void sshconf_init(struct sshconf *conf)
 	memset(conf, 0, sizeof(*conf));
 	conf->port = 22;
 	conf->serveralivecountmax = 3;
+	conf->connectionattempts = 1;
+	conf->requiredrsasize = 1024;
 	conf->numberofpasswordprompts = 3;
 	conf->strict = SSHCONF_STRICT_ASK;
 	conf->pubkeyauthentication = true;
@@ -283,7 +290,7 @@ void sshconf_release(struct sshconf *conf)
 
 		if (settings[i].set == set_string || settings[i].set == set_word)
 			free(*(char **)(void *)field);
-		else if (settings[i].set == add_file || settings[i].set == set_files)
+		else if (settings[i].set == add_line || settings[i].set == set_files)
 			sshconf_strings_free(*(char ***)(void *)field);
 	}
 	free(conf->host);
@@ -381,7 +388,9 @@ static int fill_missing(struct sshconf *conf, const char *spec)
 {
 	static const char *const identities[] = { "~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519" };
 	const char *at = strrchr(spec, '@');
-	char ***lists[] = { &conf->identityfiles, &conf->certificatefiles, &conf->userknownhosts, &conf->globalknownhosts };
+	char ***lists[] = {
+		&conf->identityfiles, &conf->certificatefiles, &conf->userknownhosts, &conf->globalknownhosts, &conf->setenv,
+	};
 	int error = 0;
 
 	free(conf->host);
@@ -486,19 +495,37 @@ static int make_argv(const struct sshconf_query *query, char ***ret_argv)
 	return 0;
 }
 
-/* ssh's last line says it best: "command-line: line 0: Bad configuration option: foo". */
-static void explain(const struct buf *said, int status, struct buf *why)
+/* The last line of `len` bytes, without its end; *ret_len is 0 when there is none. */
+static const char *last_line(const char *text, size_t len, size_t *ret_len)
 {
-	const char *text = buf_text(said);
-	size_t len = strlen(text);
 	size_t from;
 
 	while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		len--;
 	for (from = len; from && text[from - 1] != '\n'; from--)
 		;
-	if (len > from)
-		buf_addf(why, "ssh doesn't accept these settings: %.*s", (int)(len - from), text + from);
+	*ret_len = len - from;
+	return text + from;
+}
+
+/*
+ * ssh's last line says it best: "command-line: line 0: Bad configuration option: foo". Of a file it is the one before: "FILE: line 3: …", then
+ * "FILE: terminating, 1 bad configuration options".
+ */
+static void explain(const struct buf *said, int status, struct buf *why)
+{
+	static const char summary[] = ": terminating, ";
+	const char *text = buf_text(said);
+	size_t len, before_len;
+	const char *line = last_line(text, strlen(text), &len);
+	const char *before = last_line(text, (size_t)(line - text), &before_len);
+
+	if (before_len && memmem(line, len, summary, strlen(summary))) {
+		line = before;
+		len = before_len;
+	}
+	if (len)
+		buf_addf(why, "ssh doesn't accept these settings: %.*s", (int)len, line);
 	else
 		buf_addf(why, "`ssh -G` failed (status %d); run it by hand to see why", status);
 }

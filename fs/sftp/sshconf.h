@@ -31,6 +31,7 @@ struct sshconf {
 	char *user;
 	char *hostkeyalias;
 	char *bindaddress;
+	char *bindinterface;
 	char *addressfamily;		/* any, inet, inet6 */
 	char *identityagent;		/* a socket's path; "none": use no agent; NULL: SSH_AUTH_SOCK */
 	char *controlpath;		/* tokens and ~ are replaced */
@@ -49,8 +50,11 @@ struct sshconf {
 	char **certificatefiles;
 	char **userknownhosts;
 	char **globalknownhosts;
+	char **setenv;			/* NAME=value */
 	int port;
 	int connecttimeout;		/* seconds, 0: none */
+	int connectionattempts;
+	int requiredrsasize;		/* bits */
 	int serveraliveinterval;
 	int serveralivecountmax;
 	int numberofpasswordprompts;
@@ -64,6 +68,7 @@ struct sshconf {
 	bool passwordauthentication;
 	bool kbdinteractiveauthentication;
 	bool gssapiauthentication;
+	bool hostbasedauthentication;
 	bool verifyhostkeydns;
 	bool batchmode;
 	bool tcpkeepalive;

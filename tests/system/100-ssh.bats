@@ -352,6 +352,28 @@ has_ssh_children() { [ "$(ssh_children)" -gt 0 ]; }
 	not has_ssh_children
 }
 
+@test "data has a connection of its own where the user shares connections (ControlMaster)" {
+	start_sshd
+	config_line "ControlMaster auto"
+	config_line "ControlPath $work/master"
+	config_line "ControlPersist 60"
+	ssh -F "$work/sshd/ssh_config" disk true
+	[ -S master ]
+	mount_disk
+	dd if=/dev/urandom of="$work/disk/big" bs=1M count=48 status=none
+	cmp "$work/mnt/big" "$work/disk/big"
+	wait_until 10 has_ssh_children
+	# The user's goes, and the mount does not mind.
+	ssh -F "$work/sshd/ssh_config" -O exit disk
+	wait_until 10 test ! -e master
+	ssh_children_before=$(pgrep -P "$mount_pid" -x ssh)
+	cp "$work/mnt/big" "$work/mnt/copy"
+	cmp "$work/disk/big" "$work/disk/copy"
+	for pid in $ssh_children_before; do not gone "$pid"; done
+	unmount "$work/mnt"
+	[ ! -e master ]
+}
+
 connections_up() { getfattr --only-values -n user.claimfs.stats "$work/mnt" 2>/dev/null | grep -o '"state":"up"' | wc -l; }
 several_connections() { [ "$(connections_up)" -gt 2 ]; }
 

@@ -74,6 +74,27 @@ static void compresses(void **state)
 	ssh_echo(fixture->channel, 2510000, 100000);
 }
 
+/* An environment that the server takes and one that it does not; and where one connects from, as a name. */
+static void sets_environment(void **state)
+{
+	char text[64] = "";
+	size_t len = 0;
+	ssize_t got;
+
+	SSH_NEEDS_SSHD(state);
+	ssh_start(fixture, "host_ed25519", "AcceptEnv FS_GOOD", " SetEnv FS_BAD=1 \"FS_GOOD=two words\"\n BindAddress localhost\n AddressFamily inet\n");
+	assert_int_equal(ssh_open_with(fixture, "/bin/echo \"$FS_BAD,$FS_GOOD\"", NULL, -1, 30), 0);
+	while ((got = fixture->channel->ops->read(fixture->channel, text + len, sizeof(text) - 1 - len))) {
+		if (got == -EAGAIN) {
+			ssh_wait_for(fixture->channel, false);
+			continue;
+		}
+		assert_true(got > 0);
+		len += (size_t)got;
+	}
+	assert_string_equal(text, ",two words\n");
+}
+
 static void tells_the_end(void **state)
 {
 	char byte;
@@ -222,6 +243,12 @@ static void gives_up_in_time(void **state)
 	close(fd);
 	assert_int_equal(ssh_open_with(fixture, NULL, NULL, -1, 20), -ECONNREFUSED);
 	assert_non_null(strstr(buf_text(&fixture->why), "is sshd running"));
+	snprintf(config, sizeof(config), "Host disk\nHostName 127.0.0.1\nPort %d\nConnectionAttempts 3\n", port);
+	sshd_write(&fixture->sshd, "config", config);
+	begun = clock_now();
+	assert_int_equal(ssh_open_with(fixture, NULL, NULL, -1, 20), -ECONNREFUSED);
+	assert_true(clock_now() - begun >= 2 * NS_PER_S);	/* a second between two */
+	assert_int_equal(ssh_open_with(fixture, NULL, NULL, -1, 1), -ECONNREFUSED);
 }
 
 static void knows_no_such_host(void **state)
@@ -300,6 +327,7 @@ int main(void)
 		SSH_TEST(carries_bytes_while_rekeying),
 		SSH_TEST(carries_bytes_through_small_buffers),
 		SSH_TEST(compresses),
+		SSH_TEST(sets_environment),
 		SSH_TEST(tells_the_end),
 		SSH_TEST(tells_a_cut),
 		SSH_TEST(starts_the_subsystem),

@@ -150,6 +150,24 @@ static void refuses_open_keys(void **state)
 	ssh_assert_refused(fixture, -EACCES, "mode");
 }
 
+/* What ssh_config keeps from being offered: the line says so. */
+static void says_what_was_not_offered(void **state)
+{
+	SSH_NEEDS_SSHD(state);
+	ssh_start(fixture, "host_ed25519", NULL, NULL);
+	user_key(fixture, "-t rsa -b 2048 -N ''");
+	sshd_run(&fixture->sshd, "sed -i '1a RequiredRSASize 3072' config");
+	ssh_assert_refused(fixture, -EACCES, "shorter than RequiredRSASize");
+	sshd_run(&fixture->sshd, "sed -i '2s/.*/RequiredRSASize 2048/' config");
+	ssh_assert_echoes(fixture);
+	sshd_run(&fixture->sshd, "sed -i '2s/.*/PubkeyAcceptedAlgorithms ssh-ed25519/' config");
+	ssh_assert_refused(fixture, -EACCES, "PubkeyAcceptedAlgorithms");
+	sshd_run(&fixture->sshd, "sed -i '2s/.*/PreferredAuthentications password/' config");
+	ssh_assert_refused(fixture, -EACCES, "PreferredAuthentications");
+	sshd_run(&fixture->sshd, "sed -i '2s/.*/PubkeyAuthentication no/' config");
+	ssh_assert_refused(fixture, -EACCES, "PubkeyAuthentication");
+}
+
 static void needs_two_keys(void **state)
 {
 	SSH_NEEDS_SSHD(state);
@@ -264,6 +282,7 @@ int main(void)
 		SSH_TEST(asks_once),
 		SSH_TEST(batch_mode_asks_nobody),
 		SSH_TEST(refuses_open_keys),
+		SSH_TEST(says_what_was_not_offered),
 		SSH_TEST(needs_two_keys),
 		SSH_TEST(has_too_many_keys),
 		SSH_TEST(says_what_was_tried),

@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "sftp/ssh_hostkey.h"
+#include "sftp/ssh_wire.h"
 #include "tests/fake/ssh_fixture.h"
 
 /* ---- host keys ---- */
@@ -83,7 +85,49 @@ static void refuses_changed_keys(void **state)
 	ssh_assert_echoes(fixture);		/* with a key; passwords would be off */
 	ssh_set_known(fixture, "[127.0.0.1]:%2$d %1$s", "host_ed25519");
 	sshd_run(&fixture->sshd, "sed 's/^/@revoked /' known_hosts >r && cat r >>known_hosts");
+	ssh_assert_echoes(fixture);		/* as with ssh; passwords would be off here too */
+	sshd_run(&fixture->sshd, "sed -i '2s/.*/StrictHostKeyChecking accept-new/' config");
 	ssh_assert_refused(fixture, -EACCES, "revoked");
+}
+
+/* The blob of an RSA key with so many bits, a multiple of 8. */
+static void make_rsa(struct buf *blob, size_t bits)
+{
+	static const unsigned char exponent[] = { 1, 0, 1 };
+	unsigned char modulus[512] = { 0x80 };
+
+	ssh_put_string(blob, "ssh-rsa", 7);
+	ssh_put_mpint(blob, exponent, sizeof(exponent));
+	ssh_put_mpint(blob, modulus, bits / 8);
+}
+
+static void refuses_short_rsa_keys(void **state)
+{
+	static const char text[] = "requiredrsasize 2048\nuserknownhostsfile none\nglobalknownhostsfile none\nstricthostkeychecking no\n";
+	struct ssh_hostkey_peer peer = { .address = "", .accept_command = "" };
+	struct ssh_hostkeys keys = { 0 };
+	struct sshconf conf;
+	size_t bits;
+
+	(void)state;
+	sshconf_init(&conf);
+	assert_int_equal(sshconf_parse("h", text, strlen(text), &conf), 0);
+	assert_int_equal(ssh_hostkeys_load(&conf, &keys), 0);
+	for (bits = 1024; bits <= 2048; bits += 512) {
+		struct buf blob = BUF_INIT, why = BUF_INIT;
+		bool unsafe = false;
+		int error;
+
+		make_rsa(&blob, bits);
+		assert_int_equal(ssh_blob_rsa_bits(blob.data, blob.len), bits);
+		error = ssh_hostkeys_verify(&keys, blob.data, blob.len, &peer, NULL, NULL, &unsafe, &why);
+		assert_int_equal(error, bits < 2048 ? -EACCES : 0);
+		assert_int_equal(strstr(buf_text(&why), "RequiredRSASize (2048)") != NULL, bits < 2048);
+		buf_release(&blob);
+		buf_release(&why);
+	}
+	ssh_hostkeys_release(&keys);
+	sshconf_release(&conf);
 }
 
 /* The server has several keys; the one that is known must be asked for. */
@@ -104,6 +148,7 @@ int main(void)
 		SSH_TEST(asks_about_hosts),
 		SSH_TEST(finds_known_hosts),
 		SSH_TEST(refuses_changed_keys),
+		cmocka_unit_test(refuses_short_rsa_keys),
 		SSH_TEST(prefers_known_kinds),
 	};
 

@@ -195,6 +195,45 @@ static void asks_a_program(void **state)
 	ssh_prompt_free(prompt);
 }
 
+/* SSH_ASKPASS_REQUIRE puts the program before the terminal: "prefer" only where it has a display. */
+static void asks_a_program_first(void **state)
+{
+	static const struct {
+		const char *require, *display, *expected;
+	} cases[] = {
+		{ "force", NULL, "program" }, { "prefer", ":0", "program" }, { "prefer", NULL, "person" }, { "never", ":0", "person" },
+	};
+	char path[64];
+
+	(void)state;
+	make_program(path, "#!/bin/sh\necho program\n");
+	unsetenv("WAYLAND_DISPLAY");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ssh_limit limit = { .deadline_ns = clock_now() + 10 * NS_PER_S, .cancel_fd = -1 };
+		struct ssh_secret *secret = NULL;
+		struct ssh_prompt *prompt;
+		struct person person;
+
+		setenv("SSH_ASKPASS", path, 1);
+		setenv("SSH_ASKPASS_REQUIRE", cases[i].require, 1);
+		if (cases[i].display)
+			setenv("DISPLAY", cases[i].display, 1);
+		else
+			unsetenv("DISPLAY");
+		sit_down(&person, strcmp(cases[i].expected, "person") ? "" : "person\r");
+		prompt = ssh_prompt_new(person.slave);
+		assert_int_equal(ssh_prompt_ask(prompt, "Who? ", false, &limit, &secret), 0);
+		assert_string_equal(secret->text, cases[i].expected);
+		stand_up(&person);
+		ssh_secret_free(secret);
+		ssh_prompt_free(prompt);
+	}
+	unlink(path);
+	unsetenv("SSH_ASKPASS");
+	unsetenv("SSH_ASKPASS_REQUIRE");
+	unsetenv("DISPLAY");
+}
+
 static void runs_programs(void **state)
 {
 	char *sleeper[] = { "sleep", "100", NULL };
@@ -261,6 +300,7 @@ int main(void)
 		cmocka_unit_test(asks_on_a_terminal),
 		cmocka_unit_test(can_be_cancelled),
 		cmocka_unit_test(asks_a_program),
+		cmocka_unit_test(asks_a_program_first),
 		cmocka_unit_test(runs_programs),
 		cmocka_unit_test(keeps_passwords),
 	};

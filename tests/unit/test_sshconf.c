@@ -32,7 +32,7 @@ static void parses_settings(void **state)
 	parse(&conf, "joe@alias", "host alias\nuser joe\nhostname real.example.com\nport 2222\nidentityfile /k/one\nidentityfile /k/two\n"
 	      "stricthostkeychecking accept-new\nuserknownhostsfile /a /b\nglobalknownhostsfile none\nconnecttimeout 7\n"
 	      "compression yes\nidentitiesonly yes\nproxyjump none\nciphers aes128-ctr,aes256-ctr\npubkeyauthentication host-bound\n"
-	      "hostkeyalias other\nserveraliveinterval 15\nsomethingnew 17\nbroken\n");
+	      "hostkeyalias other\nserveraliveinterval 15\nsetenv A=b c\nsetenv D=\nconnectionattempts 3\nrequiredrsasize 2048\nsomethingnew 17\nbroken\n");
 	assert_string_equal(conf.host, "alias");
 	assert_string_equal(conf.hostname, "real.example.com");
 	assert_string_equal(conf.user, "joe");
@@ -49,6 +49,11 @@ static void parses_settings(void **state)
 	assert_null(conf.proxyjump);
 	assert_string_equal(conf.hostkeyalias, "other");
 	assert_int_equal(conf.serveraliveinterval, 15);
+	assert_string_equal(conf.setenv[0], "A=b c");
+	assert_string_equal(conf.setenv[1], "D=");
+	assert_null(conf.setenv[2]);
+	assert_int_equal(conf.connectionattempts, 3);
+	assert_int_equal(conf.requiredrsasize, 2048);
 	sshconf_release(&conf);
 }
 
@@ -158,6 +163,7 @@ static void asks_ssh(void **state)
 	struct buf path = BUF_INIT;
 	struct buf why = BUF_INIT;
 	static const char text[] = "Host alias\n HostName 192.0.2.1\n Port 2022\n IdentityFile /nowhere/key\n StrictHostKeyChecking no\n";
+	static const char bad[] = "Host alias\n Ciphers no-such-cipher\n";
 
 	(void)state;
 	if (access("/usr/bin/ssh", X_OK))
@@ -188,6 +194,16 @@ static void asks_ssh(void **state)
 	sshconf_init(&conf);
 	assert_int_equal(sshconf_load(&query, &conf, &why), -EINVAL);
 	assert_non_null(strstr(buf_text(&why), "nosuchoption"));
+	assert_null(strchr(buf_text(&why), '\n'));
+	sshconf_release(&conf);
+
+	/* Of a file ssh says last how many lines are bad, and before that which. */
+	args[0] = NULL;
+	assert_int_equal(io_write_file(buf_text(&path), bad, strlen(bad), 0600), 0);
+	buf_reset(&why);
+	sshconf_init(&conf);
+	assert_int_equal(sshconf_load(&query, &conf, &why), -EINVAL);
+	assert_non_null(strstr(buf_text(&why), "line 2: Bad SSH2 cipher spec 'no-such-cipher'"));
 	assert_null(strchr(buf_text(&why), '\n'));
 	sshconf_release(&conf);
 	unlink(buf_text(&path));
@@ -235,12 +251,20 @@ static void child_words(void **state)
 		"-oPermitLocalCommand=no", "-oRemoteCommand=none", "-oBatchMode=yes", "-F", "/c f", "-o", "User=joe", "-p22", "-s", "--",
 		"h", "sftp", NULL,
 	};
+	static const char *const own_connection[] = {
+		"ssh", "-x", "-a", "-T", "-oForwardAgent=no", "-oForwardX11=no", "-oClearAllForwardings=yes", "-oPermitLocalCommand=no",
+		"-oRemoteCommand=none", "-oControlPath=none", "-oCiphers=^a", "-F", "/c f", "-o", "User=joe", "-p22", "--", "h", "/bin/server", NULL,
+	};
 	char **argv = NULL;
 	struct buf why = BUF_INIT;
 
 	(void)state;
 	assert_int_equal(ssh_child_argv(&words, &argv, &why), 0);
 	assert_words(argv, subsystem);
+	sshconf_strings_free(argv);
+	words = (struct ssh_child_words){ .query = &query, .sftp_server = "/bin/server", .own_connection = true, .cipher = "a" };
+	assert_int_equal(ssh_child_argv(&words, &argv, &why), 0);
+	assert_words(argv, own_connection);
 	sshconf_strings_free(argv);
 	words.command = "ssh 'unended";
 	assert_int_equal(ssh_child_argv(&words, &argv, &why), -EINVAL);
@@ -264,6 +288,7 @@ static void child_needed(void **state)
 		{ "certificatefile /etc/hostname\n", true },
 		{ "certificatefile /nonexistent\n", false },
 		{ "proxyjump none\n", false },
+		{ "bindinterface eth0\n", true },
 		{ "revokedhostkeys /etc/ssh/revoked\n", true },
 		{ "knownhostscommand /bin/true\n", true },
 		{ "verifyhostkeydns false\n", false },
