@@ -339,7 +339,10 @@ static int set_option(struct options *options, const struct option *option, cons
 		*(bool *)field(options, option) = false;
 		return 0;
 	case OPT_STRING:
-		return options_set_string(field(options, option), value);
+		if (*value)
+			return options_set_string(field(options, option), value);
+		buf_adds(why, "must not be empty");
+		return -EINVAL;
 	case OPT_NUMBER:
 	case OPT_SIZE:
 	case OPT_TIME:

@@ -303,6 +303,8 @@ static void note_unsigned(struct ssh2_auth *auth, const struct key *key, int err
 		note(auth, key->label, "needs its passphrase and there is no terminal to ask on: load it with ssh-add");
 	else if (error == -EKEYREJECTED || error == -EINTR)
 		note(auth, key->label, "was not unlocked");
+	else if (error == -ENOENT)
+		note(auth, key->label, "is here without its private half, and no agent has that");
 	else
 		note(auth, key->label, error == -EACCES ? "was not used: the agent refused, or its file has the wrong mode" :
 		     log_strerror(error));

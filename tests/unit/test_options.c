@@ -225,6 +225,8 @@ static void test_bad_values(void **state)
 	expect_error("claimfs|host:|/mnt|-o|attr_timeout=-1", "attr_timeout");
 	expect_error("claimfs|host:|/mnt|-o|umask=8", "umask");
 	expect_error("claimfs|host:|/mnt|-o|umask=", "umask");
+	expect_error("claimfs|host:|/mnt|-o|sftp_server=", "sftp_server: must not be empty");
+	expect_error("claimfs|host:|/mnt|-o|host_name=", "host_name: must not be empty");
 	expect_error("claimfs|host:|/mnt|-o|idmap=all", "idmap: must be one of none|user|file");
 	expect_error("claimfs|host:|/mnt|-o|idmap=file", "uidfile");
 	expect_error("claimfs|host:|/mnt|-o|uid", "needs a value: uid=N");

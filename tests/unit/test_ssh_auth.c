@@ -166,6 +166,8 @@ static void says_what_was_not_offered(void **state)
 	ssh_assert_refused(fixture, -EACCES, "PreferredAuthentications");
 	sshd_run(&fixture->sshd, "sed -i '2s/.*/PubkeyAuthentication no/' config");
 	ssh_assert_refused(fixture, -EACCES, "PubkeyAuthentication");
+	sshd_run(&fixture->sshd, "sed -i '2s/.*/PubkeyAuthentication yes/' config && rm user");
+	ssh_assert_refused(fixture, -EACCES, "without its private half");
 }
 
 static void needs_two_keys(void **state)
