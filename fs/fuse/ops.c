@@ -361,17 +361,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 		reply->ops->error(reply, -ENOTDIR);
 }
 
-/* The kernel takes ENOSYS of these for an answer about every file, so it is never said. */
-static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *info)
-{
-	struct handle *handle = handle_of(info);
-	struct reply *reply = begin(req, handle->ops->lseek, EINVAL, NULL);
-
-	(void)ino;
-	if (reply)
-		handle->ops->lseek(handle, offset, whence, reply);
-}
-
+/* The kernel takes ENOSYS of one file for an answer about every file, so it is never said. (Of lseek it is: nobody knows where holes are.) */
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *info)
 {
 	struct handle *handle = handle_of(info);
@@ -495,5 +485,4 @@ const struct fuse_lowlevel_ops session_ops = {
 	.poll = op_poll,
 	.fallocate = op_fallocate,
 	.copy_file_range = op_copy_file_range,
-	.lseek = op_lseek,
 };

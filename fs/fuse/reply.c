@@ -425,15 +425,6 @@ static void reply_statvfs(struct reply *base, const struct statvfs *st)
 	reply_free(reply);
 }
 
-static void reply_offset(struct reply *base, off_t offset)
-{
-	struct fuse_reply *reply = of(base);
-
-	if (claim(reply))
-		fuse_reply_lseek(reply->req, offset);
-	reply_free(reply);
-}
-
 static void reply_poll(struct reply *base, unsigned int revents)
 {
 	struct fuse_reply *reply = of(base);
@@ -517,7 +508,6 @@ static const struct reply_ops fuse_reply_ops = {
 	.written = reply_written,
 	.link = reply_link,
 	.statvfs = reply_statvfs,
-	.offset = reply_offset,
 	.poll = reply_poll,
 	.dirent = reply_dirent,
 	.dirents = reply_dirents,

@@ -80,7 +80,6 @@ struct handle_ops {		/* an open file or directory; a NULL operation is answered 
 	void (*flush)(struct handle *handle, struct reply *reply);
 	void (*fsync)(struct handle *handle, bool data_only, struct reply *reply);
 	void (*readdir)(struct handle *handle, off_t offset, bool plus, struct reply *reply);
-	void (*lseek)(struct handle *handle, off_t offset, int whence, struct reply *reply);
 	void (*fallocate)(struct handle *handle, int mode, off_t offset, off_t length, struct reply *reply);
 	void (*copy)(struct handle *from, off_t from_offset, struct handle *to, off_t to_offset, size_t length, struct reply *reply);
 	/* `kick` (may be NULL) is called once, with its argument, when readiness may have changed; the handle then drops it with `drop`. */

@@ -50,7 +50,6 @@ struct reply_ops {
 	void (*written)(struct reply *reply, size_t count);
 	void (*link)(struct reply *reply, const char *target);
 	void (*statvfs)(struct reply *reply, const struct statvfs *st);
-	void (*offset)(struct reply *reply, off_t offset);	/* lseek */
 	void (*poll)(struct reply *reply, unsigned int revents);
 	/*
 	 * One entry of a listing; false when it does not fit: the listing stops before it, then calls `dirents`. With `plus` (readdirplus) the

@@ -167,6 +167,15 @@ os.ftruncate(fd, 150000)
 assert os.pread(fd, 200000, 0) == b'x' * 50000 + bytes(100000)
 os.pwrite(fd, b'end', 300000)
 assert os.pread(fd, 400000, 0) == b'x' * 50000 + bytes(250000) + b'end'
+# Where holes are nobody knows: all is data up to the end, and behind that is nothing. That is what programs expect where it is so.
+assert os.lseek(fd, 70000, os.SEEK_DATA) == 70000
+assert os.lseek(fd, 70000, os.SEEK_HOLE) == 300003
+for whence in (os.SEEK_DATA, os.SEEK_HOLE):
+    try:
+        os.lseek(fd, 300004, whence)
+        assert False
+    except OSError as error:
+        assert error.errno == errno.ENXIO
 big = os.open(mnt + '/big', os.O_RDWR | os.O_CREAT)
 at = (4 << 30) + 12345
 os.ftruncate(big, 6 << 30)

@@ -71,7 +71,6 @@ OTHER_ANSWER(fuse_reply_iov, const struct iovec *iov, int count)
 OTHER_ANSWER(fuse_reply_statfs, const struct statvfs *stbuf)
 OTHER_ANSWER(fuse_reply_xattr, size_t count)
 OTHER_ANSWER(fuse_reply_poll, unsigned revents)
-OTHER_ANSWER(fuse_reply_lseek, off_t off)
 
 size_t fuse_add_direntry(fuse_req_t req, char *buf, size_t bufsize, const char *name, const struct stat *stbuf, off_t off)
 {
