@@ -276,7 +276,8 @@ static int refused(struct ssh2_auth *auth)
 		auth->needs_ssh = "GSSAPI";
 	if (!auth->needs_ssh && conf->hostbasedauthentication && sshconf_list_has(buf_text(&auth->methods), "hostbased"))
 		auth->needs_ssh = "HostbasedAuthentication";
-	if (auth->needs_ssh) {
+	/* A password that was given is what was meant, and ssh would not have it. */
+	if (auth->needs_ssh && !ssh_login_has_password(auth->login)) {
 		buf_addf(why, "no other key was taken and %s may be", auth->needs_ssh);
 		return -EOPNOTSUPP;
 	}

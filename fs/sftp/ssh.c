@@ -27,6 +27,7 @@ struct ssh_maker {
 	char *direct_host;
 	int direct_port;
 	int tty_fd;
+	bool password_given;		/* -o password_stdin */
 	bool has_ssh2;			/* channel_ssh2_init was called */
 	struct sshconf_query query;	/* points into the fields above */
 	struct sshconf conf;
@@ -92,6 +93,14 @@ static int open_child(struct ssh_maker *maker, const struct ssh_limit *limit, st
 	return pipe->maker.open(&pipe->maker, limit->deadline_ns, limit->cancel_fd, ret_channel, why);
 }
 
+/* The password cannot be given to a child: it would ask a terminal that may not be there. */
+static int refuse_password(const struct ssh_maker *maker, const char *reason, struct buf *why)
+{
+	buf_addf(why, "-o password_stdin: %s needs the ssh program (%s), which asks for itself: use a key, or SSH_ASKPASS (see ssh(1))",
+		 maker->host, reason);
+	return -EINVAL;
+}
+
 static int open_ssh2(struct ssh_maker *maker, const struct ssh_limit *limit, struct channel **ret_channel, struct buf *why)
 {
 	struct ssh2_target target = {
@@ -108,6 +117,14 @@ static int open_ssh2(struct ssh_maker *maker, const struct ssh_limit *limit, str
 	pthread_mutex_unlock(&maker->lock);
 	if (error != -EOPNOTSUPP)
 		return error;
+	if (maker->password_given) {
+		struct buf reason = *why;
+
+		buf_init(why);
+		error = refuse_password(maker, buf_text(&reason), why);
+		buf_release(&reason);
+		return error;
+	}
 	log_info("%s: using the ssh program: %s", maker->host, buf_text(why));
 	buf_reset(why);
 	return open_child(maker, limit, ret_channel, why);
@@ -291,16 +308,6 @@ static int check(const struct ssh_options *options, struct buf *why)
 	return sshconf_check_host(options->host, why);
 }
 
-/* The passwords of a child can't be given to it: it would ask a terminal that may not be there. */
-static int refuse_password(const struct ssh_maker *maker, const struct ssh_options *options, struct buf *why)
-{
-	if (!options->password || !maker->use_child)
-		return 0;
-	buf_addf(why, "-o password_stdin: %s needs the ssh program, which asks for itself: use a key, or SSH_ASKPASS (see ssh(1))",
-		 maker->host);
-	return -EINVAL;
-}
-
 int ssh_maker_new(const struct ssh_options *options, struct ssh_maker **ret_maker, struct buf *why)
 {
 	struct ssh_maker *maker;
@@ -316,6 +323,7 @@ int ssh_maker_new(const struct ssh_options *options, struct ssh_maker **ret_make
 	maker->data.spoke = data_spoke;
 	pthread_mutex_init(&maker->lock, NULL);
 	sshconf_init(&maker->conf);
+	maker->password_given = options->password;
 	maker->tty_fd = options->ask ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
 	error = copy_options(maker, options);
 	if (!error && options->direct_port) {
@@ -329,8 +337,8 @@ int ssh_maker_new(const struct ssh_options *options, struct ssh_maker **ret_make
 			error = make_ssh2(maker, options->password, why);
 		if (!error && !maker->use_child && !options->password)
 			error = make_data_child(maker, why);
-		if (!error)
-			error = refuse_password(maker, options, why);
+		if (!error && options->password && maker->use_child)
+			error = refuse_password(maker, buf_text(&maker->fallback), why);
 	}
 	if (error) {
 		if (!why->len)

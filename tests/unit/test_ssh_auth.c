@@ -249,6 +249,16 @@ static void passwords(struct ssh_fixture *fixture, const char *server, const cha
 	assert_non_null(strstr(buf_text(&fixture->why), "host key has changed"));
 }
 
+/* A password for a server that libssh2 cannot talk to: ssh would ask for it, and nobody is there. */
+static void refuses_password_for_ssh(void **state)
+{
+	SSH_NEEDS_SSHD(state);
+	ssh_start(fixture, "host_ed25519", "PasswordAuthentication yes\nKexAlgorithms sntrup761x25519-sha512@openssh.com", NULL);
+	assert_password(fixture, "secret", -EINVAL);
+	assert_non_null(strstr(buf_text(&fixture->why), "-o password_stdin: disk needs the ssh program (libssh2"));
+	assert_non_null(strstr(buf_text(&fixture->why), "in common"));
+}
+
 static void logs_in_with_password(void **state)
 {
 	SSH_NEEDS_SSHD(state);
@@ -288,6 +298,7 @@ int main(void)
 		SSH_TEST(needs_two_keys),
 		SSH_TEST(has_too_many_keys),
 		SSH_TEST(says_what_was_tried),
+		SSH_TEST(refuses_password_for_ssh),
 		SSH_TEST(logs_in_with_password),
 		SSH_TEST(logs_in_with_keyboard),
 		SSH_TEST(needs_key_and_password),
