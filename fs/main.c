@@ -134,6 +134,7 @@ static int make_tree(struct mount *mount, struct buf *why)
 		.readahead = (size_t)options->readahead, .write_buffer = (size_t)options->write_buffer,
 		.hash_cache = (size_t)options->hash_cache,
 		.host = options->host_name ? options->host_name : mount->host_name,
+		.one_host = options->host != NULL,	/* what is local may be a distributed disk that other nodes mount, too */
 		.cache_scope = buf_text(&mount->cache_scope),
 	};
 	int error = 0;

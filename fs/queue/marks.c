@@ -1,7 +1,8 @@
 /*
  * marks: is a unit that is being claimed set aside, or has its next generation begun? Both are looked at after the claims' LINKs, in the same flight:
  *
- *   failed/ or redo/ was never seen at rest, or it is for one claim      LSTAT failed/UNIT.G and redo/UNIT.(G+1) of each
+ *   failed/ or redo/ was never seen at rest, or it is for one claim,
+ *   or other clients of the disk may have changed them (one_host)        LSTAT failed/UNIT.G and redo/UNIT.(G+1) of each
  *   else, for all claims of the flight                                   LSTAT failed/ and redo/
  *         as they were when they were listed (refresh.c)                 what they hold is in the index
  *         changed since                                                  LSTAT of each after all, in one more flight
@@ -24,7 +25,7 @@ void marks_begin(struct queue *queue, size_t count, struct marks *ret_marks)
 	pthread_mutex_lock(&queue->lock);
 	*ret_marks = (struct marks) { .failed_mtime = queue->failed_mtime, .redo_mtime = queue->redo_mtime };
 	pthread_mutex_unlock(&queue->lock);
-	ret_marks->at_rest = count > 1 && ret_marks->failed_mtime != INT64_MIN && ret_marks->redo_mtime != INT64_MIN;
+	ret_marks->at_rest = queue->options.one_host && count > 1 && ret_marks->failed_mtime != INT64_MIN && ret_marks->redo_mtime != INT64_MIN;
 }
 
 void marks_add(const struct marks *marks, struct flight *flight, struct attempt *attempt)

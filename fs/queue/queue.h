@@ -30,6 +30,7 @@ struct queue_options {
 	int64_t ttl_ns;		/* -o queue_ttl: a view is at most this old; 1 s */
 	uint64_t seed;		/* of this mount's permutation */
 	int64_t link_limit;	/* begin a new heartbeat file every so many links; 0: 30,000 */
+	bool one_host;		/* one host has the disk or is its only client: a directory's mtime that it tells is never older than its entries */
 	int64_t share_from;	/* listings of more inputs than this are shared with other mounts; 0: 10,000 */
 	struct keep *keep;	/* what earlier mounts learned (queue/keep.h); NULL: none. Must outlive the queue */
 	/*

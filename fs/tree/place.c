@@ -144,7 +144,7 @@ static int live_open(struct place *place, struct store *store, struct buf *conf,
 {
 	struct queues *queues = place->queues;
 	const struct tree_options *options = &queues->tree->options;
-	struct queue_options queue_options = { .host = options->host, .pid = (int)getpid(), .ttl_ns = options->queue_ttl_ns,
+	struct queue_options queue_options = { .host = options->host, .pid = (int)getpid(), .ttl_ns = options->queue_ttl_ns, .one_host = options->one_host,
 						     .seed = clock_random(), .taken = input_taken, .hashed = input_hashed,
 						     .hashed_end = input_hashed_end };
 	struct live *live = calloc(1, sizeof(*live));

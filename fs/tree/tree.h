@@ -58,6 +58,7 @@ struct tree_options {
 	size_t write_buffer;		/* most bytes queued and unacknowledged, all files together; 64 MiB */
 	size_t hash_cache;		/* most bytes of inputs that were hashed and are kept for their jobs; 64 MiB */
 	const char *host;		/* this node's name in queues */
+	bool one_host;			/* queue.h */
 	const char *cache_dir;		/* queues are remembered below it; NULL: nowhere */
 	const char *cache_scope;	/* what server this is, for the names there */
 };

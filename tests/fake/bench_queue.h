@@ -50,6 +50,7 @@ struct bench {
 	int64_t link_limit;
 	int64_t share_from;
 	int64_t ttl_ns;		/* of views; 0: a millisecond */
+	bool one_host;
 	struct keep *keep;	/* for the mounts made next */
 	void (*taken)(void *arg, const char *input, uint64_t size);	/* likewise */
 	bool (*hashed)(void *arg, const char *input, uint64_t size, int64_t mtime, uint64_t offset, struct buf *bytes);
@@ -104,7 +105,7 @@ static inline struct bench_mount *bench_mount(struct bench *bench)
 	struct bench_mount *mount = &bench->mounts[bench->count++];
 	struct queue_options options = {
 		.host = bench->host, .pid = (int)bench->count, .ttl_ns = bench->ttl_ns ? bench->ttl_ns : NS_PER_MS, .seed = bench->count * 7919,
-		.link_limit = bench->link_limit, .keep = bench->keep, .share_from = bench->share_from, .taken = bench->taken,
+		.one_host = bench->one_host, .link_limit = bench->link_limit, .keep = bench->keep, .share_from = bench->share_from, .taken = bench->taken,
 		.hashed = bench->hashed, .hashed_end = bench->hashed_end, .inputs_arg = bench->inputs_arg,
 	};
 	struct buf why = BUF_INIT;

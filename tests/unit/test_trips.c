@@ -113,9 +113,11 @@ static void marks_are_looked_at_all_at_once(void **state)
 	static const struct {
 		void (*mark)(char path[LAYOUT_PATH], const struct layout_claim *claim);
 		int rest, names, dirs, trips;
+		bool clients;		/* the disk has other clients than the host */
 	} cases[] = {
 		{ NULL, 5, 0, 2, 1 },
 		{ NULL, 0, 2 * 64, 0, 1 },		/* what was listed in this second may have changed since */
+		{ NULL, 5, 2 * 64, 0, 1, true },
 		{ mark_failed, 5, 2 * 64 + 2, 2, 3 },	/* all claims, a look at each, and another unit in the place of the one that is dropped */
 		{ mark_redone, 5, 2 * 64 + 2, 2, 3 },
 	};
@@ -130,6 +132,7 @@ static void marks_are_looked_at_all_at_once(void **state)
 		uint64_t before;
 		int taken;
 
+		bench->one_host = !cases[i].clients;
 		bench_pass(cases[i].rest);
 		mount = ready(bench, &taken);
 		assert_int_equal(taken, 1);
