@@ -115,11 +115,11 @@ static void marks_are_looked_at_all_at_once(void **state)
 		int rest, names, dirs, trips;
 		bool clients;		/* the disk has other clients than the host */
 	} cases[] = {
-		{ NULL, 5, 0, 2, 1 },
-		{ NULL, 0, 2 * 64, 0, 1 },		/* what was listed in this second may have changed since */
+		{ NULL, 5, 0, 2, 1, false },
+		{ NULL, 0, 2 * 64, 0, 1, false },		/* what was listed in this second may have changed since */
 		{ NULL, 5, 2 * 64, 0, 1, true },
-		{ mark_failed, 5, 2 * 64 + 2, 2, 3 },	/* all claims, a look at each, and another unit in the place of the one that is dropped */
-		{ mark_redone, 5, 2 * 64 + 2, 2, 3 },
+		{ mark_failed, 5, 2 * 64 + 2, 2, 3, false },	/* all claims, a look at each, and another unit in the place of the one that is dropped */
+		{ mark_redone, 5, 2 * 64 + 2, 2, 3, false },
 	};
 	size_t i;
 
