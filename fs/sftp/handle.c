@@ -10,8 +10,6 @@
 #include "sftp/conn.h"
 #include "sftp/pool.h"
 
-#define REFUSALS_MOST 2		/* a request isn't sent round for ever */
-
 /* ---- the file ---- */
 
 int file_new(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t flags, struct sftp_file **ret_file)
@@ -281,7 +279,7 @@ static bool open_elsewhere(struct sftp_file *file)
 	return false;
 }
 
-/* Not here. Where the file lives on elsewhere, what waited goes there; else nobody can have it any more. */
+/* Not here. Where the file lives on elsewhere, what waited goes there; else nobody can have it any more. A request isn't sent round for ever. */
 static void refuse(struct slot *slot)
 {
 	struct sftp_file *file = slot->file;
@@ -298,7 +296,7 @@ static void refuse(struct slot *slot)
 		struct request *request = list_entry(link, struct request, link);
 
 		list_remove(&request->age);
-		if (!elsewhere || request->bound || request->refusals++ >= REFUSALS_MOST) {
+		if (!elsewhere || request->bound || request->refusals++ >= (unsigned int)file->sftp->count) {
 			conn_fail(request, request->op->kind == OP_COPY && elsewhere ? -EOPNOTSUPP : -ESTALE);
 			continue;
 		}
