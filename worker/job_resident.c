@@ -172,7 +172,10 @@ static void hear(struct resident *resident, char *line)
 	resident->said = NULL;
 }
 
-/* What comes behind one that is too long is never an answer: by then the process is told to end. */
+/*
+ * What comes behind one that is too long is never an answer: by then the process is told to end. Nor is what came with an answer: the next unit, which may
+ * be given at once, was not asked yet.
+ */
 static void read_answers(struct resident *resident)
 {
 	static char too_long[] = "(more than " STRING(RESIDENT_MAX_ANSWER) " bytes in a line)";
@@ -182,8 +185,13 @@ static void read_answers(struct resident *resident)
 		size_t len = (size_t)(newline + 1 - resident->answer.data);
 
 		*newline = '\0';
+		resident->slot->unasked |= resident->answer.len > len;
 		hear(resident, resident->answer.data);
 		buf_drop(&resident->answer, len);
+	}
+	if (resident->answer.len > 0 && resident->slot->state == SLOT_WAITING) {	/* the beginning of a line */
+		hear(resident, resident->answer.data);
+		buf_reset(&resident->answer);
 	}
 	if (resident->answer.len > RESIDENT_MAX_ANSWER) {
 		buf_reset(&resident->answer);

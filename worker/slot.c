@@ -366,6 +366,7 @@ static void on_exit_ended(struct slot *slot)
 	pool->processes--;
 	slot->state = SLOT_IDLE;
 	slot->pid = 0;
+	slot->unasked = false;
 	end_times(slot);
 	pool->kind->ended(slot);
 	flush_log(slot);
@@ -447,7 +448,7 @@ static void timer_fired(struct loop_timer *timer)
 
 bool slot_is_free(const struct slot *slot)
 {
-	return slot->state == SLOT_IDLE || slot->state == SLOT_WAITING;
+	return slot->state == SLOT_IDLE || (slot->state == SLOT_WAITING && !slot->unasked);
 }
 
 int slot_give(struct slot *slot, struct list *units)

@@ -66,6 +66,7 @@ struct slot {
 	struct loop_timer timer;
 	struct batch_dir *dir;		/* job_batch, job_resident: where it writes outputs; NULL: nowhere here */
 	struct resident *resident;	/* job_resident: its pipes */
+	bool unasked;			/* job_resident: more was said than asked for: no unit for this process any more */
 };
 
 int slot_init(struct slot *slot, struct pool *pool, unsigned int index);	/* 0 or -errno: of --logs */

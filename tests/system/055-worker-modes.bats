@@ -144,12 +144,12 @@ upper_outputs() {	# COUNT: each output is its input in capitals
 @test "resident: rubbish, an endless answer, and answers that nobody asked for: the unit fails alone, and it is said why" {
 	on_queue 5 --attempts 2
 	cat >resident.py <<-'PYTHON'
-		import sys
+		import os, sys
 		for line in sys.stdin:
 		    name = line.split("\t")[2].strip()
 		    # After its first 65536 bytes and a bit, what is left of the long one looks like an answer.
 		    answer = {"0002": "he\x1bllo", "0003": "x" * 17 * 4096 + "ok", "0004": "ok\nok"}.get(name, "ok")
-		    print(answer, flush=True)
+		    os.write(1, (answer + "\n").encode())
 	PYTHON
 	run timeout 60 claim-worker -v -j 1 --order name --resident "$q" -- python3 resident.py
 	echo "$output"

@@ -281,6 +281,33 @@ static void residents_that_die_or_talk_nonsense_are_replaced(void **state)
 	a_unit_that_kills_its_resident_fails_after_three("sleep 1000", 2 * NS_PER_S);
 }
 
+/* What comes with an answer was said before the next unit was asked for, however soon that is. */
+static void all_are_done_though_it_says(const char *said)
+{
+	char *argv[] = { "sh", "-c", "echo x >> $0; while read -r unit; do printf \"$1\"; done", NULL, (char *)said, NULL };
+	struct worker_options options = resident_options(1);
+	struct buf text = BUF_INIT;
+	char log[128];
+	struct fake fake;
+
+	fake_begin(&fake, 6);
+	snprintf(log, sizeof(log), "%s/log", fake.dir);
+	argv[3] = log;
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 6);
+	assert_int_equal(io_read_file(log, 4096, &text), 0);
+	assert_string_equal(text.data, "x\nx\nx\nx\nx\nx\n");
+	buf_release(&text);
+	fake_end(&fake);
+}
+
+static void an_answer_too_many_is_not_the_next_units(void **state)
+{
+	(void)state;
+	all_are_done_though_it_says("ok\\nok\\n");
+	all_are_done_though_it_says("ok\\nok ");		/* the end of the line is still to come */
+}
+
 /* ---- limits ---- */
 
 static void a_job_that_takes_too_long_fails(void **state)
@@ -499,6 +526,7 @@ int main(void)
 		cmocka_unit_test(a_residents_small_outputs_stay_here),
 		cmocka_unit_test(a_resident_fails_a_unit_with_a_reason),
 		cmocka_unit_test(residents_that_die_or_talk_nonsense_are_replaced),
+		cmocka_unit_test(an_answer_too_many_is_not_the_next_units),
 		cmocka_unit_test(a_job_that_takes_too_long_fails),
 		cmocka_unit_test(a_failing_job_is_tried_again),
 		cmocka_unit_test(failures_halt_the_worker),
