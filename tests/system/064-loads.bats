@@ -66,18 +66,21 @@ slow_queue() {
 	jq -r .advice "$said" | grep -q 'more slots'
 }
 
-@test "loads: jobs that read much over a slow line" {
+# Three that take a while to read.
+slow_inputs() {
 	slow_queue 0
 	for i in 1 2 3; do head -c 2000000 /dev/urandom >"disk/q/inputs/$i"; done
 	wait_until 10 has_entries "$q/todo" 3
+}
+
+@test "loads: jobs that read much over a slow line" {
+	slow_inputs
 	timeout 120 claim-worker -j 1 --ahead 0 "$q" -- cat {in} >/dev/null
 	limited reading -- '.split.reading > 3'
 }
 
 @test "loads: jobs that read a mapped file over a slow line" {
-	slow_queue 0
-	for i in 1 2 3; do head -c 2000000 /dev/urandom >"disk/q/inputs/$i"; done
-	wait_until 10 has_entries "$q/todo" 3
+	slow_inputs
 	timeout 120 claim-worker -j 1 --ahead 0 "$q" -- python3 -c '
 import mmap, sys
 with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as bytes: sum(bytes[::4096])' {in}
@@ -91,9 +94,7 @@ with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.AC
 }
 
 @test "loads: jobs of two threads, of which one reads over a slow line and the other waits for it" {
-	slow_queue 0
-	for i in 1 2 3; do head -c 2000000 /dev/urandom >"disk/q/inputs/$i"; done
-	wait_until 10 has_entries "$q/todo" 3
+	slow_inputs
 	timeout 120 claim-worker -j 1 --ahead 0 "$q" -- python3 -c '
 import sys, threading
 reader = threading.Thread(target=lambda: open(sys.argv[1], "rb").read())

@@ -214,12 +214,17 @@ gone_though_silent() {	# SECONDS
 	cmp disk/file <(head -c 2000000 /dev/zero | tr '\0' x)
 }
 
-@test "a full disk: ENOSPC at write, fsync or close, and never silence" {
+# Of 2 MiB, through the pipe.
+mount_of_small_disk() {
 	[ "$(id -u)" -eq 0 ] || skip "needs root for a small tmpfs"
 	mkdir -p disk
 	mount -t tmpfs -o size=2m tmpfs disk || skip "no tmpfs here"
 	echo "$work/disk" >>.mounts
 	mount_through_pipe
+}
+
+@test "a full disk: ENOSPC at write, fsync or close, and never silence" {
+	mount_of_small_disk
 	run python3 -c '
 import errno, os
 def fill(name, flags, sync):
@@ -255,11 +260,7 @@ with open("mnt/small", "w") as f:
 }
 
 @test "what a removed or replaced file took is free when rm or mv ends, also on a full disk" {
-	[ "$(id -u)" -eq 0 ] || skip "needs root for a small tmpfs"
-	mkdir -p disk
-	mount -t tmpfs -o size=2m tmpfs disk || skip "no tmpfs here"
-	echo "$work/disk" >>.mounts
-	mount_through_pipe
+	mount_of_small_disk
 	run python3 -c '
 import os
 def write(name, size):

@@ -45,6 +45,13 @@ static int largest_line(const char *path)
 	return largest;
 }
 
+/* A file beside what the fake serves, for commands to leave a trace in. */
+static char *log_of(const struct fake *fake, char log[128])
+{
+	snprintf(log, 128, "%s/log", fake->dir);
+	return log;
+}
+
 static void a_batch_writes_an_output_for_each(void **state)
 {
 	char *argv[] = { "sh", "-c", "out=$1; shift; echo $# >> \"$0\"; for i; do cp \"$i\" \"$out/$(basename $i .in).out\"; done", NULL, "{out}",
@@ -56,8 +63,7 @@ static void a_batch_writes_an_output_for_each(void **state)
 
 	(void)state;
 	fake_begin(&fake, 40);
-	snprintf(log, sizeof(log), "%s/log", fake.dir);
-	argv[3] = log;
+	argv[3] = log_of(&fake, log);
 	assert_int_equal(worker_run(&fake, &options, argv), 0);
 	assert_int_equal(count_state(&fake, FAKE_DONE), 40);
 	for (i = 0; i < 40; i++) {
@@ -151,8 +157,7 @@ static void automatic_batches_grow(void **state)
 
 	(void)state;
 	fake_begin(&fake, 60);
-	snprintf(log, sizeof(log), "%s/log", fake.dir);
-	argv[3] = log;
+	argv[3] = log_of(&fake, log);
 	assert_int_equal(worker_run(&fake, &options, argv), 0);
 	assert_int_equal(count_state(&fake, FAKE_DONE), 60);
 	assert_int_equal(io_read_file(log, 4096, &text), 0);
@@ -187,8 +192,7 @@ static void a_resident_works_on_many_units(void **state)
 
 	(void)state;
 	fake_begin(&fake, 50);
-	snprintf(log, sizeof(log), "%s/log", fake.dir);
-	argv[3] = log;
+	argv[3] = log_of(&fake, log);
 	assert_int_equal(worker_run(&fake, &options, argv), 0);
 	assert_int_equal(count_state(&fake, FAKE_DONE), 50);
 	assert_true(has_file(&fake, "stage/u49.out"));
@@ -215,8 +219,7 @@ static void a_residents_small_outputs_stay_here(void **state)
 
 	(void)state;
 	fake_begin(&fake, 32);
-	snprintf(log, sizeof(log), "%s/log", fake.dir);
-	argv[3] = log;
+	argv[3] = log_of(&fake, log);
 	options.ahead = 0;
 	assert_int_equal(worker_run(&fake, &options, argv), 1);
 	assert_int_equal(count_state(&fake, FAKE_DONE), 31);
@@ -250,25 +253,30 @@ static void a_resident_fails_a_unit_with_a_reason(void **state)
 	fake_end(&fake);
 }
 
+static void expect_log(const char *log, const char *expected)
+{
+	struct buf text = BUF_INIT;
+
+	assert_int_equal(io_read_file(log, 4096, &text), 0);
+	assert_string_equal(text.data, expected);
+	buf_release(&text);
+}
+
 static void a_unit_that_kills_its_resident_fails_after_three(const char *bad, int64_t timeout_ns)
 {
 	char *argv[] = { "sh", "-c", "while read -r in rest; do case $in in */u1.in*) echo x >> $0; eval \"$1\";; *) echo ok;; esac; done", NULL,
 			 (char *)bad, NULL };
 	struct worker_options options = resident_options(1);
-	struct buf text = BUF_INIT;
 	char log[128];
 	struct fake fake;
 
 	fake_begin(&fake, 4);
-	snprintf(log, sizeof(log), "%s/log", fake.dir);
-	argv[3] = log;
+	argv[3] = log_of(&fake, log);
 	options.timeout_ns = timeout_ns;
 	assert_int_equal(worker_run(&fake, &options, argv), 1);
 	assert_int_equal(count_state(&fake, FAKE_DONE), 3);
 	assert_int_equal(fake.units[1].state, FAKE_FAILED);
-	assert_int_equal(io_read_file(log, 4096, &text), 0);
-	assert_string_equal(text.data, "x\nx\nx\n");
-	buf_release(&text);
+	expect_log(log, "x\nx\nx\n");
 	fake_end(&fake);
 }
 
@@ -286,18 +294,14 @@ static void all_are_done_though_it_says(const char *said)
 {
 	char *argv[] = { "sh", "-c", "echo x >> $0; while read -r unit; do printf \"$1\"; done", NULL, (char *)said, NULL };
 	struct worker_options options = resident_options(1);
-	struct buf text = BUF_INIT;
 	char log[128];
 	struct fake fake;
 
 	fake_begin(&fake, 6);
-	snprintf(log, sizeof(log), "%s/log", fake.dir);
-	argv[3] = log;
+	argv[3] = log_of(&fake, log);
 	assert_int_equal(worker_run(&fake, &options, argv), 0);
 	assert_int_equal(count_state(&fake, FAKE_DONE), 6);
-	assert_int_equal(io_read_file(log, 4096, &text), 0);
-	assert_string_equal(text.data, "x\nx\nx\nx\nx\nx\n");
-	buf_release(&text);
+	expect_log(log, "x\nx\nx\nx\nx\nx\n");
 	fake_end(&fake);
 }
 
@@ -335,8 +339,7 @@ static void a_failing_job_is_tried_again(void **state)
 
 	(void)state;
 	fake_begin(&fake, 1);
-	snprintf(log, sizeof(log), "%s/log", fake.dir);
-	argv[3] = log;
+	argv[3] = log_of(&fake, log);
 	options.retries = 1;
 	assert_int_equal(worker_run(&fake, &options, argv), 0);
 	assert_int_equal(count_state(&fake, FAKE_DONE), 1);
