@@ -52,6 +52,9 @@ enum sftp_lane {
 	/* To create a file and look at it, in this order. Control where the server is near; far away a data connection, the same for both as long as it
 	 * is up, so that what is written next can follow at once where it may go. */
 	SFTP_CREATE,
+	/* To open what is to be fsynced: data, and side by side on all of its connections where the disk takes its time: a server process carries out one
+	 * after another, and a disk makes several safe at once. */
+	SFTP_FSYNC,
 };
 
 /* Which fields of struct sftp_attrs are there (SSH_FILEXFER_ATTR_*). */

@@ -302,19 +302,32 @@ static int answer_request(struct conn *conn, struct request *request, uint8_t ty
 	return error;
 }
 
+/* A server carries out one request after another: it began with this one when it had it and had answered those before. */
+static void time_fsync(struct conn *conn, const struct request *request, int64_t now)
+{
+	int64_t begun_ns = request->sent_ns + atomic_load(&conn->stats.rtt_least_ns);
+
+	if (request->op->kind == OP_FSYNC)
+		pool_fsynced(conn->sftp, now - (begun_ns > conn->answered_ns ? begun_ns : conn->answered_ns));
+}
+
 static int dispatch(struct conn *conn, const uint8_t *packet, size_t len, int64_t now)
 {
 	struct request *request;
 	const struct op *op;
 	struct reader body;
+	enum table_found found;
 	uint8_t type;
 	uint32_t id;
 
 	reader_init(&body, packet + 4, len - 4);
 	type = reader_u8(&body);
 	id = reader_u32(&body);
+	found = table_take(&conn->table, id, &request, &op);
+	if (found == TABLE_REQUEST)
+		time_fsync(conn, request, now);
 	conn->answered_ns = now;
-	switch (table_take(&conn->table, id, &request, &op)) {
+	switch (found) {
 	case TABLE_REQUEST:
 		return answer_request(conn, request, type, &body, now);
 	case TABLE_GRAVE:

@@ -33,6 +33,12 @@ static void encode_open(struct request *request, const char *path, uint32_t flag
 	writer_attrs(&writer, attrs);
 }
 
+/* Where it is opened is one thing, where it is at home later on another. */
+static enum sftp_lane lane_of_file(enum sftp_lane lane)
+{
+	return lane == SFTP_CREATE ? SFTP_CONTROL : lane == SFTP_FSYNC ? SFTP_DATA : lane;
+}
+
 int sftp_open(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t flags, const struct sftp_attrs *attrs,
 	      sftp_done *done, void *arg)
 {
@@ -46,7 +52,7 @@ int sftp_open(struct sftp *sftp, enum sftp_lane lane, const char *path, uint32_t
 	if (strlen(path) > PROTO_MAX_PATH)
 		return -ENAMETOOLONG;
 	request = request_new(OP_OPEN, 4 + strlen(path) + 4 + codec_attrs_len(&mode), done, arg);
-	error = request ? file_new(sftp, lane == SFTP_CREATE ? SFTP_CONTROL : lane, path, flags, &file) : -ENOMEM;
+	error = request ? file_new(sftp, lane_of_file(lane), path, flags, &file) : -ENOMEM;
 	if (!error)
 		error = file_slot(file, sftp->conns[0], &request->slot);
 	if (error)

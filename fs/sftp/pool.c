@@ -12,6 +12,7 @@
 
 #define MIND_TICK_NS (50 * NS_PER_MS)	/* while a connection is down, late requests are looked for this often */
 #define ALIVE_DEFAULT_NS (15 * NS_PER_S)
+#define FSYNC_WEIGHT 8			/* of an fsync in the mean */
 #define CORES_A_CONNECTION 4		/* ours, ssh's and who reads or writes; on loopback the server's two as well */
 
 /* ---- which connection ---- */
@@ -72,6 +73,32 @@ static struct conn *free_data_conn(const struct sftp *sftp)
 	return best;
 }
 
+static bool fsync_is_slow(const struct sftp *sftp)
+{
+	return atomic_load(&sftp->fsync_ns) >= POOL_FSYNC_NS;
+}
+
+void pool_fsynced(struct sftp *sftp, int64_t took_ns)
+{
+	int64_t mean = atomic_load(&sftp->fsync_ns);
+
+	atomic_store(&sftp->fsync_ns, mean + (took_ns - mean) / FSYNC_WEIGHT);
+}
+
+/* For what is opened to be fsynced: where fsyncs are slow the least loaded of all that are up, NULL when none is. */
+static struct conn *fsync_conn(const struct sftp *sftp)
+{
+	struct conn *best = NULL;
+	int i;
+
+	if (!fsync_is_slow(sftp))
+		return free_data_conn(sftp);
+	for (i = 1; i < sftp->count; i++)
+		if (conn_is_up(sftp->conns[i]) && (!best || load_of(sftp->conns[i]) < load_of(best)))
+			best = sftp->conns[i];
+	return best;
+}
+
 /* The least loaded data connection on which the file is open. */
 static struct conn *free_file_conn(struct sftp_file *file)
 {
@@ -123,16 +150,19 @@ static int data_there(const struct sftp *sftp)
 	return count;
 }
 
-/* Is the load of what is there reason to open another data connection? One beside an operation that takes long is always worth having. */
+/*
+ * Is the load of what is there reason to open another data connection? One beside an operation that takes long is always worth having, and where
+ * fsyncs do, each file to be fsynced may have one of its own.
+ */
 static void grow(struct sftp *sftp, const struct request *request)
 {
-	const struct conn *data = free_data_conn(sftp);
+	bool slow = request->op->slow, bulk = slow || is_bulk(request), spread = request->lane == SFTP_FSYNC && fsync_is_slow(sftp);
+	const struct conn *data = spread ? fsync_conn(sftp) : free_data_conn(sftp);
 	uint64_t load = load_of(data ? data : sftp->conns[0]);
-	bool slow = request->op->slow, bulk = slow || is_bulk(request);
 
-	if (data_there(sftp) >= data_wanted(sftp) + (slow ? 1 : 0))
+	if (data_there(sftp) >= (spread ? sftp->count - 1 : data_wanted(sftp) + (slow ? 1 : 0)))
 		return;
-	if (slow && data)
+	if (data && (slow || (spread && load)))
 		want_another(sftp, load);
 	else if (data ? load > POOL_BUSY_LOAD : bulk || load > POOL_FIRST_LOAD)
 		want_another(sftp, load);
@@ -257,6 +287,8 @@ static struct conn *choose(struct sftp *sftp, enum sftp_lane lane, const struct 
 		return file_conn(request->slot->file, request);
 	if (lane == SFTP_DATA)
 		conn = free_data_conn(sftp);
+	else if (lane == SFTP_FSYNC)
+		conn = fsync_conn(sftp);
 	else if (lane == SFTP_CREATE && pool_is_far(sftp))
 		conn = first_data_conn(sftp);
 	return conn ? conn : sftp->conns[0];
@@ -317,7 +349,7 @@ void pool_submit(struct sftp *sftp, enum sftp_lane lane, struct request *request
 		request->cost += (size_t)request->len;
 		atomic_fetch_add(&request->slot->file->outstanding, request->len);
 	}
-	if (lane == SFTP_DATA || is_bulk(request) || request->op->slow)
+	if (lane == SFTP_DATA || lane == SFTP_FSYNC || is_bulk(request) || request->op->slow)
 		grow(sftp, request);
 	place(sftp, request);
 }

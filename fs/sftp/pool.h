@@ -6,7 +6,7 @@
  * where the file was opened; large ones are spread over the data connections once more than STRIPE_BYTES of a file are under way.
  *
  * Near a server no more than options.near_data of them are used, and one besides for what takes long (fsync, copy): two copies go side by side, and
- * what may not wait for one goes beside it.
+ * what may not wait for one goes beside it. Of files that are opened to be fsynced there may be many: where that takes long they are spread over all.
  */
 #ifndef CLAIMFS_SFTP_POOL_H
 #define CLAIMFS_SFTP_POOL_H
@@ -35,6 +35,7 @@
  * caches there: with 16 MiB a file of 256 MiB took 1.44 s of CPU in all processes, with 2 MiB 1.36 s (medians of 14 pairs).
  */
 #define POOL_NEAR_FLYING (2048u * 1024)
+#define POOL_FSYNC_NS (200 * NS_PER_US)	/* a disk that takes longer for an fsync than it takes to wake another chain of processes is asked for several at once */
 #define POOL_REQUEST_COST 4096u		/* what a request weighs beside its data */
 
 enum pool_start { POOL_STARTING, POOL_STARTED, POOL_FAILED };
@@ -50,6 +51,7 @@ struct sftp {
 	atomic_uint features;
 	atomic_uint max_read;
 	atomic_uint max_write;
+	atomic_llong fsync_ns;		/* what the server takes for an fsync: a moving mean */
 	struct stats stats;
 	pthread_t minder;
 	bool minding;
@@ -72,6 +74,9 @@ void pool_reroute(struct sftp *sftp, struct request *request);
 void pool_connected(struct conn *conn, const struct limits *limits);
 void pool_failed(struct conn *conn, int error, const char *why);
 void pool_down(struct conn *conn);	/* the minder must look after its requests */
+
+/* An fsync was answered, `took_ns` after the server could begin with it. I/O threads. */
+void pool_fsynced(struct sftp *sftp, int64_t took_ns);
 
 /* Has any other connection's peer been heard since? */
 bool pool_heard_since(const struct sftp *sftp, const struct conn *but, int64_t since_ns);

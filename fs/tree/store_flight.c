@@ -212,7 +212,7 @@ static void start_put(struct slot *slot, const char *path, const char *path2)
 	const struct sftp_attrs attrs = { .flags = SFTP_ATTR_MODE, .mode = slot->mode };
 
 	(void)path2;
-	STEP(slot, put_write, sftp_open(step_sftp(slot), SFTP_DATA, path, SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL, &attrs,
+	STEP(slot, put_write, sftp_open(step_sftp(slot), SFTP_FSYNC, path, SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL, &attrs,
 					step_on_open, slot));
 }
 
@@ -327,7 +327,7 @@ static void start_fsync(struct slot *slot, const char *path, const char *path2)
 		slot_end(slot);
 		return;
 	}
-	STEP(slot, fsync_opened, sftp_open(step_sftp(slot), SFTP_DATA, path, SFTP_OPEN_READ, NULL, step_on_open, slot));
+	STEP(slot, fsync_opened, sftp_open(step_sftp(slot), SFTP_FSYNC, path, SFTP_OPEN_READ, NULL, step_on_open, slot));
 }
 
 /* ---- open ---- */
