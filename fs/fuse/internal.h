@@ -57,8 +57,8 @@ struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size);
 /* Whose attributes are asked for. */
 void reply_about(struct reply *reply, struct node *node);
 
-/* Handles that the kernel has: to be given back when it ends without doing so. */
-void reply_handle_closed(struct session *session, struct handle *handle);
+/* The kernel gives the handle back: releases it, with a reply of its own. */
+void reply_release(fuse_req_t req, struct handle *handle);
 
 /* A reply nobody waits for: a handle that is given back. Counted as a REPLY_RELEASE is, so that session_end() can wait for what it wrote. */
 struct reply *reply_nobody(struct session *session);

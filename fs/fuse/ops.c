@@ -282,14 +282,8 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *in
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
-	struct handle *handle = handle_of(info);
-	struct reply *reply;
-
 	(void)ino;
-	reply_handle_closed(fuse_req_userdata(req), handle);
-	reply = reply_new(req, REPLY_RELEASE, 0);
-	if (reply)
-		handle->ops->release(handle, reply);
+	reply_release(req, handle_of(info));
 }
 
 /* ---- open files ---- */

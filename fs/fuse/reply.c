@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "fuse/internal.h"
 
@@ -273,22 +274,31 @@ static void handle_opened(struct session *session, struct handle *handle)
 	pthread_mutex_unlock(&session->lock);
 }
 
-void reply_handle_closed(struct session *session, struct handle *handle)
+static void handle_closed(struct session *session, struct handle *handle)
 {
 	pthread_mutex_lock(&session->lock);
 	map_remove(&session->handles, &handle, sizeof(handle));
 	pthread_mutex_unlock(&session->lock);
 }
 
+/* The handle's last call; without memory for a reply it stays with the session, which gives it back when it ends. */
+static void release_handle(struct session *session, struct handle *handle, struct reply *reply)
+{
+	if (!reply)
+		return;
+	handle_closed(session, handle);
+	handle->ops->release(handle, reply);
+}
+
+void reply_release(fuse_req_t req, struct handle *handle)
+{
+	release_handle(fuse_req_userdata(req), handle, reply_new(req, REPLY_RELEASE, 0));
+}
+
 /* The kernel did not take it. */
 static void return_handle(struct session *session, struct handle *handle)
 {
-	struct reply *nobody;
-
-	reply_handle_closed(session, handle);
-	nobody = reply_nobody(session);
-	if (nobody)
-		handle->ops->release(handle, nobody);
+	release_handle(session, handle, reply_nobody(session));
 }
 
 static void return_node(struct session *session, struct node *node)
@@ -541,10 +551,15 @@ static void begun(struct fuse_reply *reply)
 	pthread_mutex_unlock(&session->lock);
 }
 
+static struct fuse_reply *allocate(void)
+{
+	return fault_hit("reply-memory") ? NULL : calloc(1, sizeof(struct fuse_reply));
+}
+
 struct reply *reply_new(fuse_req_t req, enum reply_kind kind, size_t size)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct fuse_reply *reply = calloc(1, sizeof(*reply));
+	struct fuse_reply *reply = allocate();
 
 	if (!reply)
 		goto fail;
@@ -577,7 +592,7 @@ fail:
 
 struct reply *reply_nobody(struct session *session)
 {
-	struct fuse_reply *reply = calloc(1, sizeof(*reply));
+	struct fuse_reply *reply = allocate();
 
 	if (!reply)
 		return NULL;

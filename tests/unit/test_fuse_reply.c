@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "fuse/internal.h"
 
 /* ---- libfuse: a request is its own, and must not be answered while it calls back about it: it is freed with its answer ---- */
@@ -161,11 +162,84 @@ static void test_hit_before_it_began(void **state)
 	assert_int_equal(request.error, ENOENT);
 }
 
+/* ---- out of memory ---- */
+
+static struct handle handle;
+static int released;
+
+static void count_release(struct handle *given, struct reply *reply)
+{
+	assert_ptr_equal(given, &handle);
+	released++;
+	reply->ops->error(reply, 0);
+}
+
+static const struct handle_ops counting_ops = { .release = count_release };
+
+/* The kernel has been given it. */
+static void open_handle(void)
+{
+	struct tree_opened opened = { .handle = &handle };
+	struct reply *reply = reply_new(&request, REPLY_PLAIN, 0);
+
+	handle.ops = &counting_ops;
+	released = 0;
+	reply->ops->opened(reply, &opened);
+	assert_int_equal(request.error, 0);
+	assert_int_equal((int)session.handles.count, 1);
+}
+
+static void test_release(void **state)
+{
+	open_handle();
+	reply_release(&request, &handle);
+	assert_int_equal(released, 1);
+	assert_int_equal(request.error, 0);
+	assert_int_equal((int)session.handles.count, 0);
+}
+
+/* What can't be released for lack of memory is still the session's, which does it when it ends. */
+static void test_release_without_memory(void **state)
+{
+	open_handle();
+	assert_int_equal(fault_set("reply-memory:0:1"), 0);
+	reply_release(&request, &handle);
+	assert_int_equal(request.error, ENOMEM);
+	assert_int_equal(released, 0);
+	assert_int_equal((int)session.handles.count, 1);
+	reply_release(&request, &handle);
+	assert_int_equal(released, 1);
+}
+
+/* Nor is one lost that was opened for a caller who is gone. */
+static void test_return_without_memory(void **state)
+{
+	struct tree_opened opened = { .handle = &handle };
+	struct reply *reply;
+	sigset_t set;
+
+	handle.ops = &counting_ops;
+	released = 0;
+	pend_signal(&set);
+	reply = reply_new(&request, REPLY_PLAIN, 0);
+	take_signal(&set);
+	assert_int_equal(request.error, EINTR);
+	assert_int_equal(fault_set("reply-memory:0:1"), 0);
+	reply->ops->opened(reply, &opened);
+	assert_int_equal(released, 0);
+	assert_int_equal((int)session.handles.count, 1);
+	reply_release(&request, &handle);
+	assert_int_equal(released, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_dying_before_it_began, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hit_before_it_began, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_release, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_release_without_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_return_without_memory, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
