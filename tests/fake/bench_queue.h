@@ -214,6 +214,27 @@ static inline bool bench_is(struct bench_mount *mount, enum queue_state state, c
 	return entry.kind == QUEUE_TICKET;
 }
 
+struct bench_expected {
+	struct bench_mount *mount;
+	enum queue_state state;
+	const char *name;
+};
+
+static inline bool bench_is_expected(void *arg)
+{
+	const struct bench_expected *expected = arg;
+
+	return bench_is(expected->mount, expected->state, expected->name);
+}
+
+/* What another mount did: its records are on their way when its answer is there. */
+static inline bool bench_comes_to_be(struct bench_mount *mount, enum queue_state state, const char *name)
+{
+	struct bench_expected expected = { mount, state, name };
+
+	return bench_until(bench_is_expected, &expected);
+}
+
 struct bench_counter {
 	int count;
 };

@@ -95,7 +95,7 @@ static void the_first_commit_wins_and_nothing_is_left(void **state)
 		/* The late one's output does not replace what is there. */
 		assert_int_equal(bench_end(second, QUEUE_VERB_DONE, "x"), -EEXIST);
 		assert_true(bench_holds(bench, "outputs/x", hedge_first ? "of b" : "of a"));
-		assert_true(bench_is(a, QUEUE_DONE, "x") && bench_is(b, QUEUE_DONE, "x"));
+		assert_true(bench_comes_to_be(a, QUEUE_DONE, "x") && bench_comes_to_be(b, QUEUE_DONE, "x"));
 		assert_true(bench_until(no_claims, bench));
 		bench_free(bench);
 	}
@@ -163,7 +163,7 @@ static void a_hedge_outlives_the_failure_of_the_other(void **state)
 	assert_int_equal(bench_end(a, QUEUE_VERB_FAIL, "x"), 0);
 	assert_true(bench_is(b, QUEUE_FAILED, "x"));
 	assert_int_equal(bench_end(b, QUEUE_VERB_DONE, "x"), 0);
-	assert_true(bench_is(a, QUEUE_DONE, "x"));
+	assert_true(bench_comes_to_be(a, QUEUE_DONE, "x"));
 	bench_free(bench);
 }
 
@@ -276,7 +276,7 @@ static void by_the_times_of_the_others(void **state)
 	assert_true(bench_is(b, QUEUE_CLAIMS, "y"));
 	assert_int_equal(hedge(b, NULL), -ENOENT);
 	assert_int_equal(end(a, QUEUE_VERB_DONE, "u4", "wall=9.0"), 0);
-	assert_true(bench_is(b, QUEUE_DONE, "u4"));
+	assert_true(bench_comes_to_be(b, QUEUE_DONE, "u4"));
 	assert_int_equal(hedge(b, NULL), 1);
 	assert_int_equal(queue_attempt(b->queue, "x"), 2);
 	/* y has been there for a moment only. */
