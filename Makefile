@@ -255,7 +255,7 @@ check-tsan: deps-check
 
 check-sanitized: all tests
 	$(Q)rm -rf $(SANITIZER_LOGS) && mkdir -p $(SANITIZER_LOGS)
-	$(Q)$(SANITIZER_ENV) TEST_LIMIT=$${TEST_LIMIT:-600} UNIT_LIMIT=600 $(RUN) unit $(UNIT_TESTS) -- system $(T)
+	$(Q)$(SANITIZER_ENV) PATIENCE=$${PATIENCE:-5} TEST_LIMIT=$${TEST_LIMIT:-900} UNIT_LIMIT=600 $(RUN) unit $(UNIT_TESTS) -- system $(T)
 
 .PHONY: check-layers check-headers check-man
 check-layers:

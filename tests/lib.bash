@@ -33,9 +33,10 @@ teardown() {
 
 # ---- waiting ----
 
-# wait_until SECONDS COMMAND...: until the command succeeds; 1 and a line when it never did.
+# wait_until SECONDS COMMAND...: until the command succeeds; 1 and a line when it never did. With PATIENCE=N, for programs that are slower than they should
+# be, N times as long.
 wait_until() {
-	local limit=$1 end
+	local limit=$(($1 * ${PATIENCE:-1})) end
 	shift
 	end=$((${EPOCHREALTIME/[.,]/} + limit * 1000000))
 	until "$@" >/dev/null 2>&1; do
