@@ -292,7 +292,9 @@ static void release_handle(struct session *session, struct handle *handle, struc
 
 void reply_release(fuse_req_t req, struct handle *handle)
 {
-	release_handle(fuse_req_userdata(req), handle, reply_new(req, REPLY_RELEASE, 0));
+	struct session *session = fuse_req_userdata(req);	/* an answer frees the request */
+
+	release_handle(session, handle, reply_new(req, REPLY_RELEASE, 0));
 }
 
 /* The kernel did not take it. */

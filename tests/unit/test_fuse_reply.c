@@ -42,6 +42,7 @@ const struct fuse_ctx *fuse_req_ctx(fuse_req_t req)
 
 void *fuse_req_userdata(fuse_req_t req)
 {
+	assert_int_equal(req->answers, 0);	/* else it was freed */
 	return req->session;
 }
 
@@ -187,6 +188,7 @@ static void open_handle(void)
 	reply->ops->opened(reply, &opened);
 	assert_int_equal(request.error, 0);
 	assert_int_equal((int)session.handles.count, 1);
+	request.answers = 0;
 }
 
 static void test_release(void **state)
@@ -207,6 +209,7 @@ static void test_release_without_memory(void **state)
 	assert_int_equal(request.error, ENOMEM);
 	assert_int_equal(released, 0);
 	assert_int_equal((int)session.handles.count, 1);
+	request.answers = 0;
 	reply_release(&request, &handle);
 	assert_int_equal(released, 1);
 }
@@ -228,6 +231,7 @@ static void test_return_without_memory(void **state)
 	reply->ops->opened(reply, &opened);
 	assert_int_equal(released, 0);
 	assert_int_equal((int)session.handles.count, 1);
+	request.answers = 0;
 	reply_release(&request, &handle);
 	assert_int_equal(released, 1);
 }
