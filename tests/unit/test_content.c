@@ -44,6 +44,13 @@ static void same_contents_are_done_once(void **state)
 	bench_free(bench);
 }
 
+/* What another mount has written to its log is seen at the next refresh after that. */
+static bool is_claimed(void *arg)
+{
+	bench_pass(0.5);
+	return bench_claim(arg, "one") == 0;
+}
+
 /* A hash is computed once for a name, size and mtime, by whoever comes first. */
 static void a_content_is_hashed_once(void **state)
 {
@@ -65,8 +72,7 @@ static void a_content_is_hashed_once(void **state)
 	assert_int_equal(bench_claim(a, "one"), 0);
 	/* … and, through the log, there. */
 	assert_int_equal(bench_end(a, QUEUE_VERB_LOSE, "one"), 0);
-	bench_pass(0.5);
-	assert_int_equal(bench_claim(b, "one"), 0);
+	assert_true(bench_until(is_claimed, b));
 	assert_int_equal(done(b, "one"), 0);
 	/* Other bytes are another unit. */
 	mem_disk_puts(bench->disk, "inputs/one", "other bytes");
