@@ -204,12 +204,20 @@ int64_t queue_time(struct queue *queue);	/* the server's seconds as well as is k
 void queue_changed_locked(struct queue *queue);
 
 /* refresh.c */
-int queue_refresh(struct queue *queue, int64_t max_age_ns);	/* a view at most that old; 0 or -errno */
+int queue_refresh(struct queue *queue, int64_t max_age_ns);	/* a view at most that old now; 0 or -errno */
+int queue_refresh_since(struct queue *queue, int64_t least_ns);	/* one that was begun then or later */
 void queue_watch(struct queue *queue);				/* lists claims/ only */
 bool refresh_is_clean(const struct index_clock *clock, int64_t mtime, int64_t since_ns);
 
 /* scan.c */
-int scan_inputs(struct queue *queue);
+struct scan;
+struct scan_marks {			/* STORE_LSTATs of failed/ and redo/: they go along */
+	struct store_op failed, redo;
+};
+/* Looks at the directories of inputs that are known: one flight, where there are not very many. 0 or -errno; the scan is for scan_list() in any case. */
+int scan_look(struct queue *queue, struct scan_marks *ret_marks, struct scan **ret_scan);
+/* Lists those that changed, unless there is an `error`, and frees the scan, which may be NULL. *ret_listed: some were. The error, 0 or -errno. */
+int scan_list(struct scan *scan, int error, bool *ret_listed);
 /* How long (ns) until all inputs are listed again, to see what changed in place, after that took `took_ns` and with so many mounts around. */
 int64_t scan_relist_after(int64_t took_ns, uint32_t mounts);
 
@@ -224,7 +232,8 @@ struct log_place {			/* where a record was met */
 int logs_apply_locked(struct queue *queue, const struct record *record, const struct log_place *place, const struct index_clock *clock);
 uint32_t logs_get_locked(struct queue *queue, const char *name);	/* NODE or NODE.K: index + 1; 0: out of memory */
 void logs_name(const struct queue *queue, uint32_t log, char ret_name[LAYOUT_MAX_LOG + 1]);	/* of the log with this index */
-int logs_refresh(struct queue *queue);
+/* `listing` of log/, which was begun and is ended here; NULL: there is none yet. */
+int logs_refresh(struct queue *queue, struct store_listing *listing);
 /* The record at a place of a file on the disk; it points into `text`. Not under the lock. */
 int logs_read_line(struct queue *queue, const char *path, uint64_t offset, struct buf *text, struct record *ret_record);
 /* The line of a done or failed unit: 0 and `text`, which is decoded in place and which *ret_record points into. */

@@ -447,14 +447,14 @@ static int read_pieces(struct queue *queue, struct flight *flight, struct buf *p
 }
 
 /* Lists log/ and reads what is new. */
-static int refresh_once(struct queue *queue, struct flight *flight, struct buf *pieces, bool *vanished)
+static int refresh_once(struct queue *queue, struct store_listing *listing, struct flight *flight, struct buf *pieces, bool *vanished)
 {
 	int count, error;
 
 	pthread_mutex_lock(&queue->lock);
 	queue->log_listing++;
 	pthread_mutex_unlock(&queue->lock);
-	error = store_list(queue->store, LAYOUT_LOG, take_log, queue);
+	error = listing ? store_list_end(queue->store, listing, take_log, queue) : store_list(queue->store, LAYOUT_LOG, take_log, queue);
 	if (error)
 		return error;
 	do
@@ -463,7 +463,7 @@ static int refresh_once(struct queue *queue, struct flight *flight, struct buf *
 	return count;
 }
 
-int logs_refresh(struct queue *queue)
+int logs_refresh(struct queue *queue, struct store_listing *listing)
 {
 	struct buf pieces[PIECES] = { BUF_INIT };
 	struct flight flight = FLIGHT_INIT;
@@ -474,7 +474,7 @@ int logs_refresh(struct queue *queue)
 	/* One that was merged since it was listed: the merged log is in the next listing. */
 	do {
 		vanished = false;
-		error = refresh_once(queue, &flight, pieces, &vanished);
+		error = refresh_once(queue, tries ? NULL : listing, &flight, pieces, &vanished);
 	} while (!error && vanished && ++tries < RELISTS);
 	for (i = 0; i < PIECES; i++)
 		buf_release(&pieces[i]);

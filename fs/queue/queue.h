@@ -86,10 +86,12 @@ int queue_look(struct queue *queue, enum queue_state state, const char *name, st
  * Lists the sub-directory `dir` ("" is the top), in this mount's permutation. `*cursor` begins at 0 and is moved past what was
  * taken; it stays meaningful while units come and go: nothing is shown twice, and what was there all the time is shown. `emit` gets
  * the entry's base name and the cursor that follows it, and returns false when it is full (the entry is then shown again next
- * time). With `stat`, entry->size and mtime are filled (it may have to read owners of claims), else only kind and id.
+ * time). With `stat`, entry->size and mtime are filled (it may have to read owners of claims), else only kind and id. At cursor 0
+ * the view is refreshed first where it was too old at `asked_ns` (clock_now()).
  */
 typedef bool queue_emit(void *arg, const char *name, const struct queue_entry *entry, uint64_t next_cursor);
-int queue_list(struct queue *queue, enum queue_state state, const char *dir, uint64_t *cursor, bool stat, queue_emit *emit, void *arg);
+int queue_list(struct queue *queue, enum queue_state state, const char *dir, uint64_t *cursor, bool stat, int64_t asked_ns, queue_emit *emit,
+	       void *arg);
 
 /* The ticket's text. 0, -ENOENT, -errno. */
 int queue_ticket(struct queue *queue, enum queue_state state, const char *name, struct buf *ret_text);

@@ -5,6 +5,9 @@
  *
  * Claims come first: a unit that is committed has its record before its claims are swept, so a unit whose claims are missing in an
  * older listing is found done by the records read after it, and never shows up in todo/ for a moment.
+ *
+ * That is the order on the disk. Where nothing changed all of it takes two round trips: what opens the two directories and looks at the others
+ * goes out at once, and what reads the two.
  */
 #include "queue/inner.h"
 
@@ -45,28 +48,37 @@ static bool take_claim(void *arg, const struct store_name *name)
 	return listing->error == 0;
 }
 
-static int refresh_claims(struct queue *queue)
-{
-	struct listing listing = { .queue = queue };
-	int64_t began;
-	int error;
+struct claims_listing {
+	struct store_listing store;
+	struct listing listing;
+	int64_t began_ns;
+};
 
+static void begin_claims(struct queue *queue, struct claims_listing *claims)
+{
+	claims->listing = (struct listing) { .queue = queue };
 	pthread_mutex_lock(&queue->lock);
-	queue_clock(queue, &listing.clock);
-	began = listing.clock.now_ns;
-	index_claims_begin(&queue->index, listing.clock.now_ns);
+	queue_clock(queue, &claims->listing.clock);
+	claims->began_ns = claims->listing.clock.now_ns;
+	index_claims_begin(&queue->index, claims->began_ns);
 	pthread_mutex_unlock(&queue->lock);
-	error = store_list(queue->store, LAYOUT_CLAIMS, take_claim, &listing);
+	store_list_begin(queue->store, LAYOUT_CLAIMS, NULL, &claims->store);
+}
+
+static int end_claims(struct queue *queue, struct claims_listing *claims)
+{
+	int error = store_list_end(queue->store, &claims->store, take_claim, &claims->listing);
+
 	if (error == -ENOENT)
 		error = 0;
-	if (error || listing.error)
-		return error ? error : listing.error;
+	if (error || claims->listing.error)
+		return error ? error : claims->listing.error;
 	pthread_mutex_lock(&queue->lock);
-	queue_clock(queue, &listing.clock);
-	index_claims_end(&queue->index, &listing.clock);
+	queue_clock(queue, &claims->listing.clock);
+	index_claims_end(&queue->index, &claims->listing.clock);
 	heal_check_locked(queue);
 	queue->watched_ns = queue->index.listing_ns;
-	queue->claims_ns = clock_now() - began;
+	queue->claims_ns = clock_now() - claims->began_ns;
 	queue_changed_locked(queue);
 	pthread_mutex_unlock(&queue->lock);
 	return 0;
@@ -133,19 +145,12 @@ static int list_marks(struct queue *queue, const char *dir, const struct store_o
 	return 0;
 }
 
-static int refresh_marks(struct queue *queue)
+static int refresh_marks(struct queue *queue, const struct scan_marks *marks)
 {
-	struct flight flight = FLIGHT_INIT;
-	size_t failed, redo;
-	int error;
+	int error = list_marks(queue, LAYOUT_REDO, &marks->redo, &queue->redo_mtime, queue->redo_since_ns);
 
-	failed = flight_lstat(&flight, LAYOUT_FAILED);
-	redo = flight_lstat(&flight, LAYOUT_REDO);
-	flight_run(&flight, queue->store);
-	error = list_marks(queue, LAYOUT_REDO, flight_op(&flight, redo), &queue->redo_mtime, queue->redo_since_ns);
 	if (!error)
-		error = list_marks(queue, LAYOUT_FAILED, flight_op(&flight, failed), &queue->failed_mtime, queue->failed_since_ns);
-	flight_release(&flight);
+		error = list_marks(queue, LAYOUT_FAILED, &marks->failed, &queue->failed_mtime, queue->failed_since_ns);
 	return error;
 }
 
@@ -172,20 +177,30 @@ static void learn_time(struct queue *queue)
 
 static int refresh_now(struct queue *queue)
 {
-	int error;
+	struct claims_listing claims;
+	struct store_listing logs;
+	struct scan_marks marks;
+	struct scan *scan = NULL;
+	bool listed = false;
+	int error, claims_error;
 
 	learn_time(queue);
-	error = refresh_claims(queue);
+	begin_claims(queue, &claims);
+	store_list_begin(queue->store, LAYOUT_LOG, &claims.store, &logs);
+	error = scan_look(queue, &marks, &scan);
+	claims_error = end_claims(queue, &claims);
+	if (claims_error)
+		error = claims_error;
+	error = scan_list(scan, error, &listed);
 	if (!error)
-		error = scan_inputs(queue);
-	if (!error)
-		error = refresh_marks(queue);
-	if (!error)
-		error = logs_refresh(queue);
-	return error;
+		error = refresh_marks(queue, &marks);
+	/* What was done while inputs were listed is not to be shown as work: that may have taken long. */
+	if (error || listed)
+		store_list_end(queue->store, &logs, NULL, NULL);
+	return error ? error : logs_refresh(queue, listed ? NULL : &logs);
 }
 
-int queue_refresh(struct queue *queue, int64_t max_age_ns)
+int queue_refresh_since(struct queue *queue, int64_t least_ns)
 {
 	uint64_t seen;
 	int64_t began;
@@ -193,7 +208,7 @@ int queue_refresh(struct queue *queue, int64_t max_age_ns)
 
 	pthread_mutex_lock(&queue->lock);
 	queue->used_ns = clock_now();
-	while (queue->viewed_ns == INT64_MIN || clock_now() - queue->viewed_ns > max_age_ns) {
+	while (queue->viewed_ns < least_ns) {
 		if (queue->refreshing) {
 			seen = queue->refreshes;
 			while (queue->refreshing)
@@ -217,21 +232,29 @@ int queue_refresh(struct queue *queue, int64_t max_age_ns)
 		/* Claims to be watched, markers to be checked. */
 		keeper_wake_locked(queue);
 		pthread_cond_broadcast(&queue->changed);
-		/* A refresh that takes longer than its age may be: what it found is as new as can be had. */
 		break;
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return public_error(error);
 }
 
+/* The age is that when it was asked for: who had to wait for another's refresh takes what that one found, though it took longer than the age. */
+int queue_refresh(struct queue *queue, int64_t max_age_ns)
+{
+	return queue_refresh_since(queue, clock_now() - max_age_ns);
+}
+
 void queue_watch(struct queue *queue)
 {
+	struct claims_listing claims;
+
 	pthread_mutex_lock(&queue->lock);
 	while (queue->refreshing)
 		pthread_cond_wait(&queue->changed, &queue->lock);
 	queue->refreshing = true;
 	pthread_mutex_unlock(&queue->lock);
-	refresh_claims(queue);
+	begin_claims(queue, &claims);
+	end_claims(queue, &claims);
 	pthread_mutex_lock(&queue->lock);
 	queue->refreshing = false;
 	pthread_cond_broadcast(&queue->changed);

@@ -30,6 +30,8 @@ struct scan {
 	uint64_t share_from;		/* with so many, look whether another has listed them; UINT64_MAX: never, or it was done */
 	bool cold;			/* nothing is known yet */
 	bool stopped;			/* another has */
+	bool all;			/* all inputs are listed again */
+	int64_t began_ns;
 	int error;
 };
 
@@ -97,14 +99,17 @@ static void look_at(struct scan *scan, struct index_dir *dir, const struct store
 	}
 }
 
-/* One flight: the directories from `begin` on; before the first listing of all, whether another mount has made one or is at it. */
-static uint32_t look_from(struct scan *scan, uint32_t begin)
+/*
+ * One flight: the directories from `begin` on; before the first listing of all, whether another mount has made one or is at it. `marks`
+ * may be NULL.
+ */
+static uint32_t look_from(struct scan *scan, uint32_t begin, struct scan_marks *marks)
 {
 	struct queue *queue = scan->queue;
 	struct flight flight = FLIGHT_INIT;
 	struct buf path = BUF_INIT;
 	uint32_t at, looked[LOOKS];
-	size_t i, dirs;
+	size_t i, dirs, failed = 0, redo = 0;
 
 	pthread_mutex_lock(&queue->lock);
 	for (at = begin; at < queue->index.dir_count && flight.count < LOOKS; at++) {
@@ -122,7 +127,13 @@ static uint32_t look_from(struct scan *scan, uint32_t begin)
 		flight_lstat(&flight, SHARE_PATH);
 		flight_lstat(&flight, SHARE_LOCK_PATH);
 	}
+	if (marks) {
+		failed = flight_lstat(&flight, LAYOUT_FAILED);
+		redo = flight_lstat(&flight, LAYOUT_REDO);
+	}
 	flight_run(&flight, queue->store);
+	if (marks)
+		*marks = (struct scan_marks) { .failed = *flight_op(&flight, failed), .redo = *flight_op(&flight, redo) };
 	scan->error = scan->error ? scan->error : flight.error;
 	scan->stopped = scan->cold && (!flight_error(&flight, dirs) || !flight_error(&flight, dirs + 1));
 	scan->cold = false;
@@ -320,39 +331,59 @@ static void shared(struct queue *queue, int error)
 		share_end(queue, false);
 }
 
-int scan_inputs(struct queue *queue)
+int scan_look(struct queue *queue, struct scan_marks *ret_marks, struct scan **ret_scan)
 {
-	struct scan scan = { .queue = queue };
-	uint32_t at = 0, i;
-	int64_t began_ns;
-	bool all;
-	int error;
+	struct scan *scan = calloc(1, sizeof(*scan));
+	uint32_t at;
 
+	*ret_scan = scan;
+	if (!scan)
+		return -ENOMEM;
+	scan->queue = queue;
 	pthread_mutex_lock(&queue->lock);
-	queue_clock(queue, &scan.clock);
-	began_ns = scan.clock.now_ns;
-	all = list_all_again(&scan);
-	scan.share_from = share_from(queue);
-	scan.cold = scan.share_from != UINT64_MAX && queue->index.dir_count == 1 && queue->index.dirs[0]->mtime == INT64_MIN;
+	queue_clock(queue, &scan->clock);
+	scan->began_ns = scan->clock.now_ns;
+	scan->all = list_all_again(scan);
+	scan->share_from = share_from(queue);
+	scan->cold = scan->share_from != UINT64_MAX && queue->index.dir_count == 1 && queue->index.dirs[0]->mtime == INT64_MIN;
 	pthread_mutex_unlock(&queue->lock);
-	do
-		at = look_from(&scan, at);
-	while (!scan.error && at < queue->index.dir_count);
-	if (scan.stopped && !scan.error)
-		share(&scan);
+	at = look_from(scan, 0, ret_marks);
+	while (!scan->error && at < queue->index.dir_count)
+		at = look_from(scan, at, NULL);
+	return scan->error;
+}
+
+static void list_all(struct scan *scan)
+{
+	uint32_t i;
+
+	if (scan->stopped)
+		share(scan);
 	/* New sub-directories join at the end while this goes on. */
-	for (i = 0; i < scan.count && !scan.error; i++) {
-		scan.error = list_unless_known(&scan, scan.dirs[i]);
-		if (scan.stopped && !scan.error) {
-			share(&scan);
-			if (!scan.error)
-				scan.error = list_unless_known(&scan, scan.dirs[i]);
+	for (i = 0; i < scan->count && !scan->error; i++) {
+		scan->error = list_unless_known(scan, scan->dirs[i]);
+		if (scan->stopped && !scan->error) {
+			share(scan);
+			if (!scan->error)
+				scan->error = list_unless_known(scan, scan->dirs[i]);
 		}
 	}
-	error = scan.error;
-	if (all && !error)
-		listed_all_again(queue, began_ns);
-	shared(queue, error);
-	free(scan.dirs);
+}
+
+int scan_list(struct scan *scan, int error, bool *ret_listed)
+{
+	*ret_listed = false;
+	if (!scan)
+		return error;
+	scan->error = error;
+	*ret_listed = scan->stopped || scan->count;
+	if (!error)
+		list_all(scan);
+	if (scan->all && !scan->error)
+		listed_all_again(scan->queue, scan->began_ns);
+	shared(scan->queue, scan->error);
+	error = scan->error;
+	free(scan->dirs);
+	free(scan);
 	return error;
 }

@@ -79,8 +79,15 @@ struct store_name {		/* one entry of a listing; valid during the call-back only 
 	struct store_attrs attrs;
 };
 
-/* false stops the listing. Runs on the thread that called store_list. */
+/* false stops the listing. Runs on the thread that called store_list or store_list_end. */
 typedef bool store_entry(void *arg, const struct store_name *name);
+
+struct store_listing {		/* one that was begun; the caller's, from store_list_begin to store_list_end */
+	const char *path;
+	struct store_listing *after;
+	void *begun;		/* the store's own */
+	int error;
+};
 
 struct store {
 	const struct store_ops *ops;
@@ -89,6 +96,9 @@ struct store {
 struct store_ops {
 	void (*run)(struct store *store, struct store_op *ops, size_t count);
 	int (*list)(struct store *store, const char *path, store_entry *entry, void *arg);
+	/* Both or neither: without them a listing begins when its names are taken. `entry` NULL: they aren't wanted. */
+	void (*list_begin)(struct store *store, struct store_listing *listing);
+	int (*list_end)(struct store *store, struct store_listing *listing, store_entry *entry, void *arg);
 	int (*open)(struct store *store, const char *path, int flags, struct store_file **ret_file);
 	void (*close)(struct store *store, struct store_file *file);
 	bool (*cancelled)(struct store *store);
@@ -104,6 +114,26 @@ static inline void store_run(struct store *store, struct store_op *ops, size_t c
 static inline int store_list(struct store *store, const char *path, store_entry *entry, void *arg)
 {
 	return store->ops->list(store, path, entry, arg);
+}
+
+/*
+ * The same in two parts, so that its round trips are made along with those of what the caller does between. What it shows was there when it
+ * was begun or later, and, where `after` is another listing that was begun, was read after the last name of that one was. `path` and
+ * `after` must stay until the end, and `after` ends first.
+ */
+static inline void store_list_begin(struct store *store, const char *path, struct store_listing *after, struct store_listing *ret_listing)
+{
+	*ret_listing = (struct store_listing) { .path = path, .after = after };
+	if (store->ops->list_begin)
+		store->ops->list_begin(store, ret_listing);
+}
+
+/* Each listing that was begun must be ended. `entry` NULL: it is given up. 0, or -errno as store_list. */
+static inline int store_list_end(struct store *store, struct store_listing *listing, store_entry *entry, void *arg)
+{
+	if (store->ops->list_end)
+		return store->ops->list_end(store, listing, entry, arg);
+	return entry ? store_list(store, listing->path, entry, arg) : 0;
 }
 
 /* Flags as open(2): O_WRONLY or O_RDWR, O_APPEND, O_CREAT, O_EXCL. A file stays usable over a broken connection (reopened without

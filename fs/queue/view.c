@@ -427,7 +427,8 @@ static void stat_all(struct queue *queue, struct listed *list, size_t count)
 	pthread_mutex_unlock(&queue->lock);
 }
 
-int queue_list(struct queue *queue, enum queue_state state, const char *path, uint64_t *cursor, bool stat, queue_emit *emit, void *arg)
+int queue_list(struct queue *queue, enum queue_state state, const char *path, uint64_t *cursor, bool stat, int64_t asked_ns, queue_emit *emit,
+	       void *arg)
 {
 	struct listed *list;
 	const struct index_dir *dir;
@@ -436,7 +437,7 @@ int queue_list(struct queue *queue, enum queue_state state, const char *path, ui
 	int error = 0;
 
 	if (*cursor == 0)
-		error = queue_refresh(queue, queue->options.ttl_ns);
+		error = queue_refresh_since(queue, asked_ns - queue->options.ttl_ns);
 	list = error ? NULL : malloc(BATCH * sizeof(*list));
 	if (!list)
 		return error ? error : -ENOMEM;

@@ -103,7 +103,10 @@ void slot_end(struct slot *slot);
 /* The server's path of `path`, which is relative to the queue. */
 int store_full_path(const struct store_sftp *store, const char *path, struct buf *ret_path);
 void store_unref(struct store_sftp *store);
-int store_list_sftp(struct store *store, const char *path, store_entry *entry, void *arg);	/* store_ops.list */
+/* store_ops.list and its two parts. */
+int store_list_sftp(struct store *store, const char *path, store_entry *entry, void *arg);
+void store_list_begin_sftp(struct store *store, struct store_listing *listing);
+int store_list_end_sftp(struct store *store, struct store_listing *listing, store_entry *entry, void *arg);
 
 static inline bool store_is_cancelled(const struct store_sftp *store)
 {

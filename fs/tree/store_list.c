@@ -10,13 +10,17 @@
 
 /* Entries change threads in batches of so many bytes: a lock and a wake-up for each of a million would cost more than the rest. */
 #define BATCH_BYTES 65536
+#define LISTING_EARLY 1		/* no errno: it began before what it was to come after had ended */
 
 struct listing {		/* by store->lock, but for `filling` */
 	struct store_sftp *store;
 	struct wait wait;
 	struct buf filling;	/* the I/O thread's alone: struct packed, then the name and a NUL, each */
 	struct buf entries;	/* what it has handed over, and the waiting thread has not taken */
-	unsigned int refs;	/* the waiting thread and the request */
+	struct listing *after;	/* what it shows must be newer than the end of that one; held */
+	unsigned int refs;	/* the waiting thread, the request, and one that comes after this */
+	bool answered;		/* something of it is there */
+	bool early;		/* … and was before `after` had ended */
 	bool stopped;		/* nobody wants more; read with __atomic_load_n */
 	bool ended;
 	int error;
@@ -37,6 +41,8 @@ static void listing_unref(struct listing *listing)
 	pthread_mutex_unlock(&store->lock);
 	if (!last)
 		return;
+	if (listing->after)
+		listing_unref(listing->after);
 	buf_release(&listing->filling);
 	buf_release(&listing->entries);
 	pthread_cond_destroy(&listing->wait.changed);
@@ -63,6 +69,14 @@ static void hand_over_locked(struct listing *listing, bool last)
 	pthread_cond_signal(&listing->wait.changed);
 }
 
+/* Answers of the control connection come in the order in which the server carried the requests out. */
+static void answered_locked(struct listing *listing)
+{
+	if (!listing->answered)
+		listing->early = listing->after && !listing->after->ended;
+	listing->answered = true;
+}
+
 static bool on_entry(void *arg, const struct sftp_name *name)
 {
 	struct listing *listing = arg;
@@ -70,6 +84,11 @@ static bool on_entry(void *arg, const struct sftp_name *name)
 	struct packed packed = { .len = name->len };
 	size_t before = filling->len;
 
+	if (!before) {
+		pthread_mutex_lock(&listing->store->lock);
+		answered_locked(listing);
+		pthread_mutex_unlock(&listing->store->lock);
+	}
 	store_attrs_of(name->attrs, &packed.attrs);
 	if (!buf_reserve(filling, sizeof(packed) + name->len + 1)) {
 		memcpy(filling->data + before, &packed, sizeof(packed));
@@ -90,6 +109,7 @@ static void on_listed(void *arg, const struct sftp_reply *reply)
 	struct listing *listing = arg;
 
 	pthread_mutex_lock(&listing->store->lock);
+	answered_locked(listing);
 	hand_over_locked(listing, true);
 	listing->ended = true;
 	listing->error = reply->error;
@@ -137,6 +157,18 @@ static bool next_batch(struct listing *listing, struct buf *ret_batch, int *ret_
 	return any;
 }
 
+/* What has come of it is as new as it must be. Once next_batch() has returned. */
+static bool in_order(struct listing *listing)
+{
+	bool early;
+
+	pthread_mutex_lock(&listing->store->lock);
+	early = listing->early;
+	pthread_mutex_unlock(&listing->store->lock);
+	return !early;
+}
+
+/* 0, -errno, or LISTING_EARLY before any entry was delivered. */
 static int listing_run(struct listing *listing, store_entry *entry, void *arg)
 {
 	struct store_sftp *store = listing->store;
@@ -148,14 +180,24 @@ static int listing_run(struct listing *listing, store_entry *entry, void *arg)
 	list_append(&store->waits, &listing->wait.link);
 	pthread_mutex_unlock(&store->lock);
 	while (wanted && next_batch(listing, &batch, &error)) {
-		wanted = deliver(&batch, entry, arg);
+		wanted = in_order(listing) && deliver(&batch, entry, arg);
 		buf_release(&batch);
 	}
+	if (!in_order(listing))
+		error = LISTING_EARLY;
 	pthread_mutex_lock(&store->lock);
 	list_remove(&listing->wait.link);
-	__atomic_store_n(&listing->stopped, true, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&store->lock);
 	return error;
+}
+
+/* The waiting thread wants no more of it. */
+static void listing_leave(struct listing *listing)
+{
+	pthread_mutex_lock(&listing->store->lock);
+	__atomic_store_n(&listing->stopped, true, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&listing->store->lock);
+	listing_unref(listing);
 }
 
 /* Small and asked for every second, so they must not wait behind the data of files. */
@@ -170,7 +212,7 @@ static enum sftp_lane listing_lane(const char *path)
 	return SFTP_DATA;
 }
 
-static int listing_new(struct store_sftp *store, struct listing **ret_listing)
+static int listing_new(struct store_sftp *store, struct listing *after, struct listing **ret_listing)
 {
 	struct listing *listing = calloc(1, sizeof(*listing));
 
@@ -182,34 +224,72 @@ static int listing_new(struct store_sftp *store, struct listing **ret_listing)
 	}
 	list_init(&listing->wait.link);
 	listing->store = store;
+	listing->after = after;
 	listing->refs = 2;
 	pthread_mutex_lock(&store->lock);
 	store->refs++;
+	if (after)
+		after->refs++;
 	pthread_mutex_unlock(&store->lock);
 	*ret_listing = listing;
 	return 0;
+}
+
+/* Asks for it. 0 and the listing, which listing_leave() ends, or -errno. */
+static int listing_begin(struct store_sftp *store, const char *path, struct listing *after, struct listing **ret_listing)
+{
+	struct listing *listing = NULL;
+	struct buf full = BUF_INIT;
+	int error;
+
+	error = store_is_cancelled(store) ? -ENOTCONN : store_full_path(store, path, &full);
+	if (!error)
+		error = listing_new(store, after, &listing);
+	/* No restart: entries were given out already, so a listing that was cut ends with an error and the caller begins again. */
+	if (!error) {
+		error = sftp_list(store->sftp, listing_lane(path), full.data, on_entry, NULL, on_listed, listing);
+		if (error) {
+			listing_unref(listing);		/* the request's */
+			listing_leave(listing);
+		}
+	}
+	if (!error)
+		*ret_listing = listing;
+	buf_release(&full);
+	return error;
 }
 
 int store_list_sftp(struct store *base, const char *path, store_entry *entry, void *arg)
 {
 	struct store_sftp *store = container_of(base, struct store_sftp, store);
 	struct listing *listing;
-	struct buf full = BUF_INIT;
-	int error;
+	int error = listing_begin(store, path, NULL, &listing);
 
-	error = store_is_cancelled(store) ? -ENOTCONN : store_full_path(store, path, &full);
-	if (!error)
-		error = listing_new(store, &listing);
 	if (error)
-		goto done;
-	/* No restart: entries were given out already, so a listing that was cut ends with an error and the caller begins again. */
-	error = sftp_list(store->sftp, listing_lane(path), full.data, on_entry, NULL, on_listed, listing);
-	if (error)
-		listing_unref(listing);		/* the request's */
-	else
-		error = listing_run(listing, entry, arg);
-	listing_unref(listing);
-done:
-	buf_release(&full);
+		return error;
+	error = listing_run(listing, entry, arg);
+	listing_leave(listing);
 	return error;
+}
+
+void store_list_begin_sftp(struct store *base, struct store_listing *listing)
+{
+	struct store_sftp *store = container_of(base, struct store_sftp, store);
+	struct listing *begun = NULL;
+
+	listing->error = listing_begin(store, listing->path, listing->after ? listing->after->begun : NULL, &begun);
+	listing->begun = begun;
+}
+
+int store_list_end_sftp(struct store *base, struct store_listing *listing, store_entry *entry, void *arg)
+{
+	struct listing *begun = listing->begun;
+	int error = listing->error;
+
+	if (!begun)
+		return error;
+	if (entry)
+		error = listing_run(begun, entry, arg);
+	listing_leave(begun);
+	return error == LISTING_EARLY ? store_list_sftp(base, listing->path, entry, arg) : error;
 }

@@ -333,6 +333,8 @@ static bool cancelled(struct store *base)
 static const struct store_ops store_sftp_ops = {
 	.run = run,
 	.list = store_list_sftp,
+	.list_begin = store_list_begin_sftp,
+	.list_end = store_list_end_sftp,
 	.open = open_file,
 	.close = close_file,
 	.cancelled = cancelled,

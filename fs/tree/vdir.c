@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/list.h"
 #include "tree/queues.h"
 
 #define DIR_MODE (S_IFDIR | 0755)
@@ -151,6 +153,11 @@ void vdir_getattr(struct tree *tree, struct node *node, struct handle *handle, s
 
 /* ---- listings ---- */
 
+struct vdir_handle {
+	struct handle handle;		/* first */
+	int64_t opened_ns;		/* until it is first read from its beginning; then 0 */
+};
+
 struct listing {
 	struct vjob *vjob;
 	int error;
@@ -207,11 +214,18 @@ static void readdir_run(struct vjob *vjob, struct live *live)
 	const struct vnode *vnode = vnode_of(vjob->node);
 	struct listing listing = { .vjob = vjob };
 	struct reply *reply = vjob->reply;
+	struct vdir_handle *handle = container_of(vjob->handle, struct vdir_handle, handle);
+	int64_t asked_ns = 0;
 	uint64_t cursor;
 
+	/* A directory shows what it held when it was opened or later: the view that the fstat after the opening got will do. */
+	if (vjob->offset == 0)
+		asked_ns = __atomic_exchange_n(&handle->opened_ns, 0, __ATOMIC_RELAXED);
+	if (!asked_ns)
+		asked_ns = clock_now();
 	if (vdir_dots(vjob->tree, vjob->node, &vjob->offset, reply)) {
 		cursor = (uint64_t)vjob->offset - DOTS;
-		listing.error = queue_list(live_queue(live), vnode->state, vnode->sub, &cursor, vjob->plus, emit, &listing);
+		listing.error = queue_list(live_queue(live), vnode->state, vnode->sub, &cursor, vjob->plus, asked_ns, emit, &listing);
 	}
 	if (listing.error < 0) {
 		vjob_answer(vjob, listing.error);
@@ -232,6 +246,7 @@ static void vdir_readdir(struct handle *handle, off_t offset, bool plus, struct 
 	vjob = vjob_new(handle->tree, handle->node, NULL, reply);
 	if (!vjob)
 		return;
+	vjob->handle = handle;
 	vjob->offset = offset;
 	vjob->plus = plus;
 	vjob_submit(vjob, readdir_run);
@@ -240,7 +255,7 @@ static void vdir_readdir(struct handle *handle, off_t offset, bool plus, struct 
 static void vdir_release(struct handle *handle, struct reply *reply)
 {
 	node_unref(handle->tree, handle->node);
-	free(handle);
+	free(container_of(handle, struct vdir_handle, handle));
 	reply->ops->error(reply, 0);
 }
 
@@ -252,17 +267,18 @@ static const struct handle_ops vdir_handle_ops = {
 static void vdir_opendir(struct tree *tree, struct node *dir, struct reply *reply)
 {
 	struct tree_opened opened = { 0 };
-	struct handle *handle = calloc(1, sizeof(*handle));
+	struct vdir_handle *handle = calloc(1, sizeof(*handle));
 
 	if (!handle) {
 		reply->ops->error(reply, -ENOMEM);
 		return;
 	}
-	handle->ops = &vdir_handle_ops;
-	handle->tree = tree;
-	handle->node = dir;
+	handle->handle.ops = &vdir_handle_ops;
+	handle->handle.tree = tree;
+	handle->handle.node = dir;
+	handle->opened_ns = clock_now();
 	node_ref(tree, dir);
-	opened.handle = handle;
+	opened.handle = &handle->handle;
 	reply->ops->opened(reply, &opened);
 }
 

@@ -254,7 +254,7 @@ static inline int bench_count(struct bench_mount *mount, enum queue_state state)
 	uint64_t cursor = 0;
 
 	usleep(1500);
-	assert_int_equal(queue_list(mount->queue, state, "", &cursor, true, bench_count_entry, &counter), 0);
+	assert_int_equal(queue_list(mount->queue, state, "", &cursor, true, clock_now(), bench_count_entry, &counter), 0);
 	return counter.count;
 }
 

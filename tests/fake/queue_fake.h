@@ -227,13 +227,15 @@ static inline bool fake_entry(const struct fake_unit *unit, const char *dir, cha
 	return true;
 }
 
-int queue_list(struct queue *queue, enum queue_state state, const char *dir, uint64_t *cursor, bool stat, queue_emit *emit, void *arg)
+int queue_list(struct queue *queue, enum queue_state state, const char *dir, uint64_t *cursor, bool stat, int64_t asked_ns,
+	       queue_emit *emit, void *arg)
 {
 	struct queue_entry entry, ignored;
 	char name[300], other[300];
 	size_t i, j;
 	bool shown;
 
+	(void)asked_ns;
 	for (i = *cursor; i < fake.count; i++) {
 		if (fake.units[i].state != state || !fake_entry(&fake.units[i], dir, name, &entry))
 			continue;

@@ -495,7 +495,8 @@ static void count_slowed(struct mem_store *mem)
 	mem->slow_began = now;
 }
 
-static int mem_list(struct store *store, const char *path, store_entry *entry, void *arg)
+/* `alone`: it is a round trip of its own. */
+static int list_now(struct store *store, const char *path, bool alone, store_entry *entry, void *arg)
 {
 	struct mem_store *mem = container_of(store, struct mem_store, store);
 	struct listed *list = NULL;
@@ -505,8 +506,8 @@ static int mem_list(struct store *store, const char *path, store_entry *entry, v
 	int error;
 
 	pthread_mutex_lock(&mem->lock);
-	mem->flights++;
-	flights_here++;
+	mem->flights += alone;
+	flights_here += alone;
 	us = is_slow(mem, path) ? mem->slow_us : 0;
 	if (us)
 		count_slowed(mem);
@@ -528,6 +529,25 @@ static int mem_list(struct store *store, const char *path, store_entry *entry, v
 	}
 	free(list);
 	return error;
+}
+
+static int mem_list(struct store *store, const char *path, store_entry *entry, void *arg)
+{
+	return list_now(store, path, true, entry, arg);
+}
+
+/* It goes along with the first flight that follows, if one does before its end. */
+static void mem_list_begin(struct store *store, struct store_listing *listing)
+{
+	(void)store;
+	listing->begun = (void *)(uintptr_t)(flights_here + 1);
+}
+
+static int mem_list_end(struct store *store, struct store_listing *listing, store_entry *entry, void *arg)
+{
+	bool alone = (uintptr_t)listing->begun == flights_here + 1;
+
+	return entry ? list_now(store, listing->path, alone, entry, arg) : 0;
 }
 
 static int mem_open(struct store *store, const char *path, int flags, struct store_file **ret_file)
@@ -587,7 +607,7 @@ static bool mem_cancelled(struct store *store)
 }
 
 static const struct store_ops mem_ops = {
-	.run = mem_run, .list = mem_list, .open = mem_open, .close = mem_close, .cancelled = mem_cancelled,
+	.run = mem_run, .list = mem_list, .list_begin = mem_list_begin, .list_end = mem_list_end, .open = mem_open, .close = mem_close, .cancelled = mem_cancelled,
 };
 
 /* ---- mounts ---- */

@@ -143,7 +143,7 @@ static void tickets_have_the_size_that_is_listed(void **state)
 
 			cursor = 0;
 			usleep(1500);
-			assert_int_equal(queue_list(sizes.mount->queue, sizes.state, "", &cursor, true, check_size, &sizes), 0);
+			assert_int_equal(queue_list(sizes.mount->queue, sizes.state, "", &cursor, true, clock_now(), check_size, &sizes), 0);
 			assert_int_equal(sizes.count, s == QUEUE_TODO ? 11 : 10);
 		}
 	buf_release(&names);
@@ -260,7 +260,7 @@ static void cursors_hold_while_units_come_and_go(void **state)
 	a = bench_mount(bench);
 	for (i = 0; i < 20; i++) {
 		half.left = 40;
-		assert_int_equal(queue_list(a->queue, QUEUE_TODO, "", &cursor, false, take_some, &half), 0);
+		assert_int_equal(queue_list(a->queue, QUEUE_TODO, "", &cursor, false, clock_now(), take_some, &half), 0);
 		if (half.left >= 0)
 			break;
 		assert_int_equal(cursor, half.next);
@@ -296,7 +296,7 @@ static void every_mount_shows_another_order(void **state)
 	bench_inputs(bench, 1000);
 	for (i = 0; i < 3; i++) {
 		cursor = 0;
-		queue_list(bench_mount(bench)->queue, QUEUE_TODO, "", &cursor, false, keep_first, first[i]);
+		queue_list(bench_mount(bench)->queue, QUEUE_TODO, "", &cursor, false, clock_now(), keep_first, first[i]);
 	}
 	assert_true(strcmp(first[0], first[1]) != 0 || strcmp(first[1], first[2]) != 0);
 	bench_free(bench);

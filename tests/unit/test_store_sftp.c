@@ -315,18 +315,24 @@ static bool count_entry(void *arg, const struct store_name *name)
 	return ++listing->count != listing->stop_at;
 }
 
-static void test_listing(void **state)
+static void make_files(const char *dir, int count)
 {
-	struct listing listing = { .thread = pthread_self() };
 	char name[32];
 	int i;
 
-	(void)state;
-	assert_int_equal(run_one((struct store_op){ .kind = STORE_MKDIR, .path = "d" }).error, 0);
-	for (i = 0; i < 3000; i++) {
-		snprintf(name, sizeof(name), "q/d/f%d", i);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_MKDIR, .path = dir }).error, 0);
+	for (i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "q/%s/f%d", dir, i);
 		rig_put(&rig, name, "", 0);
 	}
+}
+
+static void test_listing(void **state)
+{
+	struct listing listing = { .thread = pthread_self() };
+
+	(void)state;
+	make_files("d", 3000);
 	assert_int_equal(store_list(store, "d", count_entry, &listing), 0);
 	assert_int_equal(listing.count, 3000);
 	assert_int_equal(listing.sum, 3000 * 2999 / 2);
@@ -339,6 +345,64 @@ static void test_listing(void **state)
 	listing.stop_at = 0;
 	assert_true(store_list(store, "d", count_entry, &listing) < 0);
 	assert_int_equal(store_list(store, "d", count_entry, &listing), 0);
+}
+
+static bool nothing_open(void *arg)
+{
+	return peer_open_handles(arg) == 0;
+}
+
+/* Begun, a flight, ended; and one that is given up leaves nothing open. */
+static void test_listing_begun(void **state)
+{
+	struct listing listing = { .thread = pthread_self() };
+	struct store_listing first, none, unwanted;
+
+	(void)state;
+	make_files("d", 1);
+	store_list_begin(store, "d", NULL, &first);
+	store_list_begin(store, "none", &first, &none);
+	store_list_begin(store, "d", &first, &unwanted);
+	assert_int_equal(look("d"), 0);
+	assert_int_equal(store_list_end(store, &first, count_entry, &listing), 0);
+	assert_int_equal(listing.count, 1);
+	assert_int_equal(store_list_end(store, &none, count_entry, &listing), -ENOENT);
+	assert_int_equal(store_list_end(store, &unwanted, NULL, NULL), 0);
+	assert_int_equal(listing.count, 1);
+	assert_true(rig_until(nothing_open, rig.peer));
+}
+
+static bool rules_done(void *arg)
+{
+	return peer_rules_done(arg);
+}
+
+/* What came before the last of the names that it was to follow is asked for again. The first listing goes over another connection, and is held there. */
+static void test_listing_after(void **state)
+{
+	struct listing listing = { .thread = pthread_self() };
+	struct store_listing first, second;
+	unsigned int opened;
+
+	(void)state;
+	make_files("c", 1);
+	make_files(".claimfs", 0);
+	make_files(".claimfs/log", 2);
+	assert_int_equal(run_one((struct store_op){ .kind = STORE_FSYNC, .path = "c" }).error, 0);
+	peer_rule(rig.peer, FXP_READDIR, 0, 1, PEER_HOLD);
+	store_list_begin(store, "c", NULL, &first);
+	assert_true(rig_until(rules_done, rig.peer));
+	opened = peer_count(rig.peer, FXP_OPENDIR);
+	store_list_begin(store, ".claimfs/log", &first, &second);
+	/* Whatever was asked for on that connection before is answered by now. */
+	assert_int_equal(store_list(store, ".claimfs/log", count_entry, &listing), 0);
+	rig_put(&rig, "q/.claimfs/log/f100", "", 0);
+	peer_release(rig.peer);
+	listing.sum = 0;
+	assert_int_equal(store_list_end(store, &first, count_entry, &listing), 0);
+	assert_int_equal(store_list_end(store, &second, count_entry, &listing), 0);
+	assert_int_equal(listing.sum, 0 + 0 + 1 + 100);
+	assert_int_equal(peer_count(rig.peer, FXP_OPENDIR), opened + 3);
 }
 
 /* ---- broken connections ---- */
@@ -370,11 +434,6 @@ static void *run_dropped(void *arg)
 
 	store_run(store, ops, 2);
 	return NULL;
-}
-
-static bool rules_done(void *arg)
-{
-	return peer_rules_done(arg);
 }
 
 /* The end of the mount: the thread that waits is let go, the answers come later or never. */
@@ -413,6 +472,7 @@ int main(void)
 		TEST(test_flight_in_order), TEST(test_each_kind), TEST(test_put), TEST(test_put_modes),
 		cmocka_unit_test_setup_teardown(test_put_without_fsync, setup_plain, teardown), TEST(test_reading), TEST(test_copy),
 		cmocka_unit_test_setup_teardown(test_copy, setup_plain, teardown), TEST(test_files), TEST(test_listing),
+		TEST(test_listing_begun), TEST(test_listing_after),
 		TEST(test_lost_answers), TEST(test_cancel),
 	};
 

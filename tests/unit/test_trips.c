@@ -235,6 +235,46 @@ static void a_batch_is_committed_in_a_trip_a_step(void **state)
 	bench_free(bench);
 }
 
+static bool ignore_entry(void *arg, const char *name, const struct queue_entry *entry, uint64_t next_cursor)
+{
+	(void)arg;
+	(void)name;
+	(void)entry;
+	(void)next_cursor;
+	return true;
+}
+
+static uint64_t trips_of_list(struct bench_mount *mount, int64_t asked_ns)
+{
+	uint64_t before = mem_flights_here(), cursor = 0;
+
+	assert_int_equal(queue_list(mount->queue, QUEUE_TODO, "", &cursor, false, asked_ns, ignore_entry, NULL), 0);
+	return mem_flights_here() - before;
+}
+
+/* Where nothing changed, claims/ and log/ are read while all else is looked at; what has changed is listed besides, and log/ after it. */
+static void a_view_is_refreshed_in_one_trip(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct bench_mount *mount;
+	int64_t asked_ns;
+	int taken;
+
+	(void)state;
+	mount = ready(bench, &taken);
+	bench_pass(10);		/* until what is listed is older than the seconds of its times */
+	trips_of_list(mount, INT64_MAX);
+	assert_int_equal(trips_of_list(mount, INT64_MAX), 1);
+	bench_input(bench, "new");
+	bench_pass(1);		/* the directory was listed just now, and rests */
+	assert_int_equal(trips_of_list(mount, INT64_MAX), 3);
+	/* One that was begun since somebody asked is what he asked for. */
+	asked_ns = clock_now();
+	assert_true(trips_of_list(mount, INT64_MAX) > 0);
+	assert_int_equal(trips_of_list(mount, asked_ns + 1000 * NS_PER_S), 0);
+	bench_free(bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +283,7 @@ int main(void)
 		cmocka_unit_test(a_lost_race_costs_no_trip_of_its_own),
 		cmocka_unit_test(a_unit_by_name_is_looked_at),
 		cmocka_unit_test(a_batch_is_committed_in_a_trip_a_step),
+		cmocka_unit_test(a_view_is_refreshed_in_one_trip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
