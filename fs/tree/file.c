@@ -362,6 +362,49 @@ static void send_look(struct opening *opening)
 		flight_sent(leg, sftp_lstat(task->tree->sftp, SFTP_DATA, task->path.data, flight_done, leg));
 }
 
+/* A handle that can do what `of` is to do. With a ref, and lent. NULL: there is none. */
+static struct open_file *find_lender(struct real *real, const struct open_file *of)
+{
+	struct open_file *found = NULL;
+	struct list *link;
+
+	pthread_mutex_lock(&real->lock);
+	list_for_each(link, &real->opens) {
+		struct open_file *other = list_entry(link, struct open_file, link);
+
+		if (!other->file || other->guessed || other->closing || other->append != of->append || other->readable < of->readable ||
+		    other->writable < of->writable)
+			continue;
+		found = other;
+		found->refs++;
+		found->lent++;
+		break;
+	}
+	pthread_mutex_unlock(&real->lock);
+	return found;
+}
+
+/*
+ * It has no name any more (`exec 3<file; rm file; cat /dev/fd/3`): the server can't be asked to open it, but has it open for another handle, whose
+ * file this one then uses. False: there is none that would do.
+ */
+static bool borrowed(struct opening *opening)
+{
+	struct open_file *of = opening->of, *lender = opening->flags & O_TRUNC ? NULL : find_lender(opening->real, of);
+	struct reply *reply = opening->task->reply;
+	const struct sftp_attrs unknown = { 0 };
+	struct tree_opened answer;
+
+	if (!lender)
+		return false;
+	of->lender = lender;
+	open_file_attach(of, opening->real, lender->file);
+	opening_end(opening);
+	file_begin(of, &unknown, &answer);
+	reply->ops->opened(reply, &answer);
+	return true;
+}
+
 static void open_send(struct opening *opening)
 {
 	struct task *task = opening->task;
@@ -370,7 +413,8 @@ static void open_send(struct opening *opening)
 	int error = task_path(task);
 
 	if (error) {
-		opening_fail(opening, error);
+		if (error != -ESTALE || !borrowed(opening))
+			opening_fail(opening, error);
 		return;
 	}
 	if (opening->flags & O_TRUNC) {

@@ -47,7 +47,7 @@ void open_file_closing_locked(struct open_file *of, bool whole)
 {
 	if (!whole && of->lent)
 		return;
-	if (!of->closing)
+	if (!of->closing && !of->lender)
 		closing_locked(of->real);
 	of->closing = true;
 	if (whole && of->pages && !of->pages_lender)
@@ -64,7 +64,10 @@ static void give_back(struct open_file *lender)
 
 void open_file_close(struct open_file *of)
 {
-	sftp_close_quietly(of->file, close_answered, of->real);
+	if (of->lender)
+		give_back(of->lender);
+	else
+		sftp_close_quietly(of->file, close_answered, of->real);
 	if (of->pages_lender)
 		give_back(of->pages_lender);
 	else if (of->pages)

@@ -96,6 +96,7 @@ struct open_file {
 	struct list link;		/* of real->opens */
 	unsigned int refs;
 	struct sftp_file *file;
+	struct open_file *lender;	/* held: whose file it is, opened when it had a name no more; NULL: this handle's own */
 	bool readable;
 	bool writable;
 	bool append;
@@ -105,7 +106,7 @@ struct open_file {
 	uint64_t error_seen;		/* real->error_count that this handle was told */
 	struct sftp_file *pages;	/* `append`: without APPEND, for pages of a mapping; NULL until one came */
 	struct open_file *pages_lender;	/* held: whose it is; NULL: of->pages is this handle's own */
-	unsigned int lent;		/* as their pages_lender */
+	unsigned int lent;		/* as their lender or pages_lender */
 	bool pages_opening;
 	struct list pages_waiting;	/* items */
 	struct readahead ra;

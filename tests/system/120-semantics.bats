@@ -86,6 +86,35 @@ for i in range(30):
     os.close(fd)"
 }
 
+@test "a file that was removed while it is open can be opened again by its descriptor" {
+	one_mount
+	py "
+import errno
+def again(fd, flags): return os.open('/proc/self/fd/%d' % fd, flags)
+def text(fd):
+    with open('/proc/self/fd/%d' % fd, 'rb') as file: return file.read()
+open(mnt + '/file', 'w').write('0123')
+fd = os.open(mnt + '/file', os.O_RDWR)
+only_read = os.open(mnt + '/file', os.O_RDONLY)
+os.unlink(mnt + '/file')
+other = again(fd, os.O_RDWR)
+assert text(only_read) == b'0123'
+os.pwrite(other, b'ab', 1)
+os.close(fd)
+os.pwrite(other, b'c', 3)
+os.fsync(other)
+assert text(other) == text(only_read) == b'0abc'
+assert os.fstat(other).st_size == 4 and not os.path.exists(mnt + '/file')
+os.close(other)
+try:
+    again(only_read, os.O_WRONLY)
+    raise AssertionError('opened for writing by nobody')
+except OSError as error:
+    assert error.errno == errno.ESTALE, error"
+	echo hi >"$work/mnt/file"
+	[ "$(cd "$work/mnt" && exec 3<file && rm file && cat /dev/fd/3)" = hi ]
+}
+
 @test "an open file that is unlinked, replaced or renamed goes on, also for what is written through a mapping" {
 	one_mount
 	py "
