@@ -19,15 +19,12 @@ struct sshd {
 
 bool sshd_installed(void);
 
-/*
- * Makes the directory, host_ed25519, host_rsa, host_ecdsa, and the user's key `user` with authorized_keys. Aborts on
- * failure.
- */
+/* Makes the directory, host_ed25519, and the user's key `user` with authorized_keys. Aborts on failure. */
 void sshd_init(struct sshd *sshd);
 
 /*
- * Starts it with one of the host keys (several: separated by spaces) and more lines of configuration. Aborts when it
- * doesn't come up.
+ * Starts it with one of the host keys host_ed25519, host_rsa, host_ecdsa (several: separated by spaces), made where it is not there
+ * yet, and more lines of configuration. Aborts when it doesn't come up.
  */
 void sshd_start(struct sshd *sshd, const char *host_keys, const char *extra);
 /*
