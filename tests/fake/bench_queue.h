@@ -134,6 +134,8 @@ static inline void bench_free(struct bench *bench)
 	size_t i;
 
 	for (i = 0; i < bench->count; i++) {
+		if (mem_is_cut(bench->mounts[i].store))		/* dead: nobody waits until it could say goodbye */
+			mem_cancel(bench->mounts[i].store);
 		if (bench->mounts[i].queue)
 			queue_close(bench->mounts[i].queue, NS_PER_S);
 		mem_unmount(bench->mounts[i].store);

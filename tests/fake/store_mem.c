@@ -705,6 +705,17 @@ void mem_uncut(struct store *store)
 	mem_cut(store, INT64_MAX);
 }
 
+bool mem_is_cut(struct store *store)
+{
+	struct mem_store *mem = container_of(store, struct mem_store, store);
+	bool cut;
+
+	pthread_mutex_lock(&mem->lock);
+	cut = mem->cut_at <= 0;
+	pthread_mutex_unlock(&mem->lock);
+	return cut;
+}
+
 void mem_set_hook(struct store *store, mem_hook *hook, void *arg)
 {
 	struct mem_store *mem = container_of(store, struct mem_store, store);

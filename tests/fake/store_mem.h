@@ -75,6 +75,7 @@ int mem_do_late(struct store *store);			/* what was late is done now; how many *
 /* From the operation number `at` on (counted from now, 0 first) nothing reaches the disk any more: a node that died. */
 void mem_cut(struct store *store, int64_t at);
 void mem_uncut(struct store *store);
+bool mem_is_cut(struct store *store);			/* nothing reaches the disk now */
 
 /* Called before each operation is carried out, without the disk's lock: tests run another mount's steps in between. */
 typedef void mem_hook(void *arg, const struct store_op *op);

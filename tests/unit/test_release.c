@@ -131,6 +131,32 @@ static void closing_frees_all_claims(void **state)
 	bench_free(bench);
 }
 
+/* The disk answers no more: the end waits for it as long as it may, and no longer. The claims become free with the lease. */
+static void closing_a_dead_disk_ends_in_time(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct bench_mount *a, *b;
+	struct buf names = BUF_INIT;
+	int64_t begin, took;
+
+	(void)state;
+	bench_inputs(bench, 3);
+	a = bench_mount(bench);
+	b = bench_mount(bench);
+	assert_int_equal(queue_take(a->queue, NULL, 3, false, NULL, &names), 3);
+	bench_kill(a);
+	begin = clock_now();
+	queue_close(a->queue, NS_PER_S / 2);
+	a->queue = NULL;
+	took = clock_now() - begin;
+	assert_in_range(took, NS_PER_S / 2, 20 * NS_PER_S);
+	assert_int_equal(bench_count(b, QUEUE_CLAIMS), 3);
+	bench_pass(BENCH_LEASE * 2);
+	assert_int_equal(bench_count(b, QUEUE_TODO), 3);
+	buf_release(&names);
+	bench_free(bench);
+}
+
 /* ---- limits ---- */
 
 static void a_disk_with_few_links_an_inode_is_enough(void **state)
@@ -193,6 +219,7 @@ int main(void)
 		cmocka_unit_test(a_release_without_an_answer_is_repeated),
 		cmocka_unit_test(a_late_release_does_not_touch_the_next_claim),
 		cmocka_unit_test(closing_frees_all_claims),
+		cmocka_unit_test(closing_a_dead_disk_ends_in_time),
 		cmocka_unit_test(a_disk_with_few_links_an_inode_is_enough),
 		cmocka_unit_test(releases_on_a_disk_with_few_links),
 	};
