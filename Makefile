@@ -23,7 +23,7 @@
 #   make clean
 #
 # Variables: CC CFLAGS CPPFLAGS LDFLAGS; BUILD=build; SANITIZE=address,undefined|thread; V=1 shows commands.
-# JOBS: tests at a time; TEST_LIMIT: seconds a test may take; both read by tests/run.
+# JOBS: tests at a time; TEST_LIMIT, UNIT_LIMIT: seconds a system test, a program of unit tests may take; all read by tests/run.
 
 VERSION := 0.1.0
 BUILD ?= build
@@ -255,7 +255,7 @@ check-tsan: deps-check
 
 check-sanitized: all tests
 	$(Q)rm -rf $(SANITIZER_LOGS) && mkdir -p $(SANITIZER_LOGS)
-	$(Q)$(SANITIZER_ENV) PATIENCE=$${PATIENCE:-5} TEST_LIMIT=$${TEST_LIMIT:-900} UNIT_LIMIT=600 $(RUN) unit $(UNIT_TESTS) -- system $(T)
+	$(Q)$(SANITIZER_ENV) PATIENCE=$${PATIENCE:-5} TEST_LIMIT=$${TEST_LIMIT:-900} UNIT_LIMIT=$${UNIT_LIMIT:-900} $(RUN) unit $(UNIT_TESTS) -- system $(T)
 
 .PHONY: check-layers check-headers check-man
 check-layers:

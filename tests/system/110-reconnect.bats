@@ -43,7 +43,7 @@ time.sleep(600)' "$1" "$2"
 
 each_request() {	# cut|stall|slow|kill [OPTION...]
 	mount_through_pipe "${@:2}"
-	timeout 110 python3 "$BATS_TEST_DIRNAME/../soak/cut_each.py" "$work/pipe.ctl" "$work/mnt" "$work/disk" "$sshd_pid" "$1"
+	timeout 280 python3 "$BATS_TEST_DIRNAME/../soak/cut_each.py" "$work/pipe.ctl" "$work/mnt" "$work/disk" "$sshd_pid" "$1"
 }
 
 @test "every kind of request, cut before the server has it and when its answer comes" {
@@ -72,8 +72,8 @@ each_request() {	# cut|stall|slow|kill [OPTION...]
 	mkdir disk/a disk/b
 	in_background b.out "$fsx" -s 2 -n 2500 -c 80 -p "$work/pipe.ctl" -d "$work/disk/b" "$work/mnt/b"
 	b=$started_pid
-	timeout 100 "$fsx" -s 1 -n 2500 -c 80 -p "$work/pipe.ctl" -d "$work/disk/a" "$work/mnt/a"
-	wait_until 60 gone "$b"
+	timeout 280 "$fsx" -s 1 -n 2500 -c 80 -p "$work/pipe.ctl" -d "$work/disk/a" "$work/mnt/a"
+	wait_until 200 gone "$b"
 	cat b.out
 	grep -q "every byte as it should be" b.out
 }
