@@ -171,7 +171,8 @@ port_open() {	# PORT
 
 # start_sshd: a server of our own on loopback: keys, configuration, and ssh_config with the host "disk", all in $work/sshd. SHLVL keeps bash from
 # reading ~/.bashrc in its sessions: what it starts there (version managers with locks of their own, say) is not what is tested. SSHD_EXTRA: lines
-# of its configuration that win over these; SSHD_UNDER: an array, a command that runs it.
+# of its configuration that win over these; SSHD_UNDER: an array, a command that runs it. SSHD_KEX: the key exchange; empty: what sshd has by default,
+# which (sntrup761) costs each login a tenth of a second of a core and is left to 010-mount.bats and 100-ssh.bats, where logging in is what is tested.
 start_sshd() {
 	local dir=$work/sshd attempt
 	mkdir -p "$dir"
@@ -197,6 +198,7 @@ start_sshd() {
 			MaxStartups 100:30:200
 			MaxSessions 100
 			SetEnv SHLVL=2
+			${SSHD_KEX-KexAlgorithms curve25519-sha256}
 			LogLevel VERBOSE
 			Subsystem sftp /usr/lib/openssh/sftp-server
 		CONFIG

@@ -3,6 +3,8 @@
 
 load ../lib
 
+SSHD_KEX=	# sshd's own choice
+
 # refuses PATTERN COMMAND...: exit status 1 and exactly one line, which matches.
 refuses() {
 	local pattern=$1

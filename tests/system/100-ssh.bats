@@ -4,6 +4,8 @@
 
 load ../lib
 
+SSHD_KEX=	# sshd's own choice
+
 host_line() {	# of the server's key, for known_hosts
 	printf '[127.0.0.1]:%s %s\n' "$ssh_port" "$(cut -d' ' -f1,2 "$work/sshd/host_key.pub")"
 }

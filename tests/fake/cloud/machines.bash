@@ -25,6 +25,7 @@ machine_start() {
 			UsePAM no
 			PermitRootLogin yes
 			MaxStartups 100:30:200
+			KexAlgorithms curve25519-sha256
 			SetEnv HOME=$dir/home FAKE_MACHINE=$dir PATH=$FAKE_PATH
 		CONFIG
 		setsid /usr/sbin/sshd -D -e -f "$dir/sshd_config" >"$dir/sshd.log" 2>&1 </dev/null 3>&- 8>&- 9>&- &
