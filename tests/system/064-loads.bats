@@ -10,9 +10,9 @@ burn='import sys, time
 end = time.process_time() + float(sys.argv[1])
 while time.process_time() < end: pass'
 
-# slow_queue COUNT: a queue with that many inputs behind a line of 1 MB/s.
+# slow_queue COUNT: a queue with that many inputs behind a line of 400 kB/s, so that what jobs do beside reading is little, on a busy machine too.
 slow_queue() {
-	queue_behind "$1" --rate 1000000
+	queue_behind "$1" --rate 400000
 	wait_until 10 has_entries "$q/todo" "$1"
 }
 
