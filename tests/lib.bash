@@ -169,6 +169,11 @@ port_open() {	# PORT
 	(exec 4<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
+# From OpenSSH 9.8 on a server shuts an address out for a while after failed logins, of which tests have many.
+sshd_pardon() {	# HOST-KEY
+	! /usr/sbin/sshd -T -h "$1" -f /dev/null 2>/dev/null | grep -q '^persourcepenalties' || echo 'PerSourcePenalties no'
+}
+
 # start_sshd: a server of our own on loopback: keys, configuration, and ssh_config with the host "disk", all in $work/sshd. SHLVL keeps bash from
 # reading ~/.bashrc in its sessions: what it starts there (version managers with locks of their own, say) is not what is tested. SSHD_EXTRA: lines
 # of its configuration that win over these; SSHD_UNDER: an array, a command that runs it. SSHD_KEX: the key exchange; empty: what sshd has by default,
@@ -200,6 +205,7 @@ start_sshd() {
 			SetEnv SHLVL=2
 			${SSHD_KEX-KexAlgorithms curve25519-sha256}
 			LogLevel VERBOSE
+			$(sshd_pardon "$dir/host_key")
 			Subsystem sftp /usr/lib/openssh/sftp-server
 		CONFIG
 		in_background "$dir/log" "${SSHD_UNDER[@]}" /usr/sbin/sshd -D -e -f "$dir/sshd_config"

@@ -111,6 +111,8 @@ static void write_config(const struct sshd *sshd, const char *host_keys, const c
 	buf_adds(&text, "SetEnv SHLVL=2\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\nLogLevel VERBOSE\n");
 	sshd_write(sshd, "sshd_config", buf_text(&text));
 	buf_release(&text);
+	/* From OpenSSH 9.8 on an address is shut out for a while after failed logins, of which tests have many. */
+	sshd_run(sshd, "! /usr/sbin/sshd -T -f sshd_config | grep -q '^persourcepenalties' || echo 'PerSourcePenalties no' >>sshd_config");
 }
 
 /* FUSE mounts of other tests would live on here after they were unmounted, and their daemons with them. False: none is left. */
