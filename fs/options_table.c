@@ -120,6 +120,15 @@ static int set_ro(struct options *options, const char *value, struct buf *why)
 	return buf_error(&options->mount_options);
 }
 
+/* As -d. */
+static int set_debug(struct options *options, const char *value, struct buf *why)
+{
+	(void)value;
+	(void)why;
+	options->foreground = options->debug = true;
+	return 0;
+}
+
 #define AT(field) offsetof(struct options, field)
 
 static const struct option table[] = {
@@ -204,10 +213,31 @@ static const struct option table[] = {
 	{ "cache_timeout", OPT_CUSTOM, 0, "SECONDS", NULL, NULL, 0, 0, set_dcache_timeout },
 	{ "dcache_stat_timeout", OPT_TIME, AT(attr_ns), "SECONDS", NULL, NULL, 0, 0, NULL },
 	{ "dcache_dir_timeout", OPT_TIME, AT(entry_ns), "SECONDS", NULL, NULL, 0, 0, NULL },
+	{ "cache_stat_timeout", OPT_TIME, AT(attr_ns), "SECONDS", NULL, NULL, 0, 0, NULL },
+	{ "cache_dir_timeout", OPT_TIME, AT(entry_ns), "SECONDS", NULL, NULL, 0, 0, NULL },
 	{ "dcache_link_timeout", OPT_NOTHING, 0, "SECONDS", NULL, NULL, 0, 0, NULL },
 	{ "dcache_max_size", OPT_NOTHING, 0, "N", NULL, NULL, 0, 0, NULL },
 	{ "dcache_clean_interval", OPT_NOTHING, 0, "SECONDS", NULL, NULL, 0, 0, NULL },
 	{ "dcache_min_clean_interval", OPT_NOTHING, 0, "SECONDS", NULL, NULL, 0, 0, NULL },
+	{ "cache_link_timeout", OPT_NOTHING, 0, "SECONDS", NULL, NULL, 0, 0, NULL },
+	{ "cache_max_size", OPT_NOTHING, 0, "N", NULL, NULL, 0, 0, NULL },
+	{ "cache_clean_interval", OPT_NOTHING, 0, "SECONDS", NULL, NULL, 0, 0, NULL },
+	{ "cache_min_clean_interval", OPT_NOTHING, 0, "SECONDS", NULL, NULL, 0, 0, NULL },
+	{ "delay_connect", OPT_NOTHING, 0, NULL, NULL, NULL, 0, 0, NULL },
+	{ "unreliable_append", OPT_NOTHING, 0, NULL, NULL, NULL, 0, 0, NULL },
+	{ "writeback_cache", OPT_NOTHING, 0, "no", NULL, NULL, 0, 0, NULL },
+	{ "noauto_cache", OPT_NOTHING, 0, NULL, NULL, NULL, 0, 0, NULL },
+	{ "sshfs_verbose", OPT_NOTHING, 0, NULL, NULL, NULL, 0, 0, NULL },
+	{ "clone_fd", OPT_NOTHING, 0, NULL, NULL, NULL, 0, 0, NULL },
+	{ "max_threads", OPT_NOTHING, 0, "N", NULL, NULL, 0, 0, NULL },
+	{ "max_idle_threads", OPT_NOTHING, 0, "N", NULL, NULL, 0, 0, NULL },
+	{ "noforget", OPT_NOTHING, 0, NULL, NULL, NULL, 0, 0, NULL },
+	{ "remember", OPT_NOTHING, 0, "SECONDS", NULL, NULL, 0, 0, NULL },
+	{ "debug", OPT_CUSTOM, 0, NULL, NULL, NULL, 0, 0, set_debug },
+	{ "sshfs_debug", OPT_ON, AT(debug), NULL, NULL, NULL, 0, 0, NULL },
+	{ "auto_unmount", OPT_KERNEL, 0, NULL, NULL, NULL, 0, 0, NULL },
+	{ "context", OPT_KERNEL, 0, "CONTEXT", NULL, NULL, 0, 0, NULL }, { "fscontext", OPT_KERNEL, 0, "CONTEXT", NULL, NULL, 0, 0, NULL },
+	{ "defcontext", OPT_KERNEL, 0, "CONTEXT", NULL, NULL, 0, 0, NULL }, { "rootcontext", OPT_KERNEL, 0, "CONTEXT", NULL, NULL, 0, 0, NULL },
 	{ "ssh_protocol", OPT_NOTHING, 0, "N", NULL, NULL, 0, 0, NULL },
 	{ "no_check_root", OPT_NOTHING, 0, NULL, NULL, NULL, 0, 0, NULL },
 	{ NULL, OPT_NOTHING, 0, NULL, NULL, NULL, 0, 0, NULL },

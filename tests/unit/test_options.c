@@ -139,6 +139,30 @@ static void test_defaults(void **state)
 	done(&parsed);
 }
 
+/* What sshfs 3.7.3 takes, itself or through libfuse, and that needs nothing here, is no reason to go back. */
+static void test_sshfs_lines(void **state)
+{
+	struct parsed parsed = parse("claimfs|host:d|/mnt|-o|delay_connect,reconnect,cache_stat_timeout=5,cache_dir_timeout=6,cache_link_timeout=5,"
+		"cache_max_size=9,cache_clean_interval=1,cache_min_clean_interval=1,unreliable_append,writeback_cache=no,noauto_cache,clone_fd,"
+		"max_threads=4,max_idle_threads=2,noforget,remember=3,sshfs_verbose,auto_unmount,context=system_u:object_r:a_t:s0:c1\\,c2");
+
+	(void)state;
+	if (parsed.error)
+		fail_msg("%s", buf_text(&parsed.why));
+	assert_int_equal(parsed.options.attr_ns, 5 * NS_PER_S);
+	assert_int_equal(parsed.options.entry_ns, 6 * NS_PER_S);
+	assert_false(parsed.options.debug);
+	assert_string_equal(buf_text(&parsed.options.mount_options),
+			    "auto_unmount,context=system_u:object_r:a_t:s0:c1\\,c2,fsname=host:d,subtype=claimfs");
+	done(&parsed);
+	parsed = parse("claimfs|host:d|/mnt|-o|debug");
+	assert_true(parsed.options.debug && parsed.options.foreground);
+	done(&parsed);
+	parsed = parse("claimfs|host:d|/mnt|-o|sshfs_debug");
+	assert_true(parsed.options.debug && !parsed.options.foreground);
+	done(&parsed);
+}
+
 static void test_fstab(void **state)
 {
 	struct parsed parsed = parse("mount.fuse.claimfs|host:d|/mnt|-s|-n|-v|-o|rw,dev,suid,auto,_netdev,nofail,user=ann,users,"
@@ -260,7 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places), cmocka_unit_test(test_bad_places), cmocka_unit_test(test_anywhere),
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_fstab), cmocka_unit_test(test_sshfs_names),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_sshfs_lines), cmocka_unit_test(test_fstab), cmocka_unit_test(test_sshfs_names),
 		cmocka_unit_test(test_ssh_names), cmocka_unit_test(test_escapes), cmocka_unit_test(test_bad_options),
 		cmocka_unit_test(test_bad_values), cmocka_unit_test(test_many_ssh_options),
 	};
