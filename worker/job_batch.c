@@ -138,6 +138,8 @@ static struct run_result share_of(const struct run_result *whole, unsigned int c
 	share.write_wait_ns /= count;
 	share.ready_ns /= count;
 	share.claim_ns /= count;
+	share.look_ns /= count;
+	share.turn_ns /= count;
 	share.idle_ns /= count;
 	if (share.read_bytes > 0)
 		share.read_bytes /= count;

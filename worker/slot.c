@@ -268,16 +268,25 @@ static void ask_to_end(struct slot *slot)
 	set_timer(slot, SLOT_KILL_AFTER_NS);
 }
 
-/* What stood empty before this job is told with it. */
+/* What stood empty before this job is told with it. It could begin when the last of its units was claimed and looked at. */
 static void begin_times(struct slot *slot)
 {
-	const struct unit *unit = slot_first(slot);
-	const struct gap gap = {
-		.free_ns = slot->free_ns, .started_ns = slot->started_ns, .asked_ns = unit->taken_ns, .claimed_ns = unit->claimed_ns,
-		.ready_ns = unit->ready_ns, .look_ns = slot->pool->supply.look_ns, .again = unit->failures > 0,
-		.held = slot->pool->held_ns > slot->free_ns,
+	struct gap gap = {
+		.free_ns = slot->free_ns, .started_ns = slot->started_ns, .look_ns = slot->pool->supply.look_ns,
+		.again = slot_first(slot)->failures > 0, .held = slot->pool->held_ns > slot->free_ns,
 	};
+	struct list *position;
 
+	list_for_each(position, &slot->units) {
+		const struct unit *unit = list_entry(position, struct unit, link);
+
+		if (unit->claimed_ns > gap.claimed_ns) {
+			gap.asked_ns = unit->taken_ns;
+			gap.claimed_ns = unit->claimed_ns;
+		}
+		if (unit->ready_ns > gap.ready_ns)
+			gap.ready_ns = unit->ready_ns;
+	}
 	slot->times.read_wait_ns = slot->times.write_wait_ns = slot->times.ready_ns = 0;
 	gap_split(&gap, &slot->times);
 }

@@ -28,3 +28,12 @@ load ../loads
 	limited claiming latency -- '.split.reading > 1 and .split.other < .split.reading / 2'
 	jq -r .advice "$said" | grep -q -e 'nearer disk'
 }
+
+@test "loads far away: what a slot waited for before a batch is counted once, and not for each of its units" {
+	local begun elapsed
+	queue_behind 20 --delay 100ms
+	begun=${EPOCHREALTIME/[.,]/}
+	timeout 120 claim-worker -j 1 --batch 20 "$q" -- true '{in...}'
+	elapsed=$((${EPOCHREALTIME/[.,]/} - begun))
+	limited claiming latency starting -- "[.split[]] | add * 1000000 < $elapsed"
+}
