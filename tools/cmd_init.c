@@ -2,6 +2,7 @@
  * claimctl init: makes a queue of a directory, on a mount or a plain disk. queue.conf comes last: until then there is no queue.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,7 +23,8 @@
 #include "tools/store_dirs.h"
 
 #define INIT_MAX_LOOKED_AT 200000	/* inputs, for two with one output */
-#define SHOWN_LIMIT_NS (3 * NS_PER_S)
+#define SHOWN_LIMIT_NS (3 * NS_PER_S)	/* a mount of something else never shows it */
+#define GONE_LIMIT_NS (10 * NS_PER_S)	/* of a busy machine */
 #define SHOWN_PAUSE_NS (50 * NS_PER_MS)
 
 enum { KEY_MKDIR = 256, KEY_INPUT, KEY_OUTPUT, KEY_KEY, KEY_LEASE, KEY_ATTEMPTS, KEY_SETTLE, KEY_DURABLE };
@@ -89,17 +91,23 @@ static bool there(const char *dir, const char *name)
 	return is;
 }
 
+static const char *virtual_name_there(const char *dir)
+{
+	const char *const *name = qconf_virtual_names;
+
+	while (*name && !there(dir, *name))
+		name++;
+	return *name;
+}
+
 static int check_names(const char *dir, struct buf *why)
 {
-	const char *const *name;
+	const char *name = virtual_name_there(dir);
 
-	for (name = qconf_virtual_names; *name; name++) {
-		if (!there(dir, *name))
-			continue;
-		buf_addf(why, "%s/%s is there already, and a queue shows something else under that name: rename it first", dir, *name);
-		return -EEXIST;
-	}
-	return 0;
+	if (!name)
+		return 0;
+	buf_addf(why, "%s/%s is there already, and a queue shows something else under that name: rename it first", dir, name);
+	return -EEXIST;
 }
 
 /* `dir` is absolute, without symbolic links: walks up to the root. */
@@ -147,6 +155,23 @@ static int check_input(const struct init *init, const char *dir, const struct qc
 	}
 	buf_release(&path);
 	return error;
+}
+
+/* ---- what a mount shows ---- */
+
+/*
+ * A mount knows nothing of a queue that was made or removed until what it believed of the directory is a second old. On a mount of something else,
+ * or a plain disk, there is nothing to wait for.
+ */
+static void wait_for_mount(const char *dir, bool shown)
+{
+	const struct timespec pause = clock_timespec(SHOWN_PAUSE_NS);
+	const int64_t ends = clock_now() + (shown ? SHOWN_LIMIT_NS : GONE_LIMIT_NS);
+	struct statfs fs;
+
+	if (statfs(dir, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC)
+		while ((shown ? !there(dir, "progress") : virtual_name_there(dir) != NULL) && clock_now() < ends)
+			nanosleep(&pause, NULL);
 }
 
 /* ---- it is one already ---- */
@@ -234,6 +259,8 @@ static int make(const char *dir, const struct qconf *conf, struct buf *why)
 	int error;
 
 	qconf_format(conf, &text);
+	buf_addf(&text, "# This queue's own: one that is made anew in its place is another, which mounts see by this number: %016" PRIx64 "\n",
+		 clock_random());
 	error = buf_error(&text) ? buf_error(&text) : store_dirs_make(dir, why);
 	if (!error)
 		error = store_dirs_try_link(dir, why);
@@ -249,6 +276,7 @@ static int init_new(const struct init *init, const char *dir, struct qconf *conf
 {
 	int error = apply(init, conf, why);
 
+	wait_for_mount(dir, false);	/* it may still show one that was removed */
 	if (!error)
 		error = check_names(dir, why);
 	if (!error)
@@ -285,24 +313,6 @@ static int init_dir(const struct init *init, const char *dir)
 	return error;
 }
 
-/*
- * A mount knows nothing of a new queue until what it believed of the directory is a second old. Whoever says init wants to use the queue
- * in the next line, so that is waited for; on a mount of something else it never comes, which is no error.
- */
-static void wait_until_shown(const char *dir)
-{
-	const struct timespec pause = clock_timespec(SHOWN_PAUSE_NS);
-	const int64_t ends = clock_now() + SHOWN_LIMIT_NS;
-	struct buf path = BUF_INIT;
-	struct statfs fs;
-
-	buf_addf(&path, "%s/progress", dir);
-	if (buf_error(&path) == 0 && statfs(dir, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC)
-		while (access(buf_text(&path), F_OK) < 0 && clock_now() < ends)
-			nanosleep(&pause, NULL);
-	buf_release(&path);
-}
-
 static int init_run(char **operands, void *target)
 {
 	const struct init *init = target;
@@ -324,7 +334,7 @@ static int init_run(char **operands, void *target)
 	}
 	error = init_dir(init, dir);
 	if (!error)
-		wait_until_shown(dir);
+		wait_for_mount(dir, true);	/* whoever says init wants to use the queue in the next line */
 	free(dir);
 	return error ? COMMAND_FAILED : 0;
 }

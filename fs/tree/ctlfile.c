@@ -229,6 +229,7 @@ static void ctlfile_poll(struct handle *base, void *kick_arg, void (*kick)(void 
 
 static void closed(void *arg)
 {
+	live_session_end(arg);
 	live_unref(arg);
 }
 
@@ -291,6 +292,7 @@ static int ctl_handle_new(struct tree *tree, struct node *node, int flags, struc
 		pthread_mutex_destroy(&handle->lock);
 		goto fail;
 	}
+	live_session_begin(handle->live);
 	handle->handle.ops = &ctlfile_handle_ops;
 	handle->handle.tree = tree;
 	handle->handle.node = node;

@@ -71,6 +71,16 @@ void live_unref(struct live *live)
 		live_close(live);
 }
 
+void live_session_begin(struct live *live)
+{
+	__atomic_add_fetch(&live->sessions, 1, __ATOMIC_RELEASE);
+}
+
+void live_session_end(struct live *live)
+{
+	__atomic_sub_fetch(&live->sessions, 1, __ATOMIC_RELEASE);
+}
+
 /* What earlier mounts of this machine learned of the queue; without it, it is learned again. */
 static struct keep *open_keep(const struct place *place)
 {
@@ -333,12 +343,12 @@ static bool seen(void *arg, const char *name, const struct queue_entry *entry, u
 	return false;
 }
 
-/* Do ctl sessions or claimed units hang on it? (The place and the one who asks hold a ref each.) */
+/* Do ctl sessions or claimed units hang on it? Not who just looks: where somebody always does, it would never end. */
 static bool is_in_use(struct live *live)
 {
 	bool any = false;
 
-	if (__atomic_load_n(&live->refs, __ATOMIC_ACQUIRE) > 2)
+	if (__atomic_load_n(&live->sessions, __ATOMIC_ACQUIRE) > 0)
 		return true;
 	queue_stage_list(live->queue, "", seen, &any);
 	return any;

@@ -23,6 +23,7 @@ struct live {
 	struct buf conf;		/* queue.conf's text when it was opened */
 	int64_t opened_s;
 	unsigned int refs;		/* atomic */
+	unsigned int sessions;		/* atomic: ctl's, each of which holds a ref as well */
 	struct work_job closing;	/* the end of the mount lets go of it */
 	struct live *next;		/* queues->lives; by queues->lock */
 };

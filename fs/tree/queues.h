@@ -29,6 +29,8 @@ struct store *live_store(const struct live *live);
 int64_t live_opened(const struct live *live);	/* seconds, this machine's: the time of directories in which nothing has happened yet */
 void live_ref(struct live *live);
 void live_unref(struct live *live);		/* may close the queue: not on an I/O thread */
+void live_session_begin(struct live *live);	/* of ctl, with a ref of its own: while there is one, a changed queue.conf waits */
+void live_session_end(struct live *live);
 
 /* The place's queue, with a ref; NULL: *ret_error is why not (-EIO: broken, -ENOENT: none, -ENOTCONN: the mount ends). */
 struct live *place_live(struct place *place, int *ret_error);

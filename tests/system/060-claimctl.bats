@@ -52,6 +52,23 @@ do_units() {
 	[ "$(ls mnt/q/todo)" = a ]
 }
 
+@test "init: a queue made anew in the place of another is another one, for mounts that knew that one too" {
+	on_queue 3
+	mount_claimfs "$work/disk" "$work/other"
+	timeout 60 claim-worker "$q" -- true
+	wait_until 10 has_entries other/q/done 3
+	# Faster than a mount looks.
+	rm -r disk/q/.claimfs && claimctl init disk/q --settle 0
+	wait_until 10 has_entries other/q/todo 3
+	wait_until 10 has_entries "$q/todo" 3
+	# Where it is removed through a mount that still shows it, a moment later.
+	timeout 60 claim-worker "$q" -- true
+	rm -r "$q/.claimfs"
+	claimctl init "$q" --settle 0
+	timeout 60 claim-worker "$q" -- cp {in} {out}
+	has_entries disk/q/outputs 3
+}
+
 @test "init: --mkdir makes what is missing, and without it that is an error" {
 	fails_with 1 "*q*" claimctl init q
 	[ ! -e q ]
