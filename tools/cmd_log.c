@@ -368,6 +368,8 @@ static int copy_runs(const struct runs *runs, bool all)
 
 	for (i = all ? 0 : runs->count - 1; !error && i < runs->count; i++)
 		error = outlog_copy(&runs->list[i], STDOUT_FILENO, STDERR_FILENO);
+	if (!error && runs->list[runs->count - 1].running)
+		log_info("log: that is as far as it came: its job runs, or was lost with its worker");
 	return error;
 }
 
@@ -383,7 +385,8 @@ static int print_output(const struct log_options *options, const char *queue, co
 		log_error("log: can't read the logs in %s: %s (claim-worker --logs DIR keeps them, --logs names another)", buf_text(&dir),
 			  log_strerror(error));
 	} else if (runs.count == 0) {
-		log_error("log: nothing is kept of %s in %s: its job has not ended, or was run without --logs, or with another one (--logs names it)",
+		log_error("log: nothing is kept of %s in %s: no job for it has ended or run for a second, or it was run without --logs, or with "
+			  "another one (--logs names it)",
 			  unit, buf_text(&dir));
 		error = -ENOENT;
 	} else {

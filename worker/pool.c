@@ -300,6 +300,7 @@ static void sample_fired(struct loop_timer *timer)
 
 	for (i = 0; i < pool->slot_count; i++) {
 		slot_sample(&pool->slots[i], since_ns);
+		slot_log_running(&pool->slots[i]);
 		hedge_check(&pool->slots[i]);
 	}
 	if (pool->busy > 0)

@@ -37,6 +37,7 @@
 #include "worker/where.h"
 
 #define SLOT_KILL_AFTER_NS (2 * NS_PER_S)	/* from asking to SIGKILL */
+#define SLOT_LOG_NS NS_PER_S			/* what a job wrote is put in the logs so often while it runs */
 #define SLOT_READ_BYTES 4096
 #define SLOT_MAX_LAST_READS 64			/* of what stands in the pipe when the process has ended */
 #define SLOT_MAX_LINE 8192			/* a longer line is shown in pieces */
@@ -165,7 +166,7 @@ bool slot_end_overtaken(struct slot *slot, struct unit *unit)
 {
 	if (!unit->overtaken)
 		return false;
-	slot_log_unit(slot, unit, "done elsewhere");
+	slot_log_unit(slot, unit, "overtaken");
 	settle_overtaken(unit);
 	return true;
 }
@@ -177,6 +178,20 @@ static void flush_log(struct slot *slot)
 	if (error && !slot->pool->logs_failed)
 		report_say(slot->pool, LOG_LEVEL_WARN, "can't write all of the logs in %s: %s", slot->pool->options->logs, log_strerror(error));
 	slot->pool->logs_failed |= error != 0;
+}
+
+void slot_log_running(struct slot *slot)
+{
+	int64_t now = clock_now();
+	struct list *position;
+
+	if (!slot->log || slot->count == 0 || now - (slot->logged_ns ? slot->logged_ns : slot->started_ns) < SLOT_LOG_NS)
+		return;
+	if (slot->logged_ns == 0)
+		list_for_each(position, &slot->units)
+			outlog_running(slot->log, list_entry(position, struct unit, link)->name, clock_wall() / NS_PER_MS);
+	slot->logged_ns = now;
+	flush_log(slot);
 }
 
 /* ---- the process ---- */
@@ -328,6 +343,7 @@ static void become_busy(struct slot *slot)
 	begin_times(slot);
 	slot->state = SLOT_RUNNING;
 	slot->pool->busy++;
+	slot->logged_ns = 0;
 	if (slot->log)
 		outlog_begin(slot->log);
 	set_timer(slot, slot->pool->options->timeout_ns);

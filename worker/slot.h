@@ -61,6 +61,7 @@ struct slot {
 	struct loop_fd err_watch;	/* the read end of its standard error */
 	struct loop_fd out_watch;	/* of its standard output, with --logs */
 	struct outlog *log;		/* with --logs */
+	int64_t logged_ns;		/* when what its job wrote was last put there; 0: not yet while it runs */
 	struct tail tail;
 	struct buf line;		/* with -v: what it wrote since the last newline */
 	struct loop_timer timer;
@@ -83,6 +84,9 @@ void slot_event(struct slot *slot, enum slot_event event);
 
 /* A look at where its job stands, `since_ns` after the one before. */
 void slot_sample(struct slot *slot, int64_t since_ns);
+
+/* With --logs: what a job that runs long has written by now can be read there. */
+void slot_log_running(struct slot *slot);
 
 /* Starts a process; its standard error is read and shown from now on. 0 or -errno. */
 int slot_spawn(struct slot *slot, char *const *argv, char *const *envp, int in_fd, int out_fd);

@@ -20,6 +20,7 @@
 #define OUTLOG_MAX_INDEX (1u << 30)
 #define OUTLOG_MAX_HEAD 24		/* "o LENGTH\n" */
 #define OUTLOG_COPY_BYTES 65536
+#define OUTLOG_RUNNING "running"
 #define OUTLOG_SUFFIX_OUT ".out"
 #define OUTLOG_SUFFIX_INDEX ".idx"
 
@@ -115,11 +116,21 @@ void outlog_add(struct outlog *log, char kind, const void *data, size_t len)
 		write_out(log);
 }
 
-void outlog_unit(struct outlog *log, const char *unit, int64_t time_ms, const char *how)
+static void add_line(struct outlog *log, const char *unit, uint64_t end, int64_t time_ms, const char *how)
 {
 	buf_adds(&log->index, "1 ");
 	pct_encode_value(&log->index, unit, strlen(unit));
-	buf_addf(&log->index, " %" PRIu64 " %" PRIu64 " %" PRId64 " %s\n", log->begun, log->written + log->out.len, time_ms, how);
+	buf_addf(&log->index, " %" PRIu64 " %" PRIu64 " %" PRId64 " %s\n", log->begun, end, time_ms, how);
+}
+
+void outlog_running(struct outlog *log, const char *unit, int64_t time_ms)
+{
+	add_line(log, unit, log->begun, time_ms, OUTLOG_RUNNING);
+}
+
+void outlog_unit(struct outlog *log, const char *unit, int64_t time_ms, const char *how)
+{
+	add_line(log, unit, log->written + log->out.len, time_ms, how);
 }
 
 /* The frames first: a line is about what is there. */
@@ -163,6 +174,7 @@ int outlog_parse(char *line, const char **ret_unit, struct outlog_entry *ret_ent
 		return -EINVAL;
 	ret_entry->time_ms = (int64_t)time_ms;
 	ret_entry->how = word[5];
+	ret_entry->running = strcmp(word[5], OUTLOG_RUNNING) == 0;
 	*ret_unit = word[1];
 	return 0;
 }
@@ -174,11 +186,11 @@ static bool ends_with(const char *name, const char *suffix)
 	return len > want && strcmp(name + len - want, suffix) == 0;
 }
 
-/* `text` is an index whole; lines are changed. */
+/* `text` is an index whole; lines are changed. A job that runs is told last: no line after its own says that it, or a later one, has ended. */
 static int search(struct buf *text, const char *out_path, const char *unit, outlog_found *found, void *arg)
 {
 	char *line = text->data, *newline, *end = line + text->len;
-	struct outlog_entry entry = { .path = out_path };
+	struct outlog_entry entry = { .path = out_path }, running = { 0 };
 	const char *name;
 	int result = 0;
 
@@ -187,10 +199,18 @@ static int search(struct buf *text, const char *out_path, const char *unit, outl
 		if (!newline)
 			break;
 		*newline = '\0';
-		if (outlog_parse(line, &name, &entry) == 0 && strcmp(name, unit) == 0)
+		if (outlog_parse(line, &name, &entry) < 0)
+			continue;
+		if (!entry.running && entry.begin >= running.begin)
+			running.running = false;
+		if (strcmp(name, unit) != 0)
+			continue;
+		if (entry.running)
+			running = entry;
+		else
 			result = found(arg, &entry);
 	}
-	return result;
+	return !result && running.running ? found(arg, &running) : result;
 }
 
 static int search_file(const char *dir, const char *name, const char *unit, outlog_found *found, void *arg)
@@ -263,22 +283,42 @@ static int copy_bytes(int from, uint64_t at, uint64_t len, int to)
 	return error;
 }
 
+/* The frame at *at, which is moved behind it. Of what goes to the end of the file, `end`, the last frame may be cut off. */
+static int copy_frame(int fd, bool running, uint64_t end, uint64_t *at, int out_fd, int err_fd)
+{
+	uint64_t len = 0, head = 0, left;
+	char kind = 0;
+	int error = read_head(fd, *at, end, &kind, &len, &head);
+
+	if (error == -EINVAL && running && end - *at < OUTLOG_MAX_HEAD) {
+		*at = end;
+		return 0;
+	}
+	left = error ? 0 : end - *at - head;
+	if (!error && len > left) {
+		error = running ? 0 : -EINVAL;
+		len = left;
+	}
+	if (!error)
+		error = copy_bytes(fd, *at + head, len, kind == OUTLOG_OUTPUT ? out_fd : err_fd);
+	*at += head + len;
+	return error;
+}
+
 int outlog_copy(const struct outlog_entry *entry, int out_fd, int err_fd)
 {
 	int fd = open(entry->path, O_RDONLY | O_CLOEXEC), error = 0;
-	uint64_t at = entry->begin, len = 0, head = 0;
-	char kind = 0;
+	uint64_t at = entry->begin, end = entry->end;
+	struct stat st;
 
 	if (fd < 0)
 		return -errno;
-	while (!error && at < entry->end) {
-		error = read_head(fd, at, entry->end, &kind, &len, &head);
-		if (!error && len > entry->end - at - head)
-			error = -EINVAL;
-		if (!error)
-			error = copy_bytes(fd, at + head, len, kind == OUTLOG_OUTPUT ? out_fd : err_fd);
-		at += head + len;
-	}
+	if (entry->running && fstat(fd, &st) < 0)
+		error = -errno;
+	else if (entry->running)
+		end = (uint64_t)st.st_size;
+	while (!error && at < end)
+		error = copy_frame(fd, entry->running, end, &at, out_fd, err_fd);
 	close(fd);
 	return error;
 }

@@ -3,7 +3,9 @@
  *
  *   NAME.out    frames, as they came: "o LENGTH\n" or "e LENGTH\n" (standard output, standard error) and LENGTH bytes
  *   NAME.idx    a line for each unit that ended: "1 UNIT BEGIN END TIME HOW\n": its frames are the bytes BEGIN … END of NAME.out;
- *               UNIT is percent-encoded as a value; TIME in milliseconds since 1970; HOW is one word (done, failed, released)
+ *               UNIT is percent-encoded as a value; TIME in milliseconds since 1970; HOW is one word (done, failed, released).
+ *               HOW "running", with END = BEGIN, says that its job has not ended: its frames are all from BEGIN, until a later line says where
+ *               they end. If its writer is killed none does.
  *
  * The units of a batch share their frames. A line that is not whole or not well formed means nothing, and so do frames no line names.
  * Format 1. To change it: another number at the head of the lines; readers skip those they don't know.
@@ -29,6 +31,7 @@ void outlog_free(struct outlog *log);		/* NULL is fine */
 
 void outlog_begin(struct outlog *log);		/* what comes now belongs to the next units */
 void outlog_add(struct outlog *log, char kind, const void *data, size_t len);
+void outlog_running(struct outlog *log, const char *unit, int64_t time_ms);	/* a unit whose job has not ended; before outlog_unit(), or never */
 void outlog_unit(struct outlog *log, const char *unit, int64_t time_ms, const char *how);
 int outlog_flush(struct outlog *log);		/* 0, or -errno of anything since the last time: the log is a help, not a promise */
 
@@ -40,6 +43,7 @@ struct outlog_entry {
 	uint64_t end;
 	int64_t time_ms;
 	const char *how;
+	bool running;		/* no end was told: up to the end of the file, where a frame may be cut off */
 };
 
 /* Calls `found` for every line about `unit` in the index files of `dir`, in no order. 0 or -errno; what `found` returns, if not 0, ends it. */

@@ -31,6 +31,26 @@ export LC_ALL=C
 	[ "$(claimctl log --output --logs "$work/more" "$q" 0003 2>&1)" = "about 0003" ]
 }
 
+@test "logs: of a job that runs, what it wrote so far; of one that was lost with its worker, how far it came" {
+	on_queue 1
+	mkfifo more
+	in_background worker.out claim-worker -j 1 --logs "$q/logs" "$q" -- sh -c '
+		echo "out so far"; echo "err so far" >&2; read -r line <"$0"; echo "$line"; exec sleep 1000' "$work/more"
+	wait_for 20 'claimctl log --output "$q" 0001'
+	[ "$(claimctl log --output "$q" 0001 2>/dev/null)" = "out so far" ]
+	run claimctl log --output "$q" 0001
+	grep -q "err so far" <<<"$output"
+	grep -q "its job runs" <<<"$output"
+	echo "and more" >more
+	wait_for 20 'claimctl log --output "$q" 0001 | grep -q "and more"'
+	kill -KILL "$started_pid"
+	wait_until 10 gone "$started_pid"
+	[ "$(claimctl log --output "$q" 0001 2>/dev/null)" = "$(printf 'out so far\nand more')" ]
+	# The next attempt's is the last.
+	timeout 60 claim-worker --logs "$q/logs" "$q" -- echo whole
+	[ "$(claimctl log --output "$q" 0001)" = whole ]
+}
+
 @test "logs: a directory that can't be written is said at the start" {
 	on_queue 1
 	echo file >"$work/notdir"

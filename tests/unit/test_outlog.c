@@ -141,6 +141,62 @@ static void a_second_writer_goes_on_where_the_first_ended(void **state)
 	assert_int_equal(room->err.len, 300000);
 }
 
+/* Until its end is told, what a job has written goes to the end of the file; in a batch, for each of its units. */
+static void a_job_that_runs_is_read_as_far_as_it_came(void **state)
+{
+	struct room *room = *state;
+	struct outlog *log = open_log(room, "host.1.0");
+
+	outlog_begin(log);
+	outlog_add(log, OUTLOG_OUTPUT, "before\n", 7);
+	outlog_unit(log, "a", 1, "done");
+	outlog_begin(log);
+	outlog_running(log, "a", 2);
+	outlog_running(log, "b", 2);
+	outlog_add(log, OUTLOG_OUTPUT, "so far\n", 7);
+	assert_int_equal(outlog_flush(log), 0);
+	assert_int_equal(outlog_find(room->dir, "b", copied, room), 0);
+	assert_string_equal(buf_text(&room->out), "so far\n");
+	assert_string_equal(room->how, "running");
+	outlog_add(log, OUTLOG_ERROR, "more\n", 5);
+	assert_int_equal(outlog_flush(log), 0);
+	buf_reset(&room->out);
+	assert_int_equal(outlog_find(room->dir, "a", copied, room), 0);
+	assert_int_equal(room->count, 3);
+	assert_string_equal(buf_text(&room->out), "before\nso far\n");
+	assert_string_equal(buf_text(&room->err), "more\n");
+
+	outlog_unit(log, "a", 3, "done");
+	outlog_unit(log, "b", 3, "again");
+	outlog_begin(log);
+	outlog_add(log, OUTLOG_OUTPUT, "another's\n", 10);
+	outlog_free(log);
+	buf_reset(&room->out);
+	assert_int_equal(outlog_find(room->dir, "b", copied, room), 0);
+	assert_int_equal(room->count, 4);
+	assert_string_equal(room->how, "again");
+	assert_string_equal(buf_text(&room->out), "so far\n");
+}
+
+/* As when its worker is killed while it writes. */
+static void a_job_that_runs_may_have_a_last_frame_that_is_cut_off(void **state)
+{
+	static const char *const frames[] = { "o 3\nabc", "o 4\nabc", "o 3\nabco 12", "o 3\nabco 12\n" };
+	struct room *room = *state;
+	char path[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		snprintf(path, sizeof(path), "%s/x.out", room->dir);
+		assert_int_equal(io_write_file(path, frames[i], strlen(frames[i]), 0600), 0);
+		snprintf(path, sizeof(path), "%s/x.idx", room->dir);
+		assert_int_equal(io_write_file(path, "1 u 0 0 1 running\n", 18, 0600), 0);
+		buf_reset(&room->out);
+		assert_int_equal(outlog_find(room->dir, "u", copied, room), 0);
+		assert_string_equal(buf_text(&room->out), "abc");
+	}
+}
+
 static void broken_indexes_are_passed_over(void **state)
 {
 	static const char index[] =
@@ -178,6 +234,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(units_get_their_own_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_second_writer_goes_on_where_the_first_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_job_that_runs_is_read_as_far_as_it_came, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_job_that_runs_may_have_a_last_frame_that_is_cut_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(broken_indexes_are_passed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(broken_frames_are_refused, setup, teardown),
 	};
