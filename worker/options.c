@@ -232,8 +232,7 @@ static int set_limit(struct worker_options *options, int key, const char *value,
 
 static void set_flag(struct worker_options *options, int key)
 {
-	if (key == KEY_SHUFFLE)
-		options->order = ORDER_SHUFFLED;
+	options->shuffle |= key == KEY_SHUFFLE;
 	options->resident |= key == KEY_RESIDENT;
 	options->watch |= key == KEY_WATCH;
 	options->hedge |= key == KEY_HEDGE;
@@ -296,7 +295,11 @@ static int check(const struct worker_options *options, struct buf *why)
 		buf_adds(why, "--resident and --batch can't be had together: a resident command gets one unit after another");
 		return -EINVAL;
 	}
-	if (options->order != ORDER_AS_TAKEN && options->batch != OPTIONS_BATCH_NONE) {
+	if (options->order != ORDER_AS_TAKEN && options->shuffle) {
+		buf_adds(why, "--order and --shuffle are two orders: leave one of them out");
+		return -EINVAL;
+	}
+	if ((options->order != ORDER_AS_TAKEN || options->shuffle) && options->batch != OPTIONS_BATCH_NONE) {
 		buf_adds(why, "--order and --shuffle claim one unit after another, --batch many at once: leave one of them out");
 		return -EINVAL;
 	}
@@ -345,6 +348,8 @@ int options_parse(int argc, char **argv, struct worker_options *ret_options, str
 	error = check(&options, why);
 	if (error)
 		return error;
+	if (options.shuffle)
+		options.order = ORDER_SHUFFLED;
 out:
 	*ret_options = options;
 	return 0;

@@ -43,7 +43,8 @@ struct worker_options {
 	int64_t max_time_ns;		/* 0: no limit */
 	bool watch;			/* stay for new inputs */
 	bool hedge;			/* second attempts at units that take far longer than the others */
-	enum order_how order;
+	enum order_how order;		/* ORDER_SHUFFLED with --shuffle, in the end */
+	bool shuffle;
 	enum halt_when halt;
 	int64_t halt_count;		/* failed units; 0: see halt_percent */
 	int64_t halt_percent;

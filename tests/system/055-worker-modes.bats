@@ -14,13 +14,6 @@ manual_example() {	# LANGUAGE
 		found && /^\.Bd/ { shown = 1 }' "$BATS_TEST_DIRNAME/../../man/claim-worker.1" | sed 's/\\e/\\/g'
 }
 
-upper_outputs() {	# COUNT: each output is its input in capitals
-	local i
-	for ((i = 1; i <= $1; i++)); do
-		[ "$(cat "$(printf '%s/outputs/%04d' "$q" "$i")")" = "$(printf 'INPUT %04d' "$i")" ] || return 1
-	done
-}
-
 @test "batch: an output for each, by the manual's names" {
 	on_queue 50 --output 'o/{.}.up'
 	mkdir local
@@ -52,38 +45,59 @@ upper_outputs() {	# COUNT: each output is its input in capitals
 	[ "$(cat "$q/outputs/a/x" "$q/outputs/b/x" "$q/outputs/b/y")" = "$(printf 'a/x\nb/x\nb/y')" ]
 }
 
-@test "batch: the command must have the word, and none for a single unit" {
+@test "options that contradict one another: the word of a batch, and none for a single unit; two orders" {
 	on_queue 1
 	fails_with 2 '*{in...}*' claim-worker --batch 4 "$q" -- true
 	fails_with 2 '*{in}*' claim-worker --batch 4 "$q" -- true '{in}' '{in...}'
 	fails_with 2 '*--batch*' claim-worker "$q" -- true '{in...}'
 	fails_with 2 '*resident*' claim-worker --resident --batch 4 "$q" -- true '{in...}'
+	fails_with 2 '*--order*--shuffle*' claim-worker --shuffle --order name "$q" -- true
+	fails_with 2 '*--order*--shuffle*' claim-worker --order size --shuffle "$q" -- true
 	fails_with 2 '*{out}*' claim-worker --resident "$q" -- true '{out}'
 	has_entries "$q/todo" 1
 }
 
-@test "resident: the manual's example in shell" {
-	on_queue 20
-	manual_example shell >resident.sh
+# Names that lines of a resident command hold as %XX, or with what shells make of them.
+odd_names=($'tab\there' '100%.txt' 'back\slash \t \\' ' two  spaces ' $'new\nline' $'caf\xe9' "a'b\"c")
+
+odd_queue() {
+	local name
+	make_queue "$work/disk/q"
+	for name in plain "${odd_names[@]}"; do echo "in $name" >"disk/q/inputs/$name"; done
+	mount_claimfs "$work/disk" "$work/mnt"
+	q=$work/mnt/q
+	wait_for 10 '[ "$(ls -b "$q/todo" | wc -l)" -eq $((${#odd_names[@]} + 1)) ]'
+}
+
+odd_outputs() {
+	local name
+	for name in plain "${odd_names[@]}"; do
+		[ "$(cat "$q/outputs/$name")" = "$(tr a-z A-Z <"$q/inputs/$name")" ] || { printf 'of %q: ' "$name"; cat "$q/outputs/$name"; return 1; }
+	done
+}
+
+@test "resident: the manual's example in bash" {
+	odd_queue
+	manual_example bash >resident.sh
 	grep -q 'read -r' resident.sh
-	timeout 60 claim-worker -j 2 --resident "$q" -- sh resident.sh
-	has_entries "$q/done" 20
-	upper_outputs 20
+	timeout 60 claim-worker -j 2 --resident "$q" -- bash resident.sh
+	odd_outputs
 }
 
 @test "resident: the manual's example in Python, and its reason for a failure" {
-	on_queue 20
+	odd_queue
+	echo "no sevens here" >disk/q/inputs/0007
 	{
 		cat <<-'MODEL'
 			class Result:
 			    def __init__(self, text):
 			        self.text = text
 			    def save(self, path):
-			        open(path, "w").write(self.text)
+			        open(path, "wb").write(self.text)
 			def load_model():
 			    def model(path):
-			        text = open(path).read()
-			        if "0007" in text:
+			        text = open(path, "rb").read()
+			        if b"sevens" in text:
 			            raise ValueError("no sevens")
 			        return Result(text.upper())
 			    return model
@@ -91,15 +105,15 @@ upper_outputs() {	# COUNT: each output is its input in capitals
 		manual_example Python
 	} >resident.py
 	grep -q unquote resident.py
+	wait_until 10 test -e "$q/todo/0007"
 	run timeout 60 claim-worker -j 2 --resident "$q" -- python3 resident.py
 	[ "$status" -eq 1 ]
-	has_entries "$q/done" 19
 	grep -q "ValueError('no sevens')" "$q/failed/0007"
-	[ "$(cat "$q/outputs/0020")" = "INPUT 0020" ]
+	odd_outputs
 }
 
 @test "resident: the manual's example in C" {
-	on_queue 20
+	odd_queue
 	{
 		cat <<-'HEAD'
 			#include <ctype.h>
@@ -117,17 +131,13 @@ upper_outputs() {	# COUNT: each output is its input in capitals
 				fclose(from);
 				return fclose(to);
 			}
-			int main(void)
-			{
 		HEAD
 		manual_example C
-		echo 'return 0; }'
 	} >resident.c
 	grep -q getline resident.c
-	"${CC:-cc}" -D_GNU_SOURCE -o resident resident.c
+	"${CC:-cc}" -D_GNU_SOURCE -Wall -Wextra -Werror -o resident resident.c
 	timeout 60 claim-worker -j 2 --resident "$q" -- ./resident
-	has_entries "$q/done" 20
-	upper_outputs 20
+	odd_outputs
 }
 
 @test "resident: one that dies costs one attempt each time, and goes on with the rest" {
