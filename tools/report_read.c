@@ -11,10 +11,8 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "queue/record.h"
 #include "tools/story.h"
-
-#define MAX_SECONDS 1e9
-#define MAX_BYTES 1e18
 
 struct reading {
 	struct report *report;
@@ -112,24 +110,24 @@ static int find_unit(struct reading *reading, const struct hash128 *hash, struct
 static void spend(struct report_spent *spent, const struct record *record, double wall, bool failed)
 {
 	spent->wall += known(wall);
-	spent->user += known(number_of(record, "user", MAX_SECONDS));
-	spent->sys += known(number_of(record, "sys", MAX_SECONDS));
-	spent->spawn += known(number_of(record, "spawn", MAX_SECONDS));
-	spent->read_wait += known(number_of(record, "rwait", MAX_SECONDS));
-	spent->ready += known(number_of(record, "ready", MAX_SECONDS));
-	spent->write_wait += known(number_of(record, "wwait", MAX_SECONDS));
-	spent->claim += known(number_of(record, "claim", MAX_SECONDS));
-	spent->look += known(number_of(record, "look", MAX_SECONDS));
-	spent->turn += known(number_of(record, "turn", MAX_SECONDS));
-	spent->idle += known(number_of(record, "idle", MAX_SECONDS));
-	spent->in_bytes += known(number_of(record, "in", MAX_BYTES));
+	spent->user += known(number_of(record, "user", RECORD_MAX_SECONDS));
+	spent->sys += known(number_of(record, "sys", RECORD_MAX_SECONDS));
+	spent->spawn += known(number_of(record, "spawn", RECORD_MAX_SECONDS));
+	spent->read_wait += known(number_of(record, "rwait", RECORD_MAX_SECONDS));
+	spent->ready += known(number_of(record, "ready", RECORD_MAX_SECONDS));
+	spent->write_wait += known(number_of(record, "wwait", RECORD_MAX_SECONDS));
+	spent->claim += known(number_of(record, "claim", RECORD_MAX_SECONDS));
+	spent->look += known(number_of(record, "look", RECORD_MAX_SECONDS));
+	spent->turn += known(number_of(record, "turn", RECORD_MAX_SECONDS));
+	spent->idle += known(number_of(record, "idle", RECORD_MAX_SECONDS));
+	spent->in_bytes += known(number_of(record, "in", RECORD_MAX_BYTES));
 	if (failed)
 		spent->failed += known(wall);
 }
 
 static int add_job(struct report *report, const struct record *record, uint32_t node, bool failed)
 {
-	double wall = number_of(record, "wall", MAX_SECONDS), end = (double)record->time;
+	double wall = number_of(record, "wall", RECORD_MAX_SECONDS), end = (double)record->time;
 	struct report_job *job;
 
 	if (grow((void **)&report->jobs, report->job_count, &report->job_cap, sizeof(*report->jobs)) < 0)
@@ -219,7 +217,7 @@ static bool count_hedge(struct report *report, const struct record *record)
 	size_t len;
 	const char *hedge = record_find_value(record->values, "hedge", &len);
 
-	report->wasted += known(number_of(record, "wasted", MAX_SECONDS));
+	report->wasted += known(number_of(record, "wasted", RECORD_MAX_SECONDS));
 	if (!hedge)
 		return false;
 	report->hedges++;

@@ -60,7 +60,7 @@ static void add_why(struct unit *unit, const struct run_result *result, bool tim
 
 	buf_reset(why);
 	if (timed_out)
-		buf_addf(why, "timed out after %.1f s", (double)result->wall_ns / NS_PER_S);
+		buf_addf(why, "timed out after %g s", (double)unit->pool->options->timeout_ns / NS_PER_S);
 	else if (result->out_of_memory)
 		buf_addf(why, "needed more than the %.4g MiB of --memory", (double)unit->pool->options->memory / (1 << 20));
 	else if (WIFSIGNALED(result->status))

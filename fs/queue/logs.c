@@ -71,10 +71,12 @@ void logs_name(const struct queue *queue, uint32_t log, char ret_name[LAYOUT_MAX
 
 /* ---- records into the index ---- */
 
-static double number_value(const char *values, const char *name)
+/* 0 for what is none, or more than `max`. */
+static double number_value(const char *values, const char *name, double max)
 {
 	char text[40];
 	const char *value;
+	double number;
 	size_t len;
 
 	value = record_find_value(values, name, &len);
@@ -82,25 +84,26 @@ static double number_value(const char *values, const char *name)
 		return 0;
 	memcpy(text, value, len);
 	text[len] = '\0';
-	return strtod(text, NULL) > 0 ? strtod(text, NULL) : 0;
+	number = strtod(text, NULL);
+	return number > 0 && number <= max ? number : 0;
 }
 
 static void add_spent(struct progress_spent *to, const char *values)
 {
 	to->units++;
-	to->wall_s += number_value(values, "wall");
-	to->user_s += number_value(values, "user");
-	to->sys_s += number_value(values, "sys");
-	to->spawn_s += number_value(values, "spawn");
-	to->read_wait_s += number_value(values, "rwait");
-	to->write_wait_s += number_value(values, "wwait");
-	to->ready_s += number_value(values, "ready");
-	to->claim_s += number_value(values, "claim");
-	to->look_s += number_value(values, "look");
-	to->turn_s += number_value(values, "turn");
-	to->idle_s += number_value(values, "idle");
-	to->in_bytes += number_value(values, "in");
-	to->out_bytes += number_value(values, "out");
+	to->wall_s += number_value(values, "wall", RECORD_MAX_SECONDS);
+	to->user_s += number_value(values, "user", RECORD_MAX_SECONDS);
+	to->sys_s += number_value(values, "sys", RECORD_MAX_SECONDS);
+	to->spawn_s += number_value(values, "spawn", RECORD_MAX_SECONDS);
+	to->read_wait_s += number_value(values, "rwait", RECORD_MAX_SECONDS);
+	to->write_wait_s += number_value(values, "wwait", RECORD_MAX_SECONDS);
+	to->ready_s += number_value(values, "ready", RECORD_MAX_SECONDS);
+	to->claim_s += number_value(values, "claim", RECORD_MAX_SECONDS);
+	to->look_s += number_value(values, "look", RECORD_MAX_SECONDS);
+	to->turn_s += number_value(values, "turn", RECORD_MAX_SECONDS);
+	to->idle_s += number_value(values, "idle", RECORD_MAX_SECONDS);
+	to->in_bytes += number_value(values, "in", RECORD_MAX_BYTES);
+	to->out_bytes += number_value(values, "out", RECORD_MAX_BYTES);
 }
 
 /* Second attempts, and work in vain. */
@@ -114,7 +117,7 @@ static void count_hedges(struct queue *queue, const struct record *record)
 		queue->hedges.won++;
 	else if (hedge)
 		queue->hedges.lost++;
-	queue->hedges.wasted_s += number_value(record->values, "wasted");
+	queue->hedges.wasted_s += number_value(record->values, "wasted", RECORD_MAX_SECONDS);
 }
 
 /* Where the time went: sums for progress. */
@@ -124,7 +127,7 @@ static void spend(struct queue *queue, uint32_t node, const struct record *recor
 		return;
 	queue->has_spent = true;
 	if (record->what == RECORD_DONE)
-		walls_add(&queue->walls, number_value(record->values, "wall"));
+		walls_add(&queue->walls, number_value(record->values, "wall", RECORD_MAX_SECONDS));
 	add_spent(&queue->spent, record->values);
 	if (node)
 		add_spent(&queue->nodes[node - 1].spent, record->values);

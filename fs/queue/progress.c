@@ -198,6 +198,8 @@ static void add_to_do(const struct progress *progress, struct buf *to)
 		buf_addf(to, "%" PRIu64 " failed: failed/ says why; mend it, then `claimctl retry QUEUE --all'\n", progress->failed);
 	if (progress->todo > 0 && progress->claimed == 0 && progress->node_count > 0)
 		buf_adds(to, "nobody works on it now: start `claim-worker QUEUE -- COMMAND'\n");
+	if (progress_total(progress) == 0 && progress->unsettled == 0)
+		buf_adds(to, "no units: put files where `input' in .claimfs/queue.conf says\n");
 }
 
 static const char *state_name(enum progress_state state)

@@ -34,6 +34,8 @@
 #define RECORD_MAX_NAME 4096		/* bytes of a unit's name, decoded */
 #define RECORD_MAX_VALUES 16384		/* bytes of all values as they stand there */
 #define RECORD_MAX_LINE 32768		/* of a whole line, with its newline */
+#define RECORD_MAX_SECONDS 1e9		/* that a value can mean: what says more means nothing, and must not make nonsense of sums */
+#define RECORD_MAX_BYTES 1e18
 
 enum record_what { RECORD_DONE, RECORD_FAILED, RECORD_LOST, RECORD_REDO, RECORD_WHATS };
 

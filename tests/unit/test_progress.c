@@ -95,6 +95,11 @@ static void test_empty(void **state)
 	assert_narrow(text.data);
 	assert_non_null(strstr(text.data, "0 of 0 done\n"));
 	assert_non_null(strstr(text.data, "ETA -\n"));
+	assert_non_null(strstr(text.data, "no units: put files where"));
+	buf_reset(&text);
+	progress.unsettled = 1;
+	assert_int_equal(progress_text(&progress, &text), 0);
+	assert_null(strstr(text.data, "no units"));
 	buf_release(&text);
 }
 

@@ -95,6 +95,25 @@ static void a_mount_that_only_looks_leaves_no_trace(void **state)
 	bench_free(bench);
 }
 
+/* Whoever wrote it: one line must not make nonsense of the sums of all. */
+static void values_out_of_this_world_are_left_out_of_sums(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct buf text = BUF_INIT;
+	struct bench_mount *a;
+
+	(void)state;
+	bench_inputs(bench, 1);
+	mem_disk_puts(bench->disk, ".claimfs/log/other.00000001",
+		      "1 done 8e359311f4815236e9f8f0fe3dd676d1 0 1000 1 - x wall=1e300 user=inf sys=nan in=1e300 spawn=2\n"
+		      "1 done 8e359311f4815236e9f8f0fe3dd676d2 0 1000 1 - y wall=3 out=5 idle=-7\n");
+	a = bench_mount(bench);
+	assert_int_equal(queue_progress(a->queue, true, &text), 0);
+	assert_non_null(strstr(buf_text(&text), "\"time_spent\":{\"wall\":3,\"user\":0,\"sys\":0,\"in\":0,\"out\":5,\"units\":2,"));
+	buf_release(&text);
+	bench_free(bench);
+}
+
 struct sizes {
 	struct bench_mount *mount;
 	enum queue_state state;
@@ -572,6 +591,7 @@ int main(void)
 		cmocka_unit_test(a_unit_goes_from_todo_to_done),
 		cmocka_unit_test(what_a_session_took_is_told),
 		cmocka_unit_test(a_mount_that_only_looks_leaves_no_trace),
+		cmocka_unit_test(values_out_of_this_world_are_left_out_of_sums),
 		cmocka_unit_test(tickets_have_the_size_that_is_listed),
 		cmocka_unit_test(nested_inputs_show_directories_with_something_in_them),
 		cmocka_unit_test(inputs_come_and_go),
