@@ -16,6 +16,8 @@ struct job_kind {
 	int (*check)(const struct worker_options *options, struct buf *why);
 	/* In IDLE: starts a process for slot->units. 0 or -errno. */
 	int (*start)(struct slot *slot);
+	/* In WAITING: hears what the process has said since its last answer; it may be in KILLED then, or ENDING. */
+	void (*listen)(struct slot *slot);
 	/* In WAITING: hands slot->units to the process that is there. */
 	void (*ask)(struct slot *slot);
 	/* The process has ended: every unit of the slot is settled, or goes back to the supply. */

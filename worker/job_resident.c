@@ -232,6 +232,13 @@ static void out_ready(struct loop_fd *watch, uint32_t events)
 	}
 }
 
+/* Nothing it said by now is about a unit that it gets only now. */
+static void resident_listen(struct slot *slot)
+{
+	if (slot->resident->out_watch.fd >= 0)
+		out_ready(&slot->resident->out_watch, EPOLLIN);
+}
+
 /* ---- life ---- */
 
 static void resident_release(struct slot *slot)
@@ -339,13 +346,13 @@ static void say_failed(struct slot *slot, struct unit *unit, const char *reason)
 }
 
 /* Its process does not keep to the rules: it is replaced. */
-static void misbehave(struct slot *slot, struct unit *unit, const char *line)
+static void misbehave(struct slot *slot, struct unit *unit, const char *line, const char *not)
 {
 	struct buf why = BUF_INIT;
 
 	buf_adds(&why, "the resident command answered '");
 	pct_encode(&why, line, strnlen(line, RESIDENT_MAX_SHOWN));
-	buf_adds(&why, "' and not `ok' or `fail REASON'");
+	buf_addf(&why, "' and not %s", not);
 	report_say(slot->pool, LOG_LEVEL_WARN, "unit %s: %s", unit->coded, buf_text(&why));
 	slot_event(slot, SLOT_KILL);
 	report_said(unit, &slot->result, buf_text(&why), &slot->tail);
@@ -357,7 +364,24 @@ static bool begins(const char *line, const char *word)
 {
 	size_t len = strlen(word);
 
-	return strncmp(line, word, len) == 0 && (line[len] == '\0' || line[len] == ' ');
+	return strncmp(line, word, len) == 0 && (line[len] == '\0' || line[len] == ' ' || line[len] == '\t');
+}
+
+/* A name behind the answer, "ok<TAB>name", which is cut off: is it that of this unit, as it was asked? Who says none is believed. */
+static bool is_about(const struct unit *unit, char *line)
+{
+	char *tab = strrchr(line, '\t');
+	struct buf name = BUF_INIT;
+	bool same;
+
+	if (!tab)
+		return true;
+	pct_encode(&name, unit->name, strlen(unit->name));
+	same = !buf_error(&name) && strcmp(buf_text(&name), tab + 1) == 0;
+	if (same)
+		*tab = '\0';
+	buf_release(&name);
+	return same || !begins(line, "ok");	/* a reason may have tabs */
 }
 
 /* What it left on this machine's disk for this unit, if that is where its output goes. */
@@ -374,19 +398,22 @@ static void resident_answered(struct slot *slot)
 {
 	struct unit *unit = slot_take_unit(slot);
 	char *line = slot->resident->said;
+	bool about = is_about(unit, line), good = about && begins(line, "ok");
 
-	take_local(slot, unit, begins(line, "ok"));
+	take_local(slot, unit, good);
 	unit->wall_ns = clock_now() - slot->started_ns;
 	supply_job_took(slot->pool, unit->wall_ns, 1);
-	slot_log_unit(slot, unit, begins(line, "ok") ? "done" : "failed");
+	slot_log_unit(slot, unit, good ? "done" : "failed");
 	end_usage(slot, unit);
-	if (begins(line, "ok")) {
+	if (good) {
 		report_wall(unit, &slot->result, line[2] == ' ' ? line + 3 : NULL);
 		settle_unit(slot->pool, unit, UNIT_DONE);
+	} else if (!about) {
+		misbehave(slot, unit, line, "with this unit's name");
 	} else if (begins(line, "fail")) {
-		say_failed(slot, unit, line[4] == ' ' ? line + 5 : "no reason given");
+		say_failed(slot, unit, line[4] ? line + 5 : "no reason given");
 	} else {
-		misbehave(slot, unit, line);
+		misbehave(slot, unit, line, "`ok' or `fail REASON'");
 	}
 }
 
@@ -414,6 +441,7 @@ static void resident_ended(struct slot *slot)
 const struct job_kind job_resident = {
 	.check = resident_check,
 	.start = resident_start,
+	.listen = resident_listen,
 	.ask = resident_ask,
 	.ended = resident_ended,
 	.answered = resident_answered,

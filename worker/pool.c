@@ -304,6 +304,8 @@ static void sample_fired(struct loop_timer *timer)
 		hedge_check(&pool->slots[i]);
 	}
 	if (pool->busy > 0)
+		if (!slot_is_fit(&pool->slots[i]))
+			continue;
 		set_sample(pool);
 }
 

@@ -476,6 +476,13 @@ bool slot_is_free(const struct slot *slot)
 	return slot->state == SLOT_IDLE || (slot->state == SLOT_WAITING && !slot->unasked);
 }
 
+bool slot_is_fit(struct slot *slot)
+{
+	if (slot->state == SLOT_WAITING)
+		slot->pool->kind->listen(slot);
+	return slot_is_free(slot);
+}
+
 int slot_give(struct slot *slot, struct list *units)
 {
 	struct list *position;

@@ -75,6 +75,8 @@ void slot_release(struct slot *slot);
 
 /* Can it be given units? */
 bool slot_is_free(const struct slot *slot);
+/* The same, asked when units are there: a process that stays has said nothing since its last answer. */
+bool slot_is_fit(struct slot *slot);
 
 /* Takes the units over. 0, or -errno when nothing was started: `units` has them again. */
 int slot_give(struct slot *slot, struct list *units);

@@ -312,6 +312,44 @@ static void an_answer_too_many_is_not_the_next_units(void **state)
 	all_are_done_though_it_says("ok\\nok ");		/* the end of the line is still to come */
 }
 
+/* Answers that come after the next question: the second process's first line is that of the unit that the first one answered for another. */
+static void an_answer_with_anothers_name_is_not_this_units(void **state)
+{
+	char *argv[] = { "sh", "-c", "echo x >> $0; last=; while IFS=\"$(printf '\\t')\" read -r in out name; do "
+			 "case $name in u2.in) [ -e $0.once ] || { : >$0.once; name=$last; };; esac; printf 'ok k=v\\t%s\\n' \"$name\"; last=$name; done",
+			 NULL, NULL };
+	struct worker_options options = resident_options(1);
+	char log[128], once[140];
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 6);
+	argv[3] = log_of(&fake, log);
+	assert_int_equal(worker_run(&fake, &options, argv), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 6);
+	assert_non_null(strstr(fake.units[2].values, " k=v"));
+	expect_log(log, "x\nx\n");
+	snprintf(once, sizeof(once), "%s.once", log);
+	assert_int_equal(unlink(once), 0);
+	fake_end(&fake);
+}
+
+static void a_reason_may_have_tabs_and_a_name(void **state)
+{
+	char *const command[] = { "sh", "-c", "while IFS=\"$(printf '\\t')\" read -r in out name; do case $name in u0.in) printf 'fail no\\tgood\\n';; "
+				  "*) printf 'fail bad\\t%s\\n' \"$name\";; esac; done", NULL };
+	struct worker_options options = resident_options(1);
+	struct fake fake;
+
+	(void)state;
+	fake_begin(&fake, 2);
+	assert_int_equal(worker_run(&fake, &options, command), 1);
+	assert_non_null(strstr(fake.units[0].values, "stderr=no%09good"));
+	assert_non_null(strstr(fake.units[1].values, "stderr=bad"));
+	assert_null(strstr(fake.units[1].values, "stderr=bad%09"));
+	fake_end(&fake);
+}
+
 /* ---- limits ---- */
 
 static void a_job_that_takes_too_long_fails(void **state)
@@ -533,6 +571,8 @@ int main(void)
 		cmocka_unit_test(a_job_that_takes_too_long_fails),
 		cmocka_unit_test(a_failing_job_is_tried_again),
 		cmocka_unit_test(failures_halt_the_worker),
+		cmocka_unit_test(an_answer_with_anothers_name_is_not_this_units),
+		cmocka_unit_test(a_reason_may_have_tabs_and_a_name),
 		cmocka_unit_test(no_more_than_max_units_are_taken),
 		cmocka_unit_test(memory_is_limited),
 		cmocka_unit_test(jobs_are_nicer),
