@@ -4,6 +4,7 @@
 #include "worker/guard.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,20 +22,21 @@
 #define DRAIN_FILE_NS NS_PER_S
 #define DRAIN_COMMAND_NS (5 * NS_PER_S)	/* from the end of one to the start of the next */
 
-static bool has_memory(int64_t wanted)
+bool guard_may_start(const struct worker_options *options, struct buf *why)
 {
-	int64_t available = meminfo_bytes("MemAvailable");
-
-	return available < 0 || available >= wanted;
-}
-
-bool guard_may_start(const struct worker_options *options)
-{
+	int64_t available;
 	double load;
 
-	if (options->load > 0 && getloadavg(&load, 1) == 1 && load >= options->load)
+	if (options->load > 0 && getloadavg(&load, 1) == 1 && load >= options->load) {
+		buf_addf(why, "the load is %.2f, and --load says %g", load, options->load);
 		return false;
-	return options->mem_free == 0 || has_memory(options->mem_free);
+	}
+	available = options->mem_free > 0 ? meminfo_bytes("MemAvailable") : -1;
+	if (available >= 0 && available < options->mem_free) {
+		buf_addf(why, "%" PRId64 " MB of memory are free, and --mem-free says %" PRId64 " MB", available >> 20, options->mem_free >> 20);
+		return false;
+	}
+	return true;
 }
 
 bool guard_must_halt(const struct worker_options *options, uint64_t failed, uint64_t ended)

@@ -13,8 +13,8 @@
 
 struct worker_options;
 
-/* May a job be started now: --load, --mem-free. */
-bool guard_may_start(const struct worker_options *options);
+/* May a job be started now: --load, --mem-free? If not, `why` gets what the machine is short of. */
+bool guard_may_start(const struct worker_options *options, struct buf *why);
 
 /* Have so many failed that --halt says to end? Shares count from three units on: one of one is no share. */
 bool guard_must_halt(const struct worker_options *options, uint64_t failed, uint64_t ended);

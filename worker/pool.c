@@ -27,6 +27,7 @@
 #define POOL_ASIDE_THREADS 16
 #define POOL_GIVE_UP_NS (4 * NS_PER_S)		/* from ending the jobs to leaving whatever is unanswered */
 #define POOL_START_AGAIN_NS NS_PER_S
+#define POOL_SHORT_NS (10 * NS_PER_S)
 #define POOL_STRAYS_NS NS_PER_S			/* for ending what jobs have left, at most */
 #define POOL_STRAYS_AGAIN_US 1000
 
@@ -253,17 +254,42 @@ static void start_failed(struct pool *pool, struct list *units, int error)
 		pool_drain(pool);
 }
 
+static void become_short(struct pool *pool, const char *why)
+{
+	static long long said;
+
+	pool->short_ns = clock_now();
+	if (log_allowed(&said))
+		report_say(pool, LOG_LEVEL_WARN, "no job is started for now: %s", why);
+}
+
 /* Looked at again after a while when not. */
 static bool may_start(struct pool *pool)
 {
-	bool waits = loop_timer_is_set(&pool->start_again);
+	bool waits = loop_timer_is_set(&pool->start_again), may;
+	struct buf why = BUF_INIT;
 
-	if (!waits && guard_may_start(pool->options))
+	may = !waits && guard_may_start(pool->options, &why);
+	if (may)
+		pool->short_ns = 0;
+	else if (!waits && !pool->short_ns)
+		become_short(pool, buf_text(&why));
+	buf_release(&why);
+	if (may)
 		return true;
 	pool->held_ns = clock_now();
 	if (!waits)
 		loop_timer_set(pool->loop, &pool->start_again, pool->held_ns + POOL_START_AGAIN_NS);
 	return false;
+}
+
+/* For so long that others may have what was claimed for this machine; what a take still brings, too. */
+static bool stays_short(struct pool *pool)
+{
+	if (!pool->short_ns || clock_now() - pool->short_ns < POOL_SHORT_NS)
+		return false;
+	supply_give_back(pool);
+	return !may_start(pool);
 }
 
 static void start_jobs(struct pool *pool)
@@ -278,6 +304,8 @@ static void start_jobs(struct pool *pool)
 			continue;
 		if (!supply_ready(pool) || !may_start(pool))
 			return;
+		if (!slot_is_fit(&pool->slots[i]))
+			continue;
 		supply_pop(pool, &units);
 		error = slot_give(&pool->slots[i], &units);
 		if (error)
@@ -304,8 +332,6 @@ static void sample_fired(struct loop_timer *timer)
 		hedge_check(&pool->slots[i]);
 	}
 	if (pool->busy > 0)
-		if (!slot_is_fit(&pool->slots[i]))
-			continue;
 		set_sample(pool);
 }
 
@@ -314,8 +340,10 @@ static void pool_pump(struct pool *pool)
 	halt_if_failed(pool);
 	if (pool->phase == POOL_WORKING) {
 		start_jobs(pool);
-		supply_pump(pool);
-		hedge_pump(pool);
+		if (!stays_short(pool)) {
+			supply_pump(pool);
+			hedge_pump(pool);
+		}
 	}
 	if (pool->busy > 0 && !loop_timer_is_set(&pool->sample))
 		set_sample(pool);

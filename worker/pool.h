@@ -76,6 +76,7 @@ struct pool {
 	struct drain drain;
 	struct loop_timer start_again;	/* set: no job is started before it fires */
 	int64_t held_ns;		/* when a job could have been started but for that, the last time */
+	int64_t short_ns;		/* since when the machine is short of what --load and --mem-free want; 0: it is not */
 	int exit_signal;		/* that ended us; 0: none */
 	bool gave_up;
 	int broken;			/* the mount: -errno */

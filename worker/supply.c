@@ -520,15 +520,21 @@ void supply_died(struct pool *pool, struct unit *unit)
 		supply_push_back(pool, unit);
 }
 
+void supply_give_back(struct pool *pool)
+{
+	struct unit *unit;
+
+	while ((unit = pop_one(&pool->supply)))
+		settle_unit(pool, unit, UNIT_RELEASED);
+}
+
 void supply_stop(struct pool *pool)
 {
 	struct supply *supply = &pool->supply;
-	struct unit *unit;
 	struct list *link;
 
 	supply->stopped = true;
-	while ((unit = pop_one(supply)))
-		settle_unit(pool, unit, UNIT_RELEASED);
+	supply_give_back(pool);
 	while ((link = list_pop(&supply->delayed))) {
 		supply->delayed_count--;
 		settle_unit(pool, list_entry(link, struct unit, link), UNIT_RELEASED);

@@ -54,7 +54,8 @@ void supply_push_back(struct pool *pool, struct unit *unit);	/* it has to be run
 void supply_failed(struct pool *pool, struct unit *unit);
 /* The resident command that had it died: that was one attempt. */
 void supply_died(struct pool *pool, struct unit *unit);
-void supply_stop(struct pool *pool);		/* takes no more; what is ready is released */
+void supply_give_back(struct pool *pool);	/* what is ready is released */
+void supply_stop(struct pool *pool);		/* likewise, and what waits to be tried again; takes no more */
 void supply_job_took(struct pool *pool, int64_t wall_ns, unsigned int units);	/* each of so many, about */
 void supply_back_off(struct pool *pool);	/* the disk is in trouble: the next take waits, longer each time */
 void supply_recover(struct pool *pool);		/* it is not */

@@ -95,3 +95,15 @@ for line in sys.stdin:
 	not at_least "$(ticket 0002 user)" 0.3
 	[ "$(ticket 0004 peak-memory)" -lt $((60 << 20)) ]
 }
+
+@test "limits: what a machine that stays short can't start is given back for others, and it is said why nothing starts" {
+	on_queue 2
+	mount_claimfs "$work/disk" "$work/other"
+	in_background worker.out claim-worker -j 2 --mem-free 900T "$q"  -- true
+	wait_until 20 has_entries "$q/claims" 2
+	timeout 90 claim-worker -j 2 "$work/other/q" -- true
+	has_entries "$work/other/q/done" 2
+	grep -q 'no job is started for now: .* --mem-free' worker.out
+	kill -TERM "$started_pid"
+	wait_until 20 gone "$started_pid"
+}

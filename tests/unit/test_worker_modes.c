@@ -490,15 +490,19 @@ static void nothing_is_started_while_memory_is_short(void **state)
 static void nothing_is_started_while_the_load_is_high(void **state)
 {
 	struct worker_options options = options_of(1);
+	struct buf why = BUF_INIT;
 	double load;
 
 	(void)state;
-	assert_true(guard_may_start(&options));
+	assert_true(guard_may_start(&options, &why));
 	assert_int_equal(getloadavg(&load, 1), 1);
 	options.load = 2 * load + 10;
-	assert_true(guard_may_start(&options));
+	assert_true(guard_may_start(&options, &why));
+	assert_int_equal(why.len, 0);
 	options.load = load / 2;		/* 0, which is no limit, where nothing runs but this */
-	assert_int_equal(guard_may_start(&options), load == 0);
+	assert_int_equal(guard_may_start(&options, &why), load == 0);
+	assert_true(load == 0 || strstr(buf_text(&why), "--load says"));
+	buf_release(&why);
 }
 
 static void a_drain_file_is_a_notice(void **state)
@@ -567,12 +571,12 @@ int main(void)
 		cmocka_unit_test(a_residents_small_outputs_stay_here),
 		cmocka_unit_test(a_resident_fails_a_unit_with_a_reason),
 		cmocka_unit_test(residents_that_die_or_talk_nonsense_are_replaced),
+		cmocka_unit_test(an_answer_with_anothers_name_is_not_this_units),
+		cmocka_unit_test(a_reason_may_have_tabs_and_a_name),
 		cmocka_unit_test(an_answer_too_many_is_not_the_next_units),
 		cmocka_unit_test(a_job_that_takes_too_long_fails),
 		cmocka_unit_test(a_failing_job_is_tried_again),
 		cmocka_unit_test(failures_halt_the_worker),
-		cmocka_unit_test(an_answer_with_anothers_name_is_not_this_units),
-		cmocka_unit_test(a_reason_may_have_tabs_and_a_name),
 		cmocka_unit_test(no_more_than_max_units_are_taken),
 		cmocka_unit_test(memory_is_limited),
 		cmocka_unit_test(jobs_are_nicer),
