@@ -348,7 +348,7 @@ static int add_run(void *arg, const struct outlog_entry *entry)
 	runs->list = list;
 	list[runs->count] = *entry;
 	list[runs->count].path = strdup(entry->path);
-	list[runs->count].how = NULL;
+	list[runs->count].how = strcmp(entry->how, OUTLOG_OVERTAKEN) == 0 ? OUTLOG_OVERTAKEN : NULL;
 	return list[runs->count].path ? (runs->count++, 0) : -ENOMEM;
 }
 
@@ -361,14 +361,24 @@ static int compare_runs(const void *left, const void *right)
 	return a->begin < b->begin ? -1 : a->begin > b->begin;
 }
 
+/* Not one that was ended since another attempt had done the unit, if there is one that was not. */
+static size_t last_run(const struct runs *runs)
+{
+	size_t last = runs->count - 1;
+
+	while (last > 0 && runs->list[last].how)
+		last--;
+	return runs->list[last].how ? runs->count - 1 : last;
+}
+
 static int copy_runs(const struct runs *runs, bool all)
 {
-	size_t i;
+	size_t i, last = all ? runs->count - 1 : last_run(runs);
 	int error = 0;
 
-	for (i = all ? 0 : runs->count - 1; !error && i < runs->count; i++)
+	for (i = all ? 0 : last; !error && i <= last; i++)
 		error = outlog_copy(&runs->list[i], STDOUT_FILENO, STDERR_FILENO);
-	if (!error && runs->list[runs->count - 1].running)
+	if (!error && runs->list[last].running)
 		log_info("log: that is as far as it came: its job runs, or was lost with its worker");
 	return error;
 }

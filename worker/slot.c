@@ -166,7 +166,7 @@ bool slot_end_overtaken(struct slot *slot, struct unit *unit)
 {
 	if (!unit->overtaken)
 		return false;
-	slot_log_unit(slot, unit, "overtaken");
+	slot_log_unit(slot, unit, OUTLOG_OVERTAKEN);
 	settle_overtaken(unit);
 	return true;
 }

@@ -21,6 +21,7 @@
 
 #define OUTLOG_OUTPUT 'o'
 #define OUTLOG_ERROR 'e'
+#define OUTLOG_OVERTAKEN "overtaken"	/* HOW of a job that was ended since another attempt had done its unit */
 
 /* ---- writing: one writer a name ---- */
 

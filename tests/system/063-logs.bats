@@ -51,6 +51,16 @@ export LC_ALL=C
 	[ "$(claimctl log --output "$q" 0001)" = whole ]
 }
 
+@test "logs: of a job that another attempt overtook nothing, where there is another" {
+	on_queue 2
+	mkdir logs
+	printf 'o 6\nfirst\no 5\nlate\n' >logs/x.out
+	printf '1 %s\n' '0001 0 10 100 done' '0001 10 19 200 overtaken' '0002 10 19 200 overtaken' >logs/x.idx
+	[ "$(claimctl log --output --logs logs "$q" 0001)" = first ]
+	[ "$(claimctl log --output --all --logs logs "$q" 0001)" = "$(printf 'first\nlate')" ]
+	[ "$(claimctl log --output --logs logs "$q" 0002)" = late ]
+}
+
 @test "logs: a directory that can't be written is said at the start" {
 	on_queue 1
 	echo file >"$work/notdir"
