@@ -19,6 +19,8 @@
 #include "worker/batch.h"
 #include "worker/job.h"
 
+#define OPTIONS_MIN_MEMORY (1 << 20)
+
 enum option_key {
 	KEY_JOBS = 'j', KEY_VERBOSE = 'v', KEY_QUIET = 'q', KEY_HELP = 'h', KEY_VERSION = 'V',
 	KEY_GRACE = 256, KEY_AHEAD, KEY_BATCH, KEY_BATCH_TIME, KEY_RESIDENT, KEY_TIMEOUT, KEY_RETRIES, KEY_MEMORY, KEY_NICE, KEY_LOAD,
@@ -116,11 +118,12 @@ static int set_duration(const char *value, bool may_be_none, int64_t *ret, struc
 	return -EINVAL;
 }
 
+/* A number without its unit, 800 for 800M, would be so many bytes, in which no job can run. */
 static int set_size(const char *value, int64_t *ret, struct buf *why)
 {
-	if (conf_parse_size(value, ret) == 0 && *ret > 0)
+	if (conf_parse_size(value, ret) == 0 && *ret >= OPTIONS_MIN_MEMORY)
 		return 0;
-	buf_addf(why, "a size such as 800M or 4G is wanted, not '%s'", value);
+	buf_addf(why, "a size such as 800M or 4G is wanted, at least 1M, not '%s'", value);
 	return -EINVAL;
 }
 
@@ -305,6 +308,10 @@ static int check(const struct worker_options *options, struct buf *why)
 	}
 	if (options->checkpoint_signal && (options->resident || options->batch != OPTIONS_BATCH_NONE)) {
 		buf_adds(why, "--checkpoint-signal is for commands that get one unit each: leave --batch and --resident out");
+		return -EINVAL;
+	}
+	if (options->drain_file && options->drain_command) {
+		buf_adds(why, "--drain-file and --drain-cmd can't be had together: leave one of them out (a command may look for a file)");
 		return -EINVAL;
 	}
 	return job_kind_of(options)->check(options, why);

@@ -53,6 +53,8 @@ manual_example() {	# LANGUAGE
 	fails_with 2 '*resident*' claim-worker --resident --batch 4 "$q" -- true '{in...}'
 	fails_with 2 '*--order*--shuffle*' claim-worker --shuffle --order name "$q" -- true
 	fails_with 2 '*--order*--shuffle*' claim-worker --order size --shuffle "$q" -- true
+	fails_with 2 '*--drain-file*--drain-cmd*' claim-worker --drain-cmd false --drain-file x "$q" -- true
+	fails_with 2 '*at least 1M*' claim-worker --memory 800 "$q" -- true
 	fails_with 2 '*{out}*' claim-worker --resident "$q" -- true '{out}'
 	has_entries "$q/todo" 1
 }
