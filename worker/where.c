@@ -31,9 +31,11 @@ static const struct {
 } calls[] = {
 	{ SYS_read, WHERE_READING, true }, { SYS_pread64, WHERE_READING, true }, { SYS_readv, WHERE_READING, true },
 	{ SYS_preadv, WHERE_READING, true }, { SYS_getdents64, WHERE_READING, true }, { SYS_openat, WHERE_READING, false },
-	{ SYS_statx, WHERE_READING, false }, { SYS_execve, WHERE_READING, false },
+	{ SYS_statx, WHERE_READING, false }, { SYS_execve, WHERE_READING, false }, { SYS_preadv2, WHERE_READING, true },
+	{ SYS_faccessat, WHERE_READING, false }, { SYS_faccessat2, WHERE_READING, false }, { SYS_readlinkat, WHERE_READING, false },
+	{ SYS_getxattr, WHERE_READING, false }, { SYS_lgetxattr, WHERE_READING, false },
 #ifdef SYS_open
-	{ SYS_open, WHERE_READING, false }, { SYS_stat, WHERE_READING, false }, { SYS_lstat, WHERE_READING, false },
+	{ SYS_open, WHERE_READING, false }, { SYS_access, WHERE_READING, false }, { SYS_stat, WHERE_READING, false }, { SYS_lstat, WHERE_READING, false },
 	{ SYS_rename, WHERE_WRITING, false }, { SYS_mkdir, WHERE_WRITING, false }, { SYS_unlink, WHERE_WRITING, false },
 #endif
 #ifdef SYS_newfstatat
@@ -42,7 +44,12 @@ static const struct {
 	{ SYS_write, WHERE_WRITING, true }, { SYS_pwrite64, WHERE_WRITING, true }, { SYS_writev, WHERE_WRITING, true },
 	{ SYS_pwritev, WHERE_WRITING, true }, { SYS_close, WHERE_WRITING, false }, { SYS_fsync, WHERE_WRITING, true },
 	{ SYS_fdatasync, WHERE_WRITING, true }, { SYS_ftruncate, WHERE_WRITING, true }, { SYS_renameat2, WHERE_WRITING, false },
-	{ SYS_mkdirat, WHERE_WRITING, false }, { SYS_unlinkat, WHERE_WRITING, false },
+	{ SYS_mkdirat, WHERE_WRITING, false }, { SYS_unlinkat, WHERE_WRITING, false }, { SYS_pwritev2, WHERE_WRITING, true },
+	/* What is copied within a disk never comes here to be read. */
+	{ SYS_copy_file_range, WHERE_WRITING, true }, { SYS_sendfile, WHERE_WRITING, true }, { SYS_fallocate, WHERE_WRITING, true },
+	{ SYS_sync_file_range, WHERE_WRITING, true }, { SYS_syncfs, WHERE_WRITING, true }, { SYS_sync, WHERE_WRITING, false },
+	{ SYS_msync, WHERE_WRITING, false }, { SYS_linkat, WHERE_WRITING, false }, { SYS_symlinkat, WHERE_WRITING, false },
+	{ SYS_utimensat, WHERE_WRITING, false },
 };
 
 enum where where_parse(const char *syscall, int *ret_fd)

@@ -40,6 +40,9 @@ static void a_sleeping_call_is_understood(void **state)
 	snprintf(text, sizeof(text), "%d 0xffffff9c 0x7ffd\n", (int)SYS_openat);
 	assert_int_equal(where_parse(text, &fd), WHERE_READING);
 	assert_int_equal(fd, -1);
+	snprintf(text, sizeof(text), "%d 0x3 0x0 0x4\n", (int)SYS_copy_file_range);	/* what cp does within a mount */
+	assert_int_equal(where_parse(text, &fd), WHERE_WRITING);
+	assert_int_equal(fd, 3);
 	snprintf(text, sizeof(text), "%d 0x0\n", (int)SYS_wait4);
 	assert_int_equal(where_parse(text, &fd), WHERE_ELSE);
 	assert_int_equal(where_parse("running\n", &fd), WHERE_READY);
