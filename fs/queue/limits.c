@@ -7,6 +7,7 @@
 
 #define LATENCY_BYTES 1e6	/* of input a unit: below this, waiting for reads is waiting for round trips */
 #define STARTING_SHARE 0.05	/* of the time: what bigger batches aim at */
+#define SPAWN_SHARE 0.1		/* of starting: less, and slots wait for the worker, but not while it starts processes */
 #define SHORT_JOB_S 0.02	/* a process that lives so long mostly begins and ends, whatever it does */
 
 static const struct {
@@ -61,6 +62,8 @@ void limits_split(const struct progress_spent *spent, struct limits_split *ret_s
 static bool is_starting(const struct progress_spent *spent, const struct limits_split *split)
 {
 	if (spent->units <= 0 || spent->wall_s / spent->units > SHORT_JOB_S || split->seconds[LIMIT_STARTING] < STARTING_SHARE * split->total)
+		return false;
+	if (spent->spawn_s < SPAWN_SHARE * split->seconds[LIMIT_STARTING])
 		return false;
 	return split->seconds[LIMIT_STARTING] + split->seconds[LIMIT_COMPUTING] + split->seconds[LIMIT_CROWDED] + split->seconds[LIMIT_OTHER] >
 	       split->total / 2;

@@ -32,6 +32,8 @@ static const struct {
 	/* Slots that wait for the worker to start others. */
 	{ { .wall_s = 8, .user_s = 1.3, .sys_s = 0.2, .spawn_s = 0.7, .claim_s = 3, .turn_s = 4.4 }, LIMIT_STARTING, "--batch auto" },
 	{ { .wall_s = 8, .user_s = 1.3, .spawn_s = 0.1, .claim_s = 0.1, .turn_s = 40 }, LIMIT_STARTING, "--batch auto" },
+	/* Of a resident command, which wait for the worker too: no process is started for them. */
+	{ { .wall_s = 0.5, .user_s = 0.05, .spawn_s = 0.0003, .claim_s = 0.1, .turn_s = 0.1 }, LIMIT_OTHER, "more slots" },
 	/* What a slot waits for a small file far away before its job begins is as much a wait for it as in the job. */
 	{ { .wall_s = 100, .user_s = 2, .read_wait_s = 90, .claim_s = 200, .look_s = 210, .in_bytes = 2e7 }, LIMIT_LATENCY, "--ahead" },
 	{ { .wall_s = 100, .user_s = 2, .read_wait_s = 90, .claim_s = 200, .look_s = 210, .in_bytes = 100e9 }, LIMIT_READING, "nearer disk" },
