@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
+
 #define BUF_MIN_CAP 64
 
 void buf_init(struct buf *buf)
@@ -64,7 +66,7 @@ int buf_reserve(struct buf *buf, size_t more)
 		cap = need;
 	if (cap < BUF_MIN_CAP)
 		cap = BUF_MIN_CAP;
-	data = realloc(buf->data, cap);
+	data = fault_hit("buf-memory") ? NULL : realloc(buf->data, cap);
 	if (!data)
 		return buf_fail(buf, -ENOMEM);
 	buf->data = data;

@@ -74,7 +74,7 @@ static int qconf_normal_input(struct buf *to, const char *value, struct buf *why
 	int error = qconf_add_normal(to, value, true);
 
 	if (error)
-		buf_addf(why, "'%s' has a '..' that is not at its head", value);
+		buf_addf(why, error == -ENOMEM ? "'%s': out of memory" : "'%s' has a '..' that is not at its head", value);
 	return error;
 }
 
@@ -86,7 +86,9 @@ static int qconf_normal_output(struct buf *to, const char *value, struct buf *wh
 	int error;
 
 	buf_add(&part, value, (size_t)(rest - value));
-	error = qconf_add_normal(to, buf_text(&part), false);
+	error = buf_error(&part);
+	if (!error)
+		error = qconf_add_normal(to, buf_text(&part), false);
 	if (!error && to->len)
 		buf_addch(to, '/');
 	buf_adds(to, rest + strspn(rest, "/"));
@@ -96,7 +98,7 @@ static int qconf_normal_output(struct buf *to, const char *value, struct buf *wh
 	if (error >= 0)
 		error = qconf_add_normal(&sample, buf_text(&part), false);
 	if (error)
-		buf_addf(why, "'%s' leads out of the queue", value);
+		buf_addf(why, error == -ENOMEM ? "'%s': out of memory" : "'%s' leads out of the queue", value);
 	buf_release(&part);
 	buf_release(&sample);
 	return error;

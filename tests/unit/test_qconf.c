@@ -6,9 +6,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/qconf.h"
 
 static int parse(struct qconf *conf, const char *text, struct buf *why)
@@ -191,6 +193,36 @@ static void test_skips(void **state)
 	assert_false(qconf_skips("x.tmp2"));
 }
 
+/* Whichever allocation fails: it is said, or everything is as it was written. */
+static void test_out_of_memory(void **state)
+{
+	static const char text[] = "input = ../a/long/way/to/the/inputs/of/this/queue/which/need/memory/of/their/own\n"
+				   "output = a/long/way/to/the/outputs/of/this/queue/which/need/memory/too/{.}.npy\nkey = content\n";
+	struct buf why = BUF_INIT;
+	struct qconf conf;
+	char fault[32];
+	int nth, error = 0, errors = 0;
+
+	(void)state;
+	for (nth = 0; nth < 64; nth++) {
+		assert_int_equal(qconf_init(&conf), 0);
+		snprintf(fault, sizeof(fault), "buf-memory:%d:1", nth);
+		assert_int_equal(fault_set(fault), 0);
+		error = qconf_parse(&conf, "queue.conf", text, strlen(text), &why);
+		fault_set(NULL);
+		buf_release(&why);
+		errors += error != 0;
+		if (error)
+			continue;
+		assert_string_equal(conf.input, "../a/long/way/to/the/inputs/of/this/queue/which/need/memory/of/their/own");
+		assert_string_equal(conf.output, "a/long/way/to/the/outputs/of/this/queue/which/need/memory/too/{.}.npy");
+		assert_int_equal(conf.key, QCONF_KEY_CONTENT);
+		qconf_release(&conf);
+	}
+	assert_in_range(errors, 1, 63);
+	assert_int_equal(error, 0);	/* there were fewer allocations than that */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_set_is_as_strict_as_the_file),
 		cmocka_unit_test(test_outputs),
 		cmocka_unit_test(test_skips),
+		cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
