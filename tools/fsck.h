@@ -96,6 +96,7 @@ struct fsck {
 
 	/* fsck_report */
 	size_t counts[FSCK_OUTCOMES];
+	bool outputs_missing;		/* that was said, and nothing was done about it */
 };
 
 /* fsck_read.c: 0, or -errno after it was said */

@@ -114,6 +114,7 @@ void fsck_report(struct fsck *fsck, enum fsck_kind kind, enum fsck_outcome outco
 	char said[200] = "";
 
 	fsck->counts[outcome]++;
+	fsck->outputs_missing |= kind == FSCK_OUTPUT && outcome == FSCK_PROBLEM;
 	if (fsck->options->json) {
 		print_json(&kinds[kind], outcome == FSCK_MENDED && fsck->options->dry_run ? "would be mended" : outcomes[outcome], path, unit,
 			   outcome == FSCK_FAILED ? log_strerror(error) : detail);
@@ -143,6 +144,8 @@ void fsck_report_end(const struct fsck *fsck, size_t inputs, size_t done, size_t
 			 fsck->options->dry_run ? "true" : "false", inputs, done, failed, counts[FSCK_MENDED], counts[FSCK_PROBLEM]);
 		buf_addf(&line, "\"not_mended\":%zu,\"notes\":%zu}", counts[FSCK_FAILED], counts[FSCK_NOTE]);
 	} else {
+		if (fsck->outputs_missing)
+			buf_adds(&line, "--redo-missing has units whose output is missing done again; --no-outputs is for jobs that leave none\n");
 		buf_addf(&line, "%zu input%s, %zu done, %zu failed: ", inputs, inputs == 1 ? "" : "s", done, failed);
 		if (!counts[FSCK_MENDED] && !counts[FSCK_PROBLEM] && !counts[FSCK_FAILED])
 			buf_adds(&line, "clean");

@@ -188,7 +188,7 @@ store_now() {	# all of it but the times of directories, which a file made for a 
 @test "fsck: done units whose output is missing" {
 	worked_queue 4 3
 	rm "$q/outputs/0002"
-	fails_with 1 '*outputs/0002 [(]0002): missing, though its unit is done*1 problem left*' claimctl fsck "$q"
+	fails_with 1 '*outputs/0002 [(]0002): missing, though its unit is done*--no-outputs is for*1 problem left*' claimctl fsck "$q"
 	clean --no-outputs
 	mended 'outputs/0002 (0002): missing' --redo-missing
 	remount
