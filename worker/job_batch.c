@@ -6,8 +6,9 @@
  *
  *   exit 0   units with an output are done; if none has any, the command writes elsewhere, and all are; else the others go alone
  *   other    units with a whole output are done, the others go alone; one that was alone has failed
+ *   stopped  units with a whole output are done, the others are given back
  *
- * Of a command that failed every output counts as whole but empty ones and the last it wrote.
+ * Of a command that failed or was stopped every output counts as whole but empty ones and the last it wrote.
  */
 #include "worker/job.h"
 
@@ -156,15 +157,16 @@ static void settle_one(struct slot *slot, struct unit *unit, const struct run_re
 	unit->wall_ns = share->wall_ns;
 	if (slot_end_overtaken(slot, unit))
 		return;
-	slot_log_unit(slot, unit, slot->reason == SLOT_STOPPED ? "released" : done ? "done" : count > 1 ? "again" : "failed");
-	if (slot->reason == SLOT_STOPPED) {
-		settle_unit(slot->pool, unit, UNIT_RELEASED);
-	} else if (done) {
+	slot_log_unit(slot, unit, done ? "done" : slot->reason == SLOT_STOPPED ? "released" : count > 1 ? "again" : "failed");
+	if (done) {
 		struct run_result own = *share;
 
 		own.status = 0;		/* whatever became of the others */
 		report_values(unit, &own, NULL, false);
 		settle_unit(slot->pool, unit, UNIT_DONE);
+	} else if (slot->reason == SLOT_STOPPED) {
+		unit_forget_staged(unit);
+		settle_unit(slot->pool, unit, UNIT_RELEASED);
 	} else if (count > 1) {
 		unit_forget_staged(unit);
 		unit->alone = true;

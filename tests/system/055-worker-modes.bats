@@ -45,6 +45,27 @@ manual_example() {	# LANGUAGE
 	[ "$(cat "$q/outputs/a/x" "$q/outputs/b/x" "$q/outputs/b/y")" = "$(printf 'a/x\nb/x\nb/y')" ]
 }
 
+@test "batch: what was complete when the worker was stopped is done, the rest is given back" {
+	on_queue 5
+	in_background worker.out claim-worker -v -j 1 --batch 5 --grace 0 "$q" -- bash -c '
+		out=$1; shift
+		for i in "${@:1:3}"; do	# each later than the one before, by the clock of the disk
+			name=${i##*/}
+			until [ -n "$last" ] && [ "$out/$name" -nt "$last" ] || { echo "of $name" >"$out/$name" && [ -z "$last" ]; }; do :; done
+			last=$out/$name
+		done
+		: >"$0"; exec sleep 1000' "$work/ready" '{out}' '{in...}'
+	wait_until 20 test -e ready
+	kill -TERM "$started_pid"
+	wait_until 20 gone "$started_pid"
+	cat worker.out
+	wait_until 10 has_entries "$q/done" 2
+	has_entries "$q/todo" 3
+	has_entries "$q/outputs" 2
+	for name in $(ls "$q/done"); do [ "$(cat "$q/outputs/$name")" = "of $name" ]; done
+	[ "$(claimctl log "$q" | grep -vc ' done ')" -eq 0 ]
+}
+
 @test "options that contradict one another: the word of a batch, and none for a single unit; two orders" {
 	on_queue 1
 	fails_with 2 '*{in...}*' claim-worker --batch 4 "$q" -- true
