@@ -168,11 +168,14 @@ FAULTS := $(BUILD)/tests/fault/pipe
 
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(FAKES) $(filter-out $(call archive,fuse),$(FS_ARCHIVES))
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_queue) $(LIBS_cache) $(LIBS_sftp) $(LIBS_base)
 
 # Over a libfuse that the test plays.
 $(BUILD)/tests/unit/test_fuse_reply: $(BUILD)/fs/fuse/reply.o $(BUILD)/fs/fuse/dying.o
-$(BUILD)/tests/unit/test_fuse_reply.o: CPPFLAGS_ALL += $(CPPFLAGS_fuse)
+# Over the real one, but for the calls that the test plays.
+$(BUILD)/tests/unit/test_fuse_session: $(patsubst %,$(BUILD)/fs/fuse/%.o,session pages reply dying)
+$(BUILD)/tests/unit/test_fuse_session: LIBS_base += $(LIBS_fuse)
+$(BUILD)/tests/unit/test_fuse_reply.o $(BUILD)/tests/unit/test_fuse_session.o: CPPFLAGS_ALL += $(CPPFLAGS_fuse)
 
 # The worker's parts, without its main() and without the mount's archives.
 $(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fake/worker/*.c)) $(filter-out %/main.o,$(WORKER)) $(call archive,base)

@@ -31,6 +31,8 @@ struct session {
 	unsigned int interrupted;	/* unanswered ones that a signal has hit */
 	unsigned int returning;		/* handles given back, by the kernel or at the end: their replies are not yet there */
 	pthread_cond_t returned;	/* … one is: for session_end() alone, since it happens with every file that is closed */
+	unsigned int notices;		/* to the kernel, under way; their end is told by `returned` once `leaving` */
+	bool leaving;			/* no more notices */
 	struct map handles;		/* address → open handle */
 	bool ending;
 	struct list drops;		/* of pages.c: to be done */
@@ -46,6 +48,13 @@ extern const struct fuse_lowlevel_ops session_ops;	/* ops.c */
 
 /* Once the kernel has had the answer to INIT: that sets the readahead too. */
 void session_raise_readahead(const struct session *session);
+
+/*
+ * Around every notice to the kernel. False: the mount is ending, and none may be sent: they go to a descriptor that the unmount closes, and its number
+ * may soon be another file's.
+ */
+bool session_notice_begin(struct session *session);
+void session_notice_end(struct session *session);
 
 /* ---- reply.c: tree/reply.h over fuse_req_t ---- */
 

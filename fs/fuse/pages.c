@@ -41,7 +41,10 @@ static void *drop_pages(void *arg)
 	struct drop *drop;
 
 	while ((drop = next_drop(session))) {
-		fuse_lowlevel_notify_inval_inode(session->fuse, (fuse_ino_t)(uintptr_t)drop->node, (off_t)drop->offset, 0);
+		if (session_notice_begin(session)) {
+			fuse_lowlevel_notify_inval_inode(session->fuse, (fuse_ino_t)(uintptr_t)drop->node, (off_t)drop->offset, 0);
+			session_notice_end(session);
+		}
 		drop_end(session, drop);
 	}
 	return NULL;

@@ -17,13 +17,41 @@
 
 /* Operations never wait on these threads, so a few carry everything; one more reads while others encode. */
 #define SESSION_THREADS 4
+#define NOTICE_NS NS_PER_S
 
-static void invalidate_entry(void *arg, struct node *dir, const char *name)
+/* ---- notices to the kernel ---- */
+
+bool session_notice_begin(struct session *session)
 {
-	struct session *session = arg;
-	fuse_ino_t ino = dir == session->tree->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)dir;
+	bool may;
 
-	fuse_lowlevel_notify_inval_entry(session->fuse, ino, name, strlen(name));
+	pthread_mutex_lock(&session->lock);
+	may = !session->leaving;
+	session->notices += may;
+	pthread_mutex_unlock(&session->lock);
+	return may;
+}
+
+void session_notice_end(struct session *session)
+{
+	pthread_mutex_lock(&session->lock);
+	session->notices--;
+	if (session->leaving)
+		pthread_cond_signal(&session->returned);
+	pthread_mutex_unlock(&session->lock);
+}
+
+/* From here on there are none. One that takes longer waits in the kernel for a page: its call holds the file, and the unmount wakes it. */
+static void end_notices(struct session *session)
+{
+	int64_t deadline = clock_now() + NOTICE_NS;
+	int error = 0;
+
+	pthread_mutex_lock(&session->lock);
+	session->leaving = true;
+	while (session->notices && !error)
+		error = clock_cond_wait(&session->returned, &session->lock, deadline);
+	pthread_mutex_unlock(&session->lock);
 }
 
 static void invalidate_attrs(void *arg, struct node *node)
@@ -31,17 +59,27 @@ static void invalidate_attrs(void *arg, struct node *node)
 	struct session *session = arg;
 	fuse_ino_t ino = node == session->tree->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
 
+	if (!session_notice_begin(session))
+		return;
 	fuse_lowlevel_notify_inval_inode(session->fuse, ino, -1, 0);	/* no pages: those may be waiting for this very thread */
+	session_notice_end(session);
 }
 
 static bool store_pages(void *arg, struct node *node, const void *data, size_t len)
 {
 	struct session *session = arg;
 	struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(len);
+	bool stored;
 
+	if (!session_notice_begin(session))
+		return false;
 	bytes.buf[0].mem = (void *)(uintptr_t)data;
-	return fuse_lowlevel_notify_store(session->fuse, (fuse_ino_t)(uintptr_t)node, 0, &bytes, 0) == 0;
+	stored = fuse_lowlevel_notify_store(session->fuse, (fuse_ino_t)(uintptr_t)node, 0, &bytes, 0) == 0;
+	session_notice_end(session);
+	return stored;
 }
+
+/* ---- beginning ---- */
 
 static int make_fuse(struct session *session, const struct session_options *options)
 {
@@ -156,7 +194,6 @@ int session_new(struct tree *tree, const struct session_options *options, struct
 		goto fail;
 	}
 	tree->invalidate_arg = session;
-	tree->invalidate_entry = invalidate_entry;
 	tree->invalidate_attrs = invalidate_attrs;
 	tree->invalidate_pages = pages_drop;
 	tree->store_pages = store_pages;
@@ -220,9 +257,7 @@ int session_end(struct session *session, int64_t timeout_ns)
 	struct handle *handle;
 	int error = 0;
 
-	session->tree->invalidate_entry = NULL;
-	session->tree->invalidate_attrs = NULL;
-	session->tree->store_pages = NULL;
+	end_notices(session);
 	queues_ending(session->tree->queues);
 	if (session->mounted)
 		fuse_session_unmount(session->fuse);

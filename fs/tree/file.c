@@ -184,12 +184,11 @@ static bool give_pages_locked(struct open_file *of, const struct sftp_attrs *att
 	struct tree *tree = of->handle.tree;
 	struct real *real = of->real;
 	const uint8_t *data = readahead_whole(&of->ra, attrs->size);
-	bool (*store)(void *arg, struct node *node, const void *data, size_t len) = tree->store_pages;	/* once: the mount may be ending */
 
-	if (!store || !data || real->was_open || attrs->size > GIVEN_MOST || of->writable || tree->options.direct_io ||
+	if (!tree->store_pages || !data || real->was_open || attrs->size > GIVEN_MOST || of->writable || tree->options.direct_io ||
 	    !writebehind_idle(&real->wb))
 		return false;
-	return store(tree->invalidate_arg, real->node, data, (size_t)attrs->size);
+	return tree->store_pages(tree->invalidate_arg, real->node, data, (size_t)attrs->size);
 }
 
 void file_begin(struct open_file *of, const struct sftp_attrs *attrs, struct tree_opened *ret_opened)

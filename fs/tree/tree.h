@@ -79,8 +79,7 @@ struct tree {
 	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
 	struct map names;		/* parent's address and name → node; by lock */
 	struct map strays;		/* ino → node, of nodes that were renamed; by lock */
-	/* Set by fuse/session: tells the kernel to forget a name, or a node's attributes. Never blocks. May be NULL. */
-	void (*invalidate_entry)(void *arg, struct node *dir, const char *name);
+	/* Set by fuse/session before the first request, and for good; each may be NULL. Tells the kernel to forget a node's attributes. Never blocks. */
 	void (*invalidate_attrs)(void *arg, struct node *node);
 	/* Or the pages it keeps of a file, from `offset` on: done(done_arg) follows once they are gone, on a thread that may block, or within the call. */
 	void (*invalidate_pages)(void *arg, struct node *node, uint64_t offset, void (*done)(void *done_arg), void *done_arg);
