@@ -195,13 +195,17 @@ static int fill_locked(struct status *status)
 int queue_progress(struct queue *queue, bool json, struct buf *ret_text)
 {
 	struct status status = { .queue = queue };
+	struct store_listing nodes;
 	int error;
 
+	store_list_begin(queue->store, LAYOUT_NODES, NULL, &nodes);
 	error = queue_refresh(queue, queue->options.ttl_ns);
-	if (error)
+	if (error) {
+		store_list_end(queue->store, &nodes, NULL, NULL);
 		return error;
+	}
 	learn_owners(queue);
-	error = store_list(queue->store, LAYOUT_NODES, take_heartbeat, &status);
+	error = store_list_end(queue->store, &nodes, take_heartbeat, &status);
 	error = error == -ENOENT ? 0 : error;
 	error = error ? error : status.error;
 	if (!error) {

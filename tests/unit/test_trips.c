@@ -275,6 +275,33 @@ static void a_view_is_refreshed_in_one_trip(void **state)
 	bench_free(bench);
 }
 
+static uint64_t trips_of_progress(struct bench_mount *mount)
+{
+	uint64_t before = mem_flights_here();
+	struct buf text = BUF_INIT;
+
+	assert_int_equal(queue_progress(mount->queue, false, &text), 0);
+	buf_release(&text);
+	return mem_flights_here() - before;
+}
+
+/* Heartbeats are read while the view is refreshed. */
+static void progress_costs_no_trip_besides_the_view(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct bench_mount *mount;
+
+	(void)state;
+	bench_inputs(bench, 3);
+	mount = bench_mount(bench);
+	trips_of_progress(mount);
+	bench_pass(10);
+	trips_of_progress(mount);
+	bench_pass(1);
+	assert_int_equal(trips_of_progress(mount), 1);
+	bench_free(bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +311,7 @@ int main(void)
 		cmocka_unit_test(a_unit_by_name_is_looked_at),
 		cmocka_unit_test(a_batch_is_committed_in_a_trip_a_step),
 		cmocka_unit_test(a_view_is_refreshed_in_one_trip),
+		cmocka_unit_test(progress_costs_no_trip_besides_the_view),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
