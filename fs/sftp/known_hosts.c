@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/glob.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "sftp/ssh_wire.h"
@@ -44,32 +45,6 @@ void known_hosts_name(const char *host, int port, const char *alias, struct buf 
 
 /* ---- matching ---- */
 
-/* * and ?, without recursion: on a mismatch the last * takes one character more. */
-static bool glob_match(const char *pattern, size_t len, const char *name)
-{
-	const char *end = pattern + len;
-	const char *star = NULL;
-	const char *resume = NULL;
-
-	while (*name) {
-		if (pattern < end && *pattern == '*') {
-			star = pattern++;
-			resume = name;
-		} else if (pattern < end && (*pattern == '?' || tolower((unsigned char)*pattern) == tolower((unsigned char)*name))) {
-			pattern++;
-			name++;
-		} else if (star) {
-			pattern = star + 1;
-			name = ++resume;
-		} else {
-			return false;
-		}
-	}
-	while (pattern < end && *pattern == '*')
-		pattern++;
-	return pattern == end;
-}
-
 static bool list_match(const char *field, size_t len, const char *name)
 {
 	const char *end = field + len;
@@ -81,7 +56,7 @@ static bool list_match(const char *field, size_t len, const char *name)
 		bool negated = *field == '!';
 
 		field += negated;
-		if (stop > field && glob_match(field, (size_t)(stop - field), name)) {
+		if (stop > field && glob_match(field, (size_t)(stop - field), name, true)) {
 			if (negated)
 				return false;
 			matched = true;
