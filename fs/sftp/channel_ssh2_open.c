@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/glob.h"
 #include "base/io.h"
 #include "base/log.h"
 
@@ -157,7 +159,7 @@ static int connect_tcp(struct ssh2 *s)
 	const struct sshconf *conf = s->target->conf;
 	struct ssh_tcp_target target = {
 		.host = conf->hostname, .port = conf->port, .bind_address = conf->bindaddress, .keepalive = conf->tcpkeepalive,
-		.family = AF_UNSPEC, .attempts = conf->connectionattempts,
+		.family = AF_UNSPEC, .attempts = conf->connectionattempts, .tos = conf->tos,
 	};
 
 	if (conf->addressfamily && !strcmp(conf->addressfamily, "inet"))
@@ -256,21 +258,42 @@ static int open_pipe(struct ssh2 *s)
 	return 0;
 }
 
-/* SetEnv. The server takes what its AcceptEnv allows, and a refusal is none of a mount's business: as with ssh. */
+/* NAME=value. The server takes what its AcceptEnv allows, and a refusal is none of a mount's business: as with ssh. */
+static int set_variable(struct ssh2 *s, const char *variable)
+{
+	unsigned int name_len = (unsigned int)strcspn(variable, "=");
+	const char *value = variable + name_len + (variable[name_len] == '=');
+	int rc, error;
+
+	SSH2_WAIT(s, rc, error, libssh2_channel_setenv_ex(s->pipe, variable, name_len, value, (unsigned int)strlen(value)));
+	if (error || (rc && rc != LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED))
+		return ssh2_fail(s, "set the environment on", rc, error);
+	return 0;
+}
+
+static bool is_sent(const struct sshconf *conf, const char *variable)
+{
+	char *name = strndup(variable, strcspn(variable, "="));
+	bool sent = false;
+
+	for (char **at = conf->sendenv; name && !sent && *at; at++)
+		sent = glob_match(*at, strlen(*at), name, false);
+	free(name);
+	return sent;
+}
+
+/* SendEnv, then SetEnv, which so wins. */
 static int set_environment(struct ssh2 *s)
 {
-	char **at;
+	const struct sshconf *conf = s->target->conf;
+	int error = 0;
 
-	for (at = s->target->conf->setenv; *at; at++) {
-		unsigned int name_len = (unsigned int)strcspn(*at, "=");
-		const char *value = *at + name_len + ((*at)[name_len] == '=');
-		int rc, error;
-
-		SSH2_WAIT(s, rc, error, libssh2_channel_setenv_ex(s->pipe, *at, name_len, value, (unsigned int)strlen(value)));
-		if (error || (rc && rc != LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED))
-			return ssh2_fail(s, "set the environment on", rc, error);
-	}
-	return 0;
+	for (char **at = environ; !error && at && *at; at++)
+		if (is_sent(conf, *at))
+			error = set_variable(s, *at);
+	for (char **at = conf->setenv; !error && *at; at++)
+		error = set_variable(s, *at);
+	return error;
 }
 
 static int start_server(struct ssh2 *s)

@@ -62,7 +62,7 @@ static void fall_back_locked(struct ssh_maker *maker, const char *reason)
 
 static int open_direct(struct ssh_maker *maker, const struct ssh_limit *limit, struct channel **ret_channel, struct buf *why)
 {
-	struct ssh_tcp_target target = { .host = maker->direct_host, .port = maker->direct_port, .keepalive = true };
+	struct ssh_tcp_target target = { .host = maker->direct_host, .port = maker->direct_port, .tos = -1, .keepalive = true };
 	struct channel *channel;
 	int fd = -1;
 	int error = ssh_tcp_connect(&target, limit, &fd, why);
@@ -241,7 +241,9 @@ static int copy_options(struct ssh_maker *maker, const struct ssh_options *optio
 
 static int make_child(struct ssh_maker *maker, const char *command, struct buf *why)
 {
-	struct ssh_child_words words = { .command = command, .query = &maker->query, .sftp_server = maker->sftp_server };
+	struct ssh_child_words words = {
+		.command = command, .conf = command ? NULL : &maker->conf, .query = &maker->query, .sftp_server = maker->sftp_server,
+	};
 	int error = ssh_child_argv(&words, &maker->argv_asking, why);
 
 	words.batch = true;
@@ -259,7 +261,7 @@ static int make_data_child(struct ssh_maker *maker, struct buf *why)
 {
 	static const char own_order[] = "chacha20-poly1305@openssh.com,";	/* how OpenSSH's begins */
 	struct ssh_child_words words = {
-		.query = &maker->query, .sftp_server = maker->sftp_server, .batch = true, .own_connection = true,
+		.conf = &maker->conf, .query = &maker->query, .sftp_server = maker->sftp_server, .batch = true, .own_connection = true,
 	};
 	int error;
 
@@ -286,7 +288,7 @@ static int make_ssh2(struct ssh_maker *maker, const char *password, struct buf *
 	maker->has_ssh2 = !error;
 	if (!error && maker->conf.batchmode)
 		ssh_prompt_forbid(ssh_login_prompt(maker->login));
-	if (!error && ssh_child_needed(&maker->conf, &reason)) {
+	if (!error && ssh_child_needed(&maker->conf, password, &reason)) {
 		fall_back_locked(maker, buf_text(&reason));
 		log_info("%s: using the ssh program: %s", maker->host, buf_text(&reason));
 	}
@@ -330,11 +332,11 @@ int ssh_maker_new(const struct ssh_options *options, struct ssh_maker **ret_make
 		maker->direct_host = sshconf_host_of(options->host);
 		error = maker->direct_host ? 0 : -ENOMEM;
 	} else if (!error) {
-		error = make_child(maker, options->ssh_command, why);
-		if (!error && options->ssh_command)
-			maker->use_child = true;
-		else if (!error)
+		maker->use_child = options->ssh_command;
+		if (!options->ssh_command)
 			error = make_ssh2(maker, options->password, why);
+		if (!error)
+			error = make_child(maker, options->ssh_command, why);
 		if (!error && !maker->use_child && !options->password)
 			error = make_data_child(maker, why);
 		if (!error && options->password && maker->use_child)

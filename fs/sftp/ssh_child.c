@@ -105,6 +105,22 @@ static const char *const forced[] = {
 	"-oRemoteCommand=none", NULL,
 };
 
+/* What would part the child from its pipes; only settings that this ssh told of, because an older one refuses the others. */
+static int add_undone(char ***argv, const struct sshconf *conf, bool command)
+{
+	int error = 0;
+
+	if (!conf)
+		return 0;
+	if (conf->forkafterauthentication)
+		error = add(argv, "-oForkAfterAuthentication=no");
+	if (!error && conf->stdinnull)
+		error = add(argv, "-oStdinNull=no");
+	if (!error && conf->sessiontype && command)
+		error = add(argv, "-oSessionType=default");
+	return error;
+}
+
 int ssh_child_argv(const struct ssh_child_words *words, char ***ret_argv, struct buf *why)
 {
 	bool command = strchr(words->sftp_server, '/');
@@ -113,6 +129,8 @@ int ssh_child_argv(const struct ssh_child_words *words, char ***ret_argv, struct
 
 	for (size_t i = 0; !error && forced[i]; i++)
 		error = add(&argv, forced[i]);
+	if (!error)
+		error = add_undone(&argv, words->conf, command);
 	if (!error && words->batch)
 		error = add(&argv, "-oBatchMode=yes");
 	if (!error && words->own_connection)
@@ -187,7 +205,7 @@ static bool has_certificate(const struct sshconf *conf)
 	return false;
 }
 
-bool ssh_child_needed(const struct sshconf *conf, struct buf *reason)
+bool ssh_child_needed(const struct sshconf *conf, bool password_given, struct buf *reason)
 {
 	if (conf->proxyjump)
 		buf_addf(reason, "ProxyJump (%s)", conf->proxyjump);
@@ -208,6 +226,8 @@ bool ssh_child_needed(const struct sshconf *conf, struct buf *reason)
 	else if (conf->gssapiauthentication && !conf->pubkeyauthentication && !conf->passwordauthentication &&
 		 !conf->kbdinteractiveauthentication)
 		buf_adds(reason, "GSSAPI is the only way to log in that is configured");
+	else if (conf->rekeylimit && !password_given)
+		buf_adds(reason, "RekeyLimit");
 	else
 		return false;
 	return true;

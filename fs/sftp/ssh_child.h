@@ -11,6 +11,7 @@
 
 struct ssh_child_words {
 	const char *command;		/* words as in a shell, without expansions; NULL: "ssh" */
+	const struct sshconf *conf;	/* what ssh makes of the query, or NULL: it wasn't asked */
 	const struct sshconf_query *query;	/* the same host, port, -F and -o as `ssh -G` was given */
 	const char *sftp_server;	/* a subsystem's name, or with a slash a command */
 	bool batch;			/* nobody can be asked */
@@ -24,7 +25,10 @@ int ssh_child_argv(const struct ssh_child_words *words, char ***ret_argv, struct
 /* A command with ssh's options to accept an unknown host key by hand: quoted for a shell. */
 void ssh_child_accept_command(const struct sshconf_query *query, struct buf *to);
 
-/* What of the configuration libssh2 can't do, in a few words; false: nothing is known to be in the way. */
-bool ssh_child_needed(const struct sshconf *conf, struct buf *reason);
+/*
+ * What of the configuration libssh2 can't do, in a few words; false: nothing is known to be in the way. With a password that was given, which a
+ * child can't be, only what nothing works without.
+ */
+bool ssh_child_needed(const struct sshconf *conf, bool password_given, struct buf *reason);
 
 #endif

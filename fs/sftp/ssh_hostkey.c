@@ -342,7 +342,7 @@ int ssh_hostkeys_verify(const struct ssh_hostkeys *keys, const void *blob, size_
 		return -EACCES;
 	}
 	name_kind(type, verdict.kind, sizeof(verdict.kind));
-	ssh_fingerprint(blob, len, &verdict.print);
+	ssh_fingerprint(blob, len, keys->conf->fingerprinthash, &verdict.print);
 	error = buf_error(&verdict.print);
 	if (!error)
 		error = decide(&verdict, ret_unsafe);

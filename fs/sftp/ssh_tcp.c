@@ -207,6 +207,17 @@ static int bind_to(int fd, const char *name, int family, const struct ssh_limit 
 	return error;
 }
 
+/* How routers shall treat its packets: a wish, so that a refusal is no error. */
+static void mark(int fd, int family, int tos)
+{
+	if (tos < 0)
+		return;
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	else
+		setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+}
+
 static int connect_one(const struct ssh_tcp_target *target, const struct addrinfo *address, const struct ssh_limit *limit, int *ret_fd)
 {
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -217,6 +228,7 @@ static int connect_one(const struct ssh_tcp_target *target, const struct addrinf
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	mark(fd, address->ai_family, target->tos);
 	if (target->keepalive)
 		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	if (target->bind_address)

@@ -25,6 +25,7 @@ struct ssh_tcp_target {
 	int family;		/* AF_UNSPEC, AF_INET, AF_INET6 */
 	const char *bind_address;	/* a name or a number, or NULL */
 	int attempts;		/* how often all are tried, a second apart; 0: once */
+	int tos;		/* for IP_TOS and IPV6_TCLASS; -1: the system's */
 	bool keepalive;
 };
 

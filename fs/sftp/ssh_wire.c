@@ -174,13 +174,17 @@ void ssh_base64_encode(const void *data, size_t len, bool padding, struct buf *t
 	}
 }
 
-void ssh_fingerprint(const void *blob, size_t len, struct buf *to)
+void ssh_fingerprint(const void *blob, size_t len, const char *hash, struct buf *to)
 {
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned int hash_len = 0;
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned int digest_len = 0;
+	bool md5 = hash && !strcasecmp(hash, "MD5");
 
-	if (EVP_Digest(blob, len, hash, &hash_len, EVP_sha256(), NULL) != 1)
-		hash_len = 0;
-	buf_adds(to, "SHA256:");
-	ssh_base64_encode(hash, hash_len, false, to);
+	if (EVP_Digest(blob, len, digest, &digest_len, md5 ? EVP_md5() : EVP_sha256(), NULL) != 1)
+		digest_len = 0;
+	buf_adds(to, md5 ? "MD5" : "SHA256:");
+	for (unsigned int i = 0; md5 && i < digest_len; i++)
+		buf_addf(to, ":%02x", digest[i]);
+	if (!md5)
+		ssh_base64_encode(digest, digest_len, false, to);
 }

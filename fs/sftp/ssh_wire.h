@@ -44,7 +44,10 @@ int ssh_blob_rsa_bits(const void *blob, size_t len);
 int ssh_base64_decode(const char *text, size_t len, struct buf *ret);
 void ssh_base64_encode(const void *data, size_t len, bool padding, struct buf *to);
 
-/* "SHA256:" and the unpadded base64 of the blob's SHA-256, as ssh-keygen -l prints it. */
-void ssh_fingerprint(const void *blob, size_t len, struct buf *to);
+/*
+ * As ssh-keygen -l prints it: "SHA256:" and the unpadded base64 of the blob's SHA-256; for `hash` MD5 (FingerprintHash) "MD5:" and
+ * its bytes in hex with colons between. `hash` NULL: SHA256.
+ */
+void ssh_fingerprint(const void *blob, size_t len, const char *hash, struct buf *to);
 
 #endif

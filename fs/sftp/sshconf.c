@@ -133,6 +133,7 @@ static int fill_missing(struct sshconf *conf, const char *spec)
 	const char *at = strrchr(spec, '@');
 	char ***lists[] = {
 		&conf->identityfiles, &conf->certificatefiles, &conf->userknownhosts, &conf->globalknownhosts, &conf->setenv,
+		&conf->sendenv,
 	};
 	int error = 0;
 
@@ -206,11 +207,12 @@ static int make_argv(const struct sshconf_query *query, char ***ret_argv)
 {
 	struct buf port = BUF_INIT;
 	char **argv = NULL;
-	const char *fixed[] = { query->ssh_program ? query->ssh_program : "ssh", "-G" };
+	/* As for the session that is meant: Match looks at it, and with nothing to run ssh refuses ForkAfterAuthentication. */
+	const char *fixed[] = { query->ssh_program ? query->ssh_program : "ssh", "-G", "-oRemoteCommand=none", "-s" };
 	int error = 0;
 
 #define ADD(text) (error = error ? error : sshconf_strings_add(&argv, (text), strlen(text)))
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		ADD(fixed[i]);
 	if (query->config_file) {
 		ADD("-F");
@@ -227,6 +229,7 @@ static int make_argv(const struct sshconf_query *query, char ***ret_argv)
 	}
 	ADD("--");
 	ADD(query->host);
+	ADD("sftp");
 #undef ADD
 	if (!error)
 		error = buf_error(&port);

@@ -51,6 +51,9 @@ struct sshconf {
 	char **userknownhosts;
 	char **globalknownhosts;
 	char **setenv;			/* NAME=value */
+	char **sendenv;			/* patterns of names of the environment */
+	char *fingerprinthash;		/* SHA256, MD5; NULL: SHA256 */
+	char *sessiontype;		/* NULL: this ssh has no such setting */
 	int port;
 	int connecttimeout;		/* seconds, 0: none */
 	int connectionattempts;
@@ -59,6 +62,10 @@ struct sshconf {
 	int serveralivecountmax;
 	int numberofpasswordprompts;
 	int strict;			/* enum sshconf_strict */
+	int tos;			/* IPQoS of a session without a terminal, as the IP header has it; -1: leave the system's */
+	bool rekeylimit;		/* other than the cipher's own */
+	bool forkafterauthentication;
+	bool stdinnull;
 	bool identitiesonly;
 	bool compression;
 	bool hashknownhosts;

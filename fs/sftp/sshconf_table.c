@@ -2,6 +2,7 @@
  * sshconf_table: what each setting of `ssh -G` is to us: a table of their names, and how a value becomes a field.
  */
 #include <errno.h>
+#include <netinet/ip.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -136,6 +137,49 @@ static int set_strict(struct sshconf *conf, const struct setting *setting, const
 	return 0;
 }
 
+/* As the IP header has it; -1 where it is none of the names and numbers of OpenSSH 9.2. */
+static int tos_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		int tos;
+	} names[] = {
+		{ "af11", IPTOS_DSCP_AF11 }, { "af12", IPTOS_DSCP_AF12 }, { "af13", IPTOS_DSCP_AF13 }, { "af21", IPTOS_DSCP_AF21 },
+		{ "af22", IPTOS_DSCP_AF22 }, { "af23", IPTOS_DSCP_AF23 }, { "af31", IPTOS_DSCP_AF31 }, { "af32", IPTOS_DSCP_AF32 },
+		{ "af33", IPTOS_DSCP_AF33 }, { "af41", IPTOS_DSCP_AF41 }, { "af42", IPTOS_DSCP_AF42 }, { "af43", IPTOS_DSCP_AF43 },
+		{ "cs0", IPTOS_CLASS_CS0 }, { "cs1", IPTOS_CLASS_CS1 }, { "cs2", IPTOS_CLASS_CS2 }, { "cs3", IPTOS_CLASS_CS3 },
+		{ "cs4", IPTOS_CLASS_CS4 }, { "cs5", IPTOS_CLASS_CS5 }, { "cs6", IPTOS_CLASS_CS6 }, { "cs7", IPTOS_CLASS_CS7 },
+		{ "ef", IPTOS_DSCP_EF }, { "le", 0x04 }, { "lowdelay", IPTOS_LOWDELAY }, { "throughput", IPTOS_THROUGHPUT },
+		{ "reliability", IPTOS_RELIABILITY },
+	};
+	char *end;
+	long number;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcasecmp(names[i].name, name))
+			return names[i].tos;
+	number = strtol(name, &end, 0);
+	return *name && !*end && number >= 0 && number <= 0xff ? (int)number : -1;
+}
+
+/* "INTERACTIVE BULK", or one for both: what has no terminal is bulk. */
+static int set_qos(struct sshconf *conf, const struct setting *setting, const char *value)
+{
+	const char *space = strchr(value, ' ');
+
+	(void)setting;
+	conf->tos = tos_of(space ? space + 1 : value);
+	return 0;
+}
+
+/* "BYTES SECONDS", and both are 0 where nobody set it. */
+static int set_rekey(struct sshconf *conf, const struct setting *setting, const char *value)
+{
+	(void)setting;
+	conf->rekeylimit = strcmp(value, "0 0");
+	return 0;
+}
+
 /* One a line; spaces belong to it. */
 static int add_line(struct sshconf *conf, const struct setting *setting, const char *value)
 {
@@ -144,7 +188,26 @@ static int add_line(struct sshconf *conf, const struct setting *setting, const c
 	return strcmp(value, "none") ? sshconf_strings_add(field, value, strlen(value)) : 0;
 }
 
-/* Several names on one line, separated by spaces (ssh -G quotes nothing). The line replaces what was there. */
+/*
+ * Where the next name begins: at a word that begins as absolute names do, or with what stands for one (~, %d, ${HOME}). `ssh -G` quotes nothing,
+ * so that any other word is taken for the rest of a name with a blank in it.
+ */
+static size_t file_name_len(const char *text)
+{
+	size_t len = 0;
+
+	for (;;) {
+		size_t blanks;
+
+		len += strcspn(text + len, " \t");
+		blanks = strspn(text + len, " \t");
+		if (!text[len + blanks] || strchr("/~%$", text[len + blanks]))
+			return len;
+		len += blanks;
+	}
+}
+
+/* Several names on one line. The line replaces what was there. */
 static int set_files(struct sshconf *conf, const struct setting *setting, const char *value)
 {
 	char ***field = (char ***)(void *)((char *)conf + setting->offset);
@@ -152,7 +215,7 @@ static int set_files(struct sshconf *conf, const struct setting *setting, const 
 	int error = sshconf_strings_add(&list, NULL, 0);
 
 	while (!error && *(value += strspn(value, " \t"))) {
-		size_t len = strcspn(value, " \t");
+		size_t len = file_name_len(value);
 
 		if (len != 4 || memcmp(value, "none", 4))
 			error = sshconf_strings_add(&list, value, len);
@@ -195,6 +258,9 @@ static const struct setting settings[] = {
 	{ "userknownhostsfile", set_files, offsetof(struct sshconf, userknownhosts) },
 	{ "globalknownhostsfile", set_files, offsetof(struct sshconf, globalknownhosts) },
 	FIELD(setenv, add_line),
+	FIELD(sendenv, add_line),
+	FIELD(fingerprinthash, set_string),
+	FIELD(sessiontype, set_string),
 	FIELD(connecttimeout, set_number),
 	FIELD(connectionattempts, set_number),
 	FIELD(requiredrsasize, set_number),
@@ -202,6 +268,10 @@ static const struct setting settings[] = {
 	FIELD(serveralivecountmax, set_number),
 	FIELD(numberofpasswordprompts, set_number),
 	{ "stricthostkeychecking", set_strict, 0 },
+	{ "ipqos", set_qos, 0 },
+	FIELD(rekeylimit, set_rekey),
+	FIELD(forkafterauthentication, set_bool),
+	FIELD(stdinnull, set_bool),
 	FIELD(identitiesonly, set_bool),
 	FIELD(compression, set_bool),
 	FIELD(hashknownhosts, set_bool),
@@ -228,6 +298,7 @@ void sshconf_init(struct sshconf *conf)
 	conf->requiredrsasize = 1024;
 	conf->numberofpasswordprompts = 3;
 	conf->strict = SSHCONF_STRICT_ASK;
+	conf->tos = IPTOS_CLASS_CS1;
 	conf->pubkeyauthentication = true;
 	conf->passwordauthentication = true;
 	conf->kbdinteractiveauthentication = true;

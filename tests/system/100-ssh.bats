@@ -394,3 +394,28 @@ several_connections() { [ "$(connections_up)" -gt 2 ]; }
 	cmp "$work/disk/big" "$work/disk/copy"
 	not has_ssh_children
 }
+
+@test "the man page says of each setting that ssh -G tells what becomes of it" {
+	local name settings
+	settings=$(sed -n '/^What becomes of each setting/,/^\.Ss/p' "$BATS_TEST_DIRNAME/../../man/claimfs.1" | tr -s ' ,' '\n\n')
+	[ -n "$settings" ]
+	for name in $(ssh -G -F none -o HostKeyAlias=x -o LocalCommand=x -o RemoteCommand=x -o SetEnv=A=1 -o SendEnv=A host | cut -d' ' -f1 | sort -u); do
+		grep -qix "$name" <<<"$settings" || { echo "nothing of $name"; return 1; }
+	done
+}
+
+@test "settings that would part the ssh program from its pipes are undone in a child" {
+	start_sshd
+	local line
+	for line in "ForkAfterAuthentication yes" "StdinNull yes" "SessionType none"; do
+		config_line "$line"
+		config_line "ProxyCommand socat - TCP:%h:%p"
+		mount_disk
+		works "$work/mnt"
+		unmount "$work/mnt"
+		mount_disk -o sftp_server=/usr/lib/openssh/sftp-server
+		works "$work/mnt"
+		unmount "$work/mnt"
+		sed -i 2,3d "$work/sshd/ssh_config"
+	done
+}

@@ -74,25 +74,77 @@ static void compresses(void **state)
 	ssh_echo(fixture->channel, 2510000, 100000);
 }
 
-/* An environment that the server takes and one that it does not; and where one connects from, as a name. */
-static void sets_environment(void **state)
+/* All it says until its end. */
+static void read_all(struct channel *channel, char *text, size_t size)
 {
-	char text[64] = "";
 	size_t len = 0;
 	ssize_t got;
 
-	SSH_NEEDS_SSHD(state);
-	ssh_start(fixture, "host_ed25519", "AcceptEnv FS_GOOD", " SetEnv FS_BAD=1 \"FS_GOOD=two words\"\n BindAddress localhost\n AddressFamily inet\n");
-	assert_int_equal(ssh_open_with(fixture, "/bin/echo \"$FS_BAD,$FS_GOOD\"", NULL, -1, 30), 0);
-	while ((got = fixture->channel->ops->read(fixture->channel, text + len, sizeof(text) - 1 - len))) {
+	while ((got = channel->ops->read(channel, text + len, size - 1 - len))) {
 		if (got == -EAGAIN) {
-			ssh_wait_for(fixture->channel, false);
+			ssh_wait_for(channel, false);
 			continue;
 		}
 		assert_true(got > 0);
 		len += (size_t)got;
 	}
+	text[len] = '\0';
+}
+
+/* An environment that the server takes and one that it does not; and where one connects from, as a name. */
+static void sets_environment(void **state)
+{
+	char text[64];
+
+	SSH_NEEDS_SSHD(state);
+	ssh_start(fixture, "host_ed25519", "AcceptEnv FS_GOOD", " SetEnv FS_BAD=1 \"FS_GOOD=two words\"\n BindAddress localhost\n AddressFamily inet\n");
+	assert_int_equal(ssh_open_with(fixture, "/bin/echo \"$FS_BAD,$FS_GOOD\"", NULL, -1, 30), 0);
+	read_all(fixture->channel, text, sizeof(text));
 	assert_string_equal(text, ",two words\n");
+}
+
+/* SendEnv: what of one's own environment its patterns mean, and SetEnv wins. */
+static void sends_environment(void **state)
+{
+	char text[64];
+
+	SSH_NEEDS_SSHD(state);
+	setenv("FS_ONE", "1 =", 1);
+	setenv("FS_TWO", "2", 1);
+	setenv("fs_one", "small", 1);
+	ssh_start(fixture, "host_ed25519", "AcceptEnv FS_* fs_*", " SendEnv -L* FS_O?E NOTHING\n SendEnv FS_T*\n SetEnv FS_TWO=set\n");
+	assert_int_equal(ssh_open_with(fixture, "/bin/echo \"$FS_ONE,$FS_TWO,$fs_one\"", NULL, -1, 30), 0);
+	read_all(fixture->channel, text, sizeof(text));
+	assert_string_equal(text, "1 =,set,\n");
+	unsetenv("FS_ONE");
+	unsetenv("FS_TWO");
+	unsetenv("fs_one");
+}
+
+/* IPQoS: the second of its values, since there is no terminal; `none` leaves the system's. */
+static void marks_packets(void **state)
+{
+	static const struct {
+		const char *config;
+		int tos;
+	} cases[] = {
+		{ " IPQoS af21 cs1\n", 0x20 }, { " IPQoS af43\n", 0x98 }, { " IPQoS lowdelay throughput\n", 0x08 }, { " IPQoS 0x1c\n", 0x1c },
+		{ " IPQoS ef none\n", 0 },
+	};
+
+	SSH_NEEDS_SSHD(state);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct pollfd fds[CHANNEL_MAX_FDS];
+		int tos = -1;
+		socklen_t len = sizeof(tos);
+
+		ssh_start(fixture, "host_ed25519", NULL, cases[i].config);
+		ssh_assert_opens(fixture);
+		fixture->channel->ops->poll_fds(fixture->channel, false, fds);
+		assert_int_equal(getsockopt(fds[0].fd, IPPROTO_IP, IP_TOS, &tos, &len), 0);
+		assert_int_equal(tos, cases[i].tos);
+		sshd_stop(&fixture->sshd);
+	}
 }
 
 static void tells_the_end(void **state)
@@ -328,6 +380,8 @@ int main(void)
 		SSH_TEST(carries_bytes_through_small_buffers),
 		SSH_TEST(compresses),
 		SSH_TEST(sets_environment),
+		SSH_TEST(sends_environment),
+		SSH_TEST(marks_packets),
 		SSH_TEST(tells_the_end),
 		SSH_TEST(tells_a_cut),
 		SSH_TEST(starts_the_subsystem),

@@ -26,6 +26,8 @@ static void refuses_unknown_hosts(void **state)
 	assert_non_null(strstr(buf_text(&fixture->why), "/config -o StrictHostKeyChecking=ask disk exit"));
 	sshd_run(&fixture->sshd, "sed -i '1a StrictHostKeyChecking yes' config");
 	ssh_assert_refused(fixture, -EACCES, "StrictHostKeyChecking is yes");
+	sshd_run(&fixture->sshd, "sed -i '1a FingerprintHash md5' config");
+	ssh_assert_refused(fixture, -EACCES, "MD5:");
 }
 
 static void accepts_new_hosts(void **state)

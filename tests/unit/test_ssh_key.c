@@ -258,15 +258,19 @@ static void survives_cut_parts(void **state)
 static void fingerprints(void **state)
 {
 	struct keygen *keygen = *state;
+	static const char *const hashes[] = { "sha256", "md5" };
 	struct buf print = BUF_INIT;
 	char command[512];
 
 	if (access("/usr/bin/ssh-keygen", X_OK))
 		skip();
 	make(keygen, "-t ed25519 -N ''");
-	ssh_fingerprint(keygen->blob.data, keygen->blob.len, &print);
-	snprintf(command, sizeof(command), "ssh-keygen -lf %s/key.pub | grep -qF ' %s '", keygen->dir, buf_text(&print));
-	assert_int_equal(system(command), 0);
+	for (size_t i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++) {
+		buf_reset(&print);
+		ssh_fingerprint(keygen->blob.data, keygen->blob.len, hashes[i], &print);
+		snprintf(command, sizeof(command), "ssh-keygen -l -E %s -f %s/key.pub | grep -qF ' %s '", hashes[i], keygen->dir, buf_text(&print));
+		assert_int_equal(system(command), 0);
+	}
 	buf_release(&print);
 }
 

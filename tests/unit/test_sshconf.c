@@ -54,6 +54,45 @@ static void parses_settings(void **state)
 	assert_null(conf.setenv[2]);
 	assert_int_equal(conf.connectionattempts, 3);
 	assert_int_equal(conf.requiredrsasize, 2048);
+	assert_false(conf.rekeylimit);
+	sshconf_release(&conf);
+}
+
+/* Of the names that ssh prints for IPQoS, the second; a name of a later ssh changes nothing. */
+static void quality_of_service(void **state)
+{
+	static const struct {
+		const char *line;
+		int tos;
+	} cases[] = {
+		{ "ipqos lowdelay throughput\n", 0x08 }, { "ipqos ef le\n", 0x04 }, { "ipqos af11 af11\n", 0x28 }, { "ipqos cs0 af42\n", 0x90 },
+		{ "ipqos ef cs0\n", 0x00 }, { "ipqos cs0 cs7\n", 0xe0 }, { "ipqos cs0 ef\n", 0xb8 }, { "ipqos lowdelay reliability\n", 0x04 },
+		{ "ipqos lowdelay lowdelay\n", 0x10 }, { "ipqos none 0xfe\n", 0xfe }, { "ipqos ef none\n", -1 }, { "ipqos ef\n", 0xb8 },
+		{ "ipqos ef af51\n", -1 }, { "ipqos ef cs8\n", -1 }, { "ipqos ef 0x100\n", -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sshconf conf;
+
+		parse(&conf, "h", cases[i].line);
+		assert_int_equal(conf.tos, cases[i].tos);
+		sshconf_release(&conf);
+	}
+}
+
+/* ssh -G quotes nothing: a word that can't begin the name of a file goes on with the one before. */
+static void known_hosts_with_blanks(void **state)
+{
+	struct sshconf conf;
+
+	(void)state;
+	parse(&conf, "h", "userknownhostsfile /a b  c /d ~nosuchuser/x\nglobalknownhostsfile known hosts\n");
+	assert_string_equal(conf.userknownhosts[0], "/a b  c");
+	assert_string_equal(conf.userknownhosts[1], "/d");
+	assert_null(conf.userknownhosts[2]);
+	assert_string_equal(conf.globalknownhosts[0], "known hosts");
+	assert_null(conf.globalknownhosts[1]);
 	sshconf_release(&conf);
 }
 
@@ -255,8 +294,15 @@ static void child_words(void **state)
 		"ssh", "-x", "-a", "-T", "-oForwardAgent=no", "-oForwardX11=no", "-oClearAllForwardings=yes", "-oPermitLocalCommand=no",
 		"-oRemoteCommand=none", "-oControlPath=none", "-oCiphers=^a", "-F", "/c f", "-o", "User=joe", "-p22", "--", "h", "/bin/server", NULL,
 	};
+	static const char *const undone[] = {
+		"ssh", "-x", "-a", "-T", "-oForwardAgent=no", "-oForwardX11=no", "-oClearAllForwardings=yes", "-oPermitLocalCommand=no",
+		"-oRemoteCommand=none", "-oForkAfterAuthentication=no", "-oStdinNull=no", "-oSessionType=default", "-oControlPath=none",
+		"-oCiphers=^a", "-F", "/c f", "-o", "User=joe", "-p22", "--", "h", "/bin/server", NULL,
+	};
 	char **argv = NULL;
 	struct buf why = BUF_INIT;
+	struct sshconf conf;
+	const char *text;
 
 	(void)state;
 	assert_int_equal(ssh_child_argv(&words, &argv, &why), 0);
@@ -266,6 +312,15 @@ static void child_words(void **state)
 	assert_int_equal(ssh_child_argv(&words, &argv, &why), 0);
 	assert_words(argv, own_connection);
 	sshconf_strings_free(argv);
+	sshconf_init(&conf);
+	text = "sessiontype subsystem\nstdinnull yes\nforkafterauthentication yes\n";
+	assert_int_equal(sshconf_parse("h", text, strlen(text), &conf), 0);
+	words.conf = &conf;
+	assert_int_equal(ssh_child_argv(&words, &argv, &why), 0);
+	assert_words(argv, undone);
+	sshconf_strings_free(argv);
+	sshconf_release(&conf);
+	words.conf = NULL;
 	words.command = "ssh 'unended";
 	assert_int_equal(ssh_child_argv(&words, &argv, &why), -EINVAL);
 	words.command = "  ";
@@ -294,6 +349,9 @@ static void child_needed(void **state)
 		{ "verifyhostkeydns false\n", false },
 		{ "verifyhostkeydns ask\n", true },
 		{ "gssapiauthentication yes\n", false },
+		{ "rekeylimit 0 0\n", false },
+		{ "rekeylimit 1073741824 3600\n", true },
+		{ "rekeylimit 0 3600\n", true },
 		{ "gssapiauthentication yes\npubkeyauthentication false\npasswordauthentication no\nkbdinteractiveauthentication no\n", true },
 	};
 
@@ -303,17 +361,36 @@ static void child_needed(void **state)
 		struct buf reason = BUF_INIT;
 
 		parse(&conf, "h", cases[i].text);
-		assert_int_equal(ssh_child_needed(&conf, &reason), cases[i].needed);
+		assert_int_equal(ssh_child_needed(&conf, false, &reason), cases[i].needed);
 		assert_int_equal(reason.len > 0, cases[i].needed);
 		buf_release(&reason);
 		sshconf_release(&conf);
 	}
 }
 
+/* A password that was given can't be handed to a child, and what is merely better done there stays here. */
+static void child_needed_with_a_password(void **state)
+{
+	struct sshconf conf;
+	struct buf reason = BUF_INIT;
+
+	(void)state;
+	parse(&conf, "h", "rekeylimit 1073741824 0\n");
+	assert_false(ssh_child_needed(&conf, true, &reason));
+	assert_int_equal(reason.len, 0);
+	sshconf_release(&conf);
+	parse(&conf, "h", "proxyjump bastion\n");
+	assert_true(ssh_child_needed(&conf, true, &reason));
+	sshconf_release(&conf);
+	buf_release(&reason);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_settings),
+		cmocka_unit_test(quality_of_service),
+		cmocka_unit_test(known_hosts_with_blanks),
 		cmocka_unit_test(strict_words),
 		cmocka_unit_test(expands_tokens),
 		cmocka_unit_test(resolves_agent),
@@ -323,6 +400,7 @@ int main(void)
 		cmocka_unit_test(without_ssh),
 		cmocka_unit_test(child_words),
 		cmocka_unit_test(child_needed),
+		cmocka_unit_test(child_needed_with_a_password),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
