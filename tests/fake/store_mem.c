@@ -247,6 +247,17 @@ static int do_remove(struct mem_disk *disk, const char *path, bool dir)
 	return drop_name(disk, path);
 }
 
+/* Memory can be made to fail (base/fault.h): to whoever writes it is a disk that does. */
+static int add_data(struct inode *inode, const void *data, size_t len)
+{
+	bool failed;
+
+	buf_add(&inode->data, data, len);
+	failed = buf_error(&inode->data);
+	inode->data.error = 0;
+	return failed ? STORE_FAILURE : 0;
+}
+
 static int do_create(struct mem_disk *disk, const char *path, const void *data, size_t len, bool dir)
 {
 	struct inode *inode;
@@ -255,8 +266,9 @@ static int do_create(struct mem_disk *disk, const char *path, const void *data, 
 	if (disk->full)
 		return STORE_FAILURE;
 	inode = inode_new(disk, dir);
-	buf_add(&inode->data, data, len);
-	error = add_name(disk, path, inode);
+	error = add_data(inode, data, len);
+	if (!error)
+		error = add_name(disk, path, inode);
 	inode_put(inode);
 	return error;
 }
@@ -298,6 +310,7 @@ static int do_write(struct mem_disk *disk, struct store_op *op)
 {
 	struct inode *inode = op->file->inode;
 	size_t offset = op->kind == STORE_APPEND ? inode->data.len : (size_t)op->offset;
+	int error = 0;
 
 	if (disk->full && offset + op->input_len > inode->data.len)
 		return STORE_FAILURE;
@@ -305,12 +318,12 @@ static int do_write(struct mem_disk *disk, struct store_op *op)
 		buf_addch(&inode->data, 0);
 	if (offset + op->input_len > inode->data.len) {
 		buf_truncate(&inode->data, offset);
-		buf_add(&inode->data, op->input, op->input_len);
+		error = add_data(inode, op->input, op->input_len);
 	} else {
 		memcpy(inode->data.data + offset, op->input, op->input_len);
 	}
 	inode->mtime = disk_time(disk);
-	return 0;
+	return error;
 }
 
 static int carry_out(struct mem_disk *disk, struct store_op *op)
