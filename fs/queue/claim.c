@@ -174,7 +174,7 @@ static void withdraw(struct queue *queue, struct attempt *attempt)
 	struct unit *at = units_at(&queue->index.units, attempt->unit);
 
 	pthread_mutex_lock(&queue->lock);
-	debt_add_locked(queue, DEBT_FREE, &attempt->held->claim, &attempt->held->stand);
+	debt_add_locked(queue, DEBT_FREE, attempt->held);
 	/* What it was taken for may be wrong: look at the whole directory again. */
 	if (at->dir != UNITS_NONE)
 		queue->index.dirs[at->dir]->dirty = true;
@@ -470,7 +470,7 @@ static void take_over(struct queue *queue, struct attempt *attempt)
 	if (!attempt->settled)
 		accept_locked(queue, attempt, &clock);
 	else if (error < 0)
-		debt_add_locked(queue, DEBT_FREE, &attempt->held->claim, &attempt->held->stand);
+		debt_add_locked(queue, DEBT_FREE, attempt->held);
 	pthread_mutex_unlock(&queue->lock);
 }
 

@@ -16,7 +16,6 @@
 
 #include "base/buf.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "base/map.h"
 #include "base/pct.h"
 #include "queue/ctl_line.h"
@@ -24,6 +23,7 @@
 #include "queue/queue.h"
 
 #define MAX_GROUP 1024		/* finishing commands that are run together */
+#define GIVEN_BACK 64		/* units that are given back together */
 
 struct ctl {
 	struct queue *queue;
@@ -212,13 +212,13 @@ static void publish(struct ctl *ctl, struct list *lines)
 /* Gives every unit of `names` (NUL-terminated each) back. Not `held` any more, whatever the disk says: there is nothing more to do about it here. */
 static void give_back(struct ctl *ctl, const struct buf *names, enum queue_verb verb)
 {
-	struct queue_finish list[64];
+	struct queue_finish list[GIVEN_BACK];
 	const char *name = buf_text(names), *end = name + names->len;
 	size_t count;
 
 	while (name < end) {
 		memset(list, 0, sizeof(list));
-		for (count = 0; name < end && count < sizeof(list) / sizeof(list[0]); name += strlen(name) + 1) {
+		for (count = 0; name < end && count < GIVEN_BACK; name += strlen(name) + 1) {
 			map_remove_str(&ctl->held, name);
 			list[count++] = (struct queue_finish){ .verb = verb, .name = name, .owner = ctl };
 		}
@@ -430,22 +430,18 @@ static bool next_lines(struct ctl *ctl, struct list *lines)
 /* What was taken but never read was never worked on; the rest may have been what ended the worker. */
 static void give_all_back(struct ctl *ctl)
 {
-	struct buf names = BUF_INIT;
+	struct queue_finish list[GIVEN_BACK];
 	struct list *link;
 	const void *name;
-	size_t len, cursor = 0;
+	size_t count, cursor = 0;
 
 	list_for_each(link, &ctl->answers)
 		give_back(ctl, &list_entry(link, struct ctl_line, link)->names, QUEUE_VERB_RELEASE);
-	while (map_next(&ctl->held, &cursor, &name, &len)) {
-		buf_add(&names, name, len);
-		buf_addch(&names, '\0');
-	}
-	if (buf_error(&names) < 0)
-		log_error("ctl: out of memory while giving units back: they stay claimed until the mount ends");
-	else
-		give_back(ctl, &names, QUEUE_VERB_LOSE);
-	buf_release(&names);
+	do {
+		for (count = 0; count < GIVEN_BACK && map_next(&ctl->held, &cursor, &name, NULL); count++)
+			list[count] = (struct queue_finish){ .verb = QUEUE_VERB_LOSE, .name = name, .owner = ctl };
+		queue_finish(ctl->queue, list, count);
+	} while (count == GIVEN_BACK);
 }
 
 static void ctl_free(struct ctl *ctl)

@@ -26,7 +26,8 @@ int held_new(struct queue *queue, uint32_t unit, const char *name, struct ctl *o
 		held->name = strdup(name);
 		held->output = buf_detach(&output);
 		held->stage = buf_detach(&stage);
-		error = held->name && held->output && held->stage ? 0 : -ENOMEM;
+		held->debt = malloc(sizeof(*held->debt));
+		error = held->name && held->output && held->stage && held->debt ? 0 : -ENOMEM;
 	}
 	buf_release(&output);
 	buf_release(&stage);
@@ -45,6 +46,7 @@ void held_free(struct held *held)
 	free(held->name);
 	free(held->output);
 	free(held->stage);
+	free(held->debt);
 	free(held);
 }
 

@@ -45,6 +45,7 @@ struct held {
 	int64_t since;			/* the server's seconds */
 	int64_t claimed_ns;		/* clock_now() */
 	struct ctl *owner;		/* NULL: the mount */
+	struct debt *debt;		/* made with it, so that giving it back needs no memory; NULL: it is given back already */
 };
 
 /* A claim to be given back: kept until the disk has acknowledged it (queue.md, "Release"). */
@@ -321,7 +322,7 @@ void found_done_log(struct queue *queue, struct attempt *list, size_t count);	/*
 void found_stale_log(struct queue *queue, struct attempt *list, size_t count);	/* those that claimed after a stale one */
 
 /* release.c */
-void debt_add_locked(struct queue *queue, enum debt_kind kind, const struct layout_claim *claim, const struct lease_stand *stand);
+void debt_add_locked(struct queue *queue, enum debt_kind kind, struct held *held);	/* once for each; `held` may go */
 void debt_due_locked(struct queue *queue, struct debt *debt);	/* the same with one that was made before */
 void debts_pay(struct queue *queue);	/* what is not acknowledged stays for the next time */
 /* Ends a held claim (DEBT_FREE, DEBT_LOST): the debt, what was staged, the held itself. */

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "queue/owner.h"
 
 #define DEBTS 256			/* a flight */
@@ -25,18 +24,14 @@ struct payment {
 	bool lost;
 };
 
-void debt_add_locked(struct queue *queue, enum debt_kind kind, const struct layout_claim *claim, const struct lease_stand *stand)
+void debt_add_locked(struct queue *queue, enum debt_kind kind, struct held *held)
 {
-	struct debt *debt = calloc(1, sizeof(*debt));
+	struct debt *debt = held->debt;
 
-	if (!debt) {
-		/* It stays claimed until the mount ends: heartbeats keep it alive. */
-		log_error("queue: out of memory: a claim could not be given back; unmount to free it");
+	if (!debt)
 		return;
-	}
-	debt->kind = kind;
-	debt->claim = *claim;
-	debt->stand = *stand;
+	held->debt = NULL;
+	*debt = (struct debt) { .kind = kind, .claim = held->claim, .stand = held->stand };
 	debt_due_locked(queue, debt);
 }
 
@@ -50,7 +45,7 @@ void release_held_locked(struct queue *queue, struct held *held, enum debt_kind 
 {
 	char path[LAYOUT_PATH];
 
-	debt_add_locked(queue, kind, &held->claim, &held->stand);
+	debt_add_locked(queue, kind, held);
 	if (held->makes) {
 		layout_staged(path, held->stand.node, &held->claim);
 		sweep_path_locked(queue, path, true);

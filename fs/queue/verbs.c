@@ -102,13 +102,13 @@ static void finish_verb(struct queue *queue, struct queue_finish *list, size_t c
 
 void queue_finish(struct queue *queue, struct queue_finish *list, size_t count)
 {
-	struct ending *endings = calloc(count, sizeof(*endings));
+	struct ending *endings = calloc(count, sizeof(*endings)), one;
 	size_t i, verb;
 
-	for (i = 0; i < count; i++)
-		list[i].error = endings ? 0 : -ENOMEM;
 	for (verb = 0; endings && verb < sizeof(ends) / sizeof(ends[0]); verb++)
 		finish_verb(queue, list, count, (enum queue_verb)verb, endings);
+	for (i = 0; !endings && i < count; i++)		/* no memory to do it together */
+		finish_verb(queue, &list[i], 1, list[i].verb, &one);
 	free(endings);
 }
 

@@ -137,7 +137,7 @@ static void verify_chunk(struct queue *queue, struct verify *list, size_t count)
 				sweep_claims_locked(queue, &list[i].held->claim);
 			/* queue.md, "Heal": it would block the unit once its successors are free. */
 			else if (list[i].error == -ESTALE && checks[i].ours)
-				debt_add_locked(queue, DEBT_LOST, &list[i].held->claim, &list[i].held->stand);
+				debt_add_locked(queue, DEBT_LOST, list[i].held);
 			buf_release(&checks[i].text);
 		}
 		pthread_mutex_unlock(&queue->lock);

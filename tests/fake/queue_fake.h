@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "queue/queue.h"
 
-#define FAKE_UNITS 64
+#define FAKE_UNITS 128
 
 struct fake_unit {
 	char name[300];

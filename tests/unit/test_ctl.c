@@ -7,11 +7,13 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "queue/ctl.h"
 #include "queue/ctl_parse.h"
 #include "tests/fake/queue_fake.h"
 
 #define WAIT_NS (20 * NS_PER_S)
+#define HELD 100		/* more than are given back together */
 
 static struct session {
 	pthread_mutex_t lock;
@@ -383,6 +385,30 @@ static void test_close_loses(void **state)
 	assert_int_equal(fake_unit("ended").state, QUEUE_DONE);
 }
 
+/* A session of 100 units ends while no memory is to be had: they are given back all the same. */
+static void test_closing_without_memory(void **state)
+{
+	char name[16];
+	int i;
+
+	(void)state;
+	for (i = 0; i < HELD; i++) {
+		snprintf(name, sizeof(name), "u%d", i);
+		fake_add(name, QUEUE_TODO);
+		say("take\n");
+		strcat(name, "\n");
+		hear(name);
+	}
+	assert_int_equal(fault_set("buf-memory"), 0);
+	end(true);
+	assert_int_equal(fault_set(NULL), 0);
+	for (i = 0; i < HELD; i++) {
+		snprintf(name, sizeof(name), "u%d", i);
+		assert_int_equal(fake_unit(name).state, QUEUE_TODO);
+		assert_int_equal(fake_unit(name).lost, 1);
+	}
+}
+
 static void test_this_very_unit(void **state)
 {
 	(void)state;
@@ -478,7 +504,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_cycle), TEST(test_part_lines), TEST(test_end_of_file_in_order), TEST(test_bad_lines), TEST(test_refused),
-		TEST(test_answers), TEST(test_names_with_values), TEST(test_groups), TEST(test_put), TEST(test_put_without_a_count), TEST(test_close_loses),
+		TEST(test_answers), TEST(test_names_with_values), TEST(test_groups), TEST(test_put), TEST(test_put_without_a_count), TEST(test_close_loses), TEST(test_closing_without_memory),
 		TEST(test_this_very_unit),
 		TEST(test_a_second_attempt),
 		TEST(test_close_at_the_end_of_the_mount), TEST(test_close_ends_a_waiting_take), TEST(test_waiting_take_wakes), TEST(test_take_says_the_attempt),
