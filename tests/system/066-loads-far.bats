@@ -35,5 +35,5 @@ load ../loads
 	begun=${EPOCHREALTIME/[.,]/}
 	timeout 120 claim-worker -j 1 --batch 20 "$q" -- true '{in...}'
 	elapsed=$((${EPOCHREALTIME/[.,]/} - begun))
-	limited claiming latency starting -- "[.split[]] | add * 1000000 < $elapsed"
+	limited claiming latency starting idle crowded other -- "[.split[]] | add * 1000000 < $elapsed"
 }
