@@ -302,11 +302,11 @@ static int run(struct client *client)
 {
 	struct buf line = BUF_INIT;
 	int64_t answered = clock_now();
-	int result;
+	int result, status = 1;
 
 	for (;;) {
 		if (client->ctl < 0 && open_ctl(client) < 0)
-			return 1;
+			break;
 		if (chance(client, client->hedge) && (result = hedge(client, &line)) != -ENOENT) {
 			if (result < 0)
 				gone(client);
@@ -314,10 +314,12 @@ static int run(struct client *client)
 		}
 		record(client, "take", "-", "");
 		result = ask(client, "take wait attempt", "", NULL, &line);
-		if (result == 0)
+		if (result == 0) {
+			status = 0;
 			break;
+		}
 		if (clock_now() - answered > AWAY_S * NS_PER_S)
-			return 1;
+			break;
 		if (result < 0) {
 			gone(client);
 		} else if (!strncmp(buf_text(&line), "error ", 6)) {
@@ -330,7 +332,7 @@ static int run(struct client *client)
 		}
 	}
 	buf_release(&line);
-	return 0;
+	return status;
 }
 
 static int number(char **argv, int argc, int index, int otherwise)
