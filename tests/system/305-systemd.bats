@@ -160,7 +160,7 @@ as_user() {	# ID COMMAND...
 	inside systemctl stop ssh.scope
 	SSH_PORT=$ssh_port SSHD_SET="XDG_RUNTIME_DIR=$work/run-user PATH=$work/programs:/usr/bin:/bin" start_ssh
 	sed -i "s/User .*/User ann/" sshd/ssh_config
-	claimctl fleet up -H disk
+	timeout 200 claimctl fleet up -H disk || { cat sshd/log; false; }
 	inside systemd-run -q --unit=disk "$(command -v claimfs)" "$work/disk" "$work/mnt" -f -o allow_other
 	wait_until 20 inside test -e mnt/q/ctl
 	start=(claimctl fleet start "$work/mnt/q" -j 1 -- sh -c 'until [ -e "$1/$CLAIM_NAME" ]; do sleep 0.1; done; id -un >"$CLAIM_OUT"' - "$work/go")
