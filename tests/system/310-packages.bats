@@ -31,8 +31,9 @@ setting() {	# UNIT NAME
 	[ -z "$(find . ! -user "$(id -un)" -o -perm -o+w ! -type l)" ]
 	dpkg-deb -c "$deb" | not grep -qv ' root/root '
 	[ "$(dpkg-deb -f "$deb" Version)" = 1.2.3 ]
-	for library in libfuse3-3 libssh2-1 liblmdb0 libxxhash0 libcjson1 fuse3 openssh-client; do
-		[[ ", $(dpkg-deb -f "$deb" Depends)," == *", $library"[\ ,]* ]]
+	# Debian 13 has libfuse3-4, and libssh2-1t64.
+	for library in 'libfuse3-[34]' 'libssh2-1(t64)?' liblmdb0 libxxhash0 libcjson1 fuse3 openssh-client; do
+		[[ ", $(dpkg-deb -f "$deb" Depends)," =~ ", "$library[\ ,] ]]
 	done
 	dpkg-deb --ctrl-tarfile "$deb" | tar -xO ./md5sums >sums
 	md5sum --quiet -c sums
