@@ -361,43 +361,26 @@ static void send_look(struct opening *opening)
 		flight_sent(leg, sftp_lstat(task->tree->sftp, SFTP_DATA, task->path.data, flight_done, leg));
 }
 
-/* A handle that can do what `of` is to do. With a ref, and lent. NULL: there is none. */
-static struct open_file *find_lender(struct real *real, const struct open_file *of)
-{
-	struct open_file *found = NULL;
-	struct list *link;
-
-	pthread_mutex_lock(&real->lock);
-	list_for_each(link, &real->opens) {
-		struct open_file *other = list_entry(link, struct open_file, link);
-
-		if (!other->file || other->guessed || other->closing || other->append != of->append || other->readable < of->readable ||
-		    other->writable < of->writable)
-			continue;
-		found = other;
-		found->refs++;
-		found->lent++;
-		break;
-	}
-	pthread_mutex_unlock(&real->lock);
-	return found;
-}
-
 /*
  * It has no name any more (`exec 3<file; rm file; cat /dev/fd/3`): the server can't be asked to open it, but has it open for another handle, whose
  * file this one then uses. False: there is none that would do.
  */
 static bool borrowed(struct opening *opening)
 {
-	struct open_file *of = opening->of, *lender = opening->flags & O_TRUNC ? NULL : find_lender(opening->real, of);
+	struct open_file *of = opening->of;
+	struct real *real = opening->real;
 	struct reply *reply = opening->task->reply;
 	const struct sftp_attrs unknown = { 0 };
 	struct tree_opened answer;
 
-	if (!lender)
+	if (opening->flags & O_TRUNC)
 		return false;
-	of->lender = lender;
-	open_file_attach(of, opening->real, lender->file);
+	pthread_mutex_lock(&real->lock);
+	of->lender = open_file_lend_locked(real, of->readable, of->writable, of->append);
+	pthread_mutex_unlock(&real->lock);
+	if (!of->lender)
+		return false;
+	open_file_attach(of, real, of->lender->file);
 	opening_end(opening);
 	file_begin(of, &unknown, &answer);
 	reply->ops->opened(reply, &answer);

@@ -54,6 +54,22 @@ void open_file_closing_locked(struct open_file *of, bool whole)
 		closing_locked(of->real);
 }
 
+struct open_file *open_file_lend_locked(struct real *real, bool readable, bool writable, bool append)
+{
+	struct list *link;
+
+	list_for_each(link, &real->opens) {
+		struct open_file *of = list_entry(link, struct open_file, link);
+
+		if (!of->file || of->guessed || of->closing || of->append != append || of->readable < readable || of->writable < writable)
+			continue;
+		of->refs++;
+		of->lent++;
+		return of;
+	}
+	return NULL;
+}
+
 static void give_back(struct open_file *lender)
 {
 	pthread_mutex_lock(&lender->real->lock);

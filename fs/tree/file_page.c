@@ -46,24 +46,6 @@ static void open_pages(struct open_file *of)
 		opened(of, &failed);
 }
 
-/* Another handle that may write at any place: it stays open on the server as long as this one. */
-static void borrow_locked(struct open_file *of)
-{
-	struct list *link;
-
-	list_for_each(link, &of->real->opens) {
-		struct open_file *other = list_entry(link, struct open_file, link);
-
-		if (!other->file || !other->writable || other->append || other->closing)
-			continue;
-		other->refs++;
-		other->lent++;
-		of->pages_lender = other;
-		of->pages = other->file;
-		return;
-	}
-}
-
 void file_page_send(struct real *real, struct writebehind_item *item)
 {
 	struct open_file *of = item->owner;
@@ -71,8 +53,10 @@ void file_page_send(struct real *real, struct writebehind_item *item)
 	bool begin = false;
 
 	pthread_mutex_lock(&real->lock);
-	if (!of->pages && !of->pages_opening)
-		borrow_locked(of);
+	if (!of->pages && !of->pages_opening) {		/* another handle may write at any place, if there is one */
+		of->pages_lender = open_file_lend_locked(real, false, true, false);
+		of->pages = of->pages_lender ? of->pages_lender->file : NULL;
+	}
 	file = of->pages;
 	if (!file) {
 		list_append(&of->pages_waiting, &item->ready);

@@ -185,6 +185,8 @@ struct open_file *real_any_open(struct real *real, struct open_file *wanted, boo
  */
 void open_file_closing_locked(struct open_file *of, bool whole);
 void open_file_close(struct open_file *of);		/* after that; no lock held */
+/* Another handle that can do at least this: with a ref, and lent until the borrower (`lender`, `pages_lender`) is closed. NULL: there is none. */
+struct open_file *open_file_lend_locked(struct real *real, bool readable, bool writable, bool append);
 
 /* ---- one subject a file ---- */
 
