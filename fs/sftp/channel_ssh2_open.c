@@ -98,7 +98,8 @@ int ssh2_fail(struct ssh2 *s, const char *what, int rc, int error)
 		buf_addf(s->why, "can't %s %s port %d: %s", what, conf->hostname, conf->port, log_strerror(error));
 	else if (ssh2_errno(rc) == -ECONNRESET)
 		buf_addf(s->why, "can't %s %s port %d: the server closed the connection (%s); it may have too many logins at once "
-			 "(MaxStartups), or shut this address out for a while after failed ones (PerSourcePenalties)", what, conf->hostname, conf->port, ssh2_error_text(s));
+			 "(MaxStartups), or shut this address out for a while after failed ones (PerSourcePenalties)", what, conf->hostname,
+			 conf->port, ssh2_error_text(s));
 	else
 		buf_addf(s->why, "can't %s %s port %d: %s (libssh2 error %d)", what, conf->hostname, conf->port, ssh2_error_text(s),
 			 rc);

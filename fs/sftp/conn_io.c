@@ -305,10 +305,12 @@ static int answer_request(struct conn *conn, struct request *request, uint8_t ty
 /* A server carries out one request after another: it began with this one when it had it and had answered those before. */
 static void time_fsync(struct conn *conn, const struct request *request, int64_t now)
 {
-	int64_t begun_ns = request->sent_ns + atomic_load(&conn->stats.rtt_least_ns);
+	int64_t begun_ns;
 
-	if (request->op->kind == OP_FSYNC)
-		pool_fsynced(conn->sftp, now - (begun_ns > conn->answered_ns ? begun_ns : conn->answered_ns));
+	if (request->op->kind != OP_FSYNC)
+		return;
+	begun_ns = request->sent_ns + atomic_load(&conn->stats.rtt_least_ns);
+	pool_fsynced(conn->sftp, now - (begun_ns > conn->answered_ns ? begun_ns : conn->answered_ns));
 }
 
 static int dispatch(struct conn *conn, const uint8_t *packet, size_t len, int64_t now)

@@ -77,31 +77,26 @@ void pool_fsynced(struct sftp *sftp, int64_t took_ns)
 	atomic_store(&sftp->fsync_ns, mean + (took_ns - mean) / FSYNC_WEIGHT);
 }
 
-/* For what is opened to be fsynced: where fsyncs are slow the least loaded of all that are up, NULL when none is. */
-static struct conn *fsync_conn(const struct sftp *sftp)
+/* The least loaded data connection on which the file is open; of all that are up, without a file. NULL when there is none. */
+static struct conn *least_loaded(const struct sftp *sftp, struct sftp_file *file)
 {
 	struct conn *best = NULL;
 	int i;
 
-	if (!fsync_is_slow(sftp))
-		return free_data_conn(sftp);
-	for (i = 1; i < sftp->count; i++)
-		if (conn_is_up(sftp->conns[i]) && (!best || load_of(sftp->conns[i]) < load_of(best)))
-			best = sftp->conns[i];
+	for (i = 1; i < sftp->count; i++) {
+		struct conn *conn = sftp->conns[i];
+		bool usable = file ? file_usable(file, conn) != NULL : conn_is_up(conn);
+
+		if (usable && (!best || load_of(conn) < load_of(best)))
+			best = conn;
+	}
 	return best;
 }
 
-/* The least loaded data connection on which the file is open. */
-static struct conn *free_file_conn(struct sftp_file *file)
+/* For what is opened to be fsynced. */
+static struct conn *fsync_conn(const struct sftp *sftp)
 {
-	struct sftp *sftp = file->sftp;
-	struct conn *best = NULL;
-	int i;
-
-	for (i = 1; i < sftp->count; i++)
-		if (file_usable(file, sftp->conns[i]) && (!best || load_of(sftp->conns[i]) < load_of(best)))
-			best = sftp->conns[i];
-	return best;
+	return fsync_is_slow(sftp) ? least_loaded(sftp, NULL) : free_data_conn(sftp);
 }
 
 /* `load`: what lies on the least loaded that is up. One that is being connected will take its part of it. */
@@ -201,7 +196,7 @@ static struct conn *bulk_conn(struct sftp_file *file, struct conn *home)
 		warm_more(file);
 	if (home_usable && home->index && !striped)
 		return home;
-	best = free_file_conn(file);
+	best = least_loaded(file->sftp, file);
 	if (best)
 		return best;
 	data = free_data_conn(file->sftp);
