@@ -37,6 +37,7 @@ static struct reply *begin(fuse_req_t req, bool there, int error, const char *na
 		return NULL;
 	}
 	if (!there) {
+		figures_count_request(&tree_of(req)->figures);
 		fuse_reply_err(req, error);
 		return NULL;
 	}

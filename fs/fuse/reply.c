@@ -342,7 +342,7 @@ static void to_file_info(const struct tree_opened *opened, struct fuse_file_info
 	ret_info->direct_io = opened->direct_io;
 	ret_info->keep_cache = opened->keep_cache;
 	ret_info->nonseekable = opened->nonseekable;
-	ret_info->noflush = opened->no_flush;
+	ret_info->noflush = opened->no_flush || !opened->handle->ops->flush;
 	ret_info->cache_readdir = opened->cache_readdir;
 }
 

@@ -240,6 +240,19 @@ done'
 	exec 9>&-
 }
 
+@test "ctl: programs that start and end while it is open ask the mount nothing" {
+	in_queue 1
+	asked() { python3 -c 'import json, os; print(json.loads(os.getxattr("..", "user.claimfs.stats"))["kernel_requests"])'; }
+	exec 9<>ctl
+	before=$(asked)
+	for i in $(seq 40); do
+		/bin/true
+	done
+	after=$(asked)
+	exec 9>&-
+	[ "$((after - before))" -lt 20 ] || { echo "40 programs asked $((after - before)) things"; return 1; }
+}
+
 @test "ctl: wait blocks until a unit is free, and ends when all is done" {
 	in_queue 1
 	mv todo/0001 claims/0001
