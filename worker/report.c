@@ -119,7 +119,6 @@ void report_values(struct unit *unit, const struct run_result *result, const str
 		 (double)result->sys_ns / NS_PER_S);
 	add_bytes(to, "maxrss", result->max_rss);
 	add_bytes(to, "grouppeak", result->group_peak > 0 ? result->group_peak : -1);
-	add_bytes(to, "in", unit->in_bytes);
 	add_bytes(to, "read", result->read_bytes);
 	add_bytes(to, "written", result->written_bytes);
 	add_times(to, result);
@@ -175,7 +174,6 @@ static void add_answered(struct unit *unit, const struct run_result *times, int 
 	add_time(to, "user", times->user_ns);
 	add_bytes(to, "maxrss", times->max_rss);
 	add_times(to, times);
-	add_bytes(to, "in", unit->in_bytes);
 }
 
 void report_wall(struct unit *unit, const struct run_result *times, const char *values)

@@ -252,7 +252,7 @@ static void send_done(struct unit *unit)
 	else if (unit->out_bytes >= 0)
 		settle->small = settle->measured = 0;
 	unit_forget_staged(unit);
-	if (unit->out_bytes >= 0)
+	if (unit->out_dir && unit->out_bytes >= 0)
 		buf_addf(&unit->values, " out=%" PRId64, unit->out_bytes);
 	if (buf_error(&unit->values))
 		buf_reset(&unit->values);	/* the unit counts, not its figures */

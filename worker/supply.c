@@ -250,7 +250,7 @@ static int64_t read_ahead_limit(const struct pool *pool)
 /* Each look at a file of the unit is a round trip for the disk. What is that short in all does not wait for it: the mount reads ahead by itself. */
 static bool is_skimmed(const struct pool *pool)
 {
-	return (pool->kind->batches || pool->kind->stays) && pool->supply.job_ns > 0 && pool->supply.job_ns < SUPPLY_SKIM_NS;
+	return pool->supply.job_ns > 0 && pool->supply.job_ns < SUPPLY_SKIM_NS;
 }
 
 /* Are few looks under way and nothing is being published? Then a look's time is that of the way to the disk, and not of what stands before it. */

@@ -57,7 +57,7 @@ int unit_new(struct pool *pool, const struct place *place, const char *coded, st
 	list_init(&unit->check.link);
 	list_append(&pool->units, &unit->all);
 	unit->pool = pool;
-	unit->in_bytes = unit->out_bytes = -1;
+	unit->out_bytes = -1;
 	unit->name = strdup(coded);
 	if (unit->name)
 		error = pct_decode(unit->name);
@@ -121,7 +121,6 @@ void unit_look(struct unit *unit)
 	if (stat(unit->in, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
 	unit->look_ns = clock_now() - begun;
-	unit->in_bytes = st.st_size;
 	if (st.st_size > 0 && st.st_size <= unit->read_ahead)
 		read_ahead(unit);
 }
@@ -160,11 +159,13 @@ void unit_publish(struct unit *unit)
 
 	if (unit->staged) {
 		unit->error = copy_tree(unit->staged, unit->out);
-		unit->out_bytes = unit->staged_bytes;
+		unit->out_dir = S_ISDIR(unit->staged_mode);
+		unit->out_bytes = unit->out_dir ? measure_directory(unit->staged) : unit->staged_bytes;
 		return;
 	}
 	if (lstat(unit->out, &st) < 0)
 		return;
-	unit->out_bytes = S_ISDIR(st.st_mode) ? measure_directory(unit->out) : (int64_t)st.st_size;
+	unit->out_dir = S_ISDIR(st.st_mode);
+	unit->out_bytes = unit->out_dir ? measure_directory(unit->out) : (int64_t)st.st_size;
 	unit->out_small = S_ISREG(st.st_mode) && st.st_size <= (off_t)UNIT_MAX_PUT;
 }

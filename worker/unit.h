@@ -35,19 +35,19 @@ struct unit {
 	char *in;
 	char *out;
 	unsigned int attempt;
-	int64_t in_bytes;		/* -1: not known */
 	int64_t look_ns;		/* how long the look at its input took */
 	bool look_tells;		/* … and nothing stood in its way */
 	int64_t read_ahead;		/* 0: nothing is read ahead */
 	int64_t out_bytes;		/* -1: nothing staged */
 	bool out_small;			/* it is a file of at most UNIT_MAX_PUT bytes */
+	bool out_dir;			/* it is a directory: the mount knows the sizes of files alone */
 	int64_t taken_ns;		/* clock_now() when its take was sent */
 	int64_t claimed_ns;		/* when that was answered */
 	int64_t ready_ns;		/* when it could be started, the last time */
 	int64_t wall_ns;
 	unsigned int failures;		/* of its job, so far */
 	unsigned int deaths;		/* of the resident commands that had it */
-	bool skim;			/* so short that looking at its files would cost as much: sizes stay unknown */
+	bool skim;			/* so short that looking at its files would cost as much */
 	bool alone;			/* a batch with it failed: it goes by itself from now on */
 	int64_t due_ns;			/* delayed: when it is to be tried again */
 	struct batch_dir *dir;		/* holds `staged` */
@@ -79,8 +79,7 @@ struct unit {
 int unit_new(struct pool *pool, const struct place *place, const char *coded, struct unit **ret_unit);
 void unit_free(struct unit *unit);
 
-/* On a thread aside: the input's size; an input of at most unit->read_ahead bytes is read into the page cache. What can't be had stays
- * unknown. */
+/* On a thread aside: how long a look at the input takes; one of at most unit->read_ahead bytes is read into the page cache. */
 void unit_look(struct unit *unit);
 /* Likewise, after the run: what a batch made and unit_load() did not take is copied to stage/ (unit->error); how much is staged. */
 void unit_publish(struct unit *unit);

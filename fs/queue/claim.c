@@ -164,6 +164,7 @@ static int look_closer(struct queue *queue, struct flight *flight, struct attemp
 	if (input->error)
 		return -EAGAIN;
 	held->size = input->attrs.size;
+	held->sized = true;
 	held->mtime = input->attrs.mtime;
 	hash = layout_unit(held->name, queue->conf.key != QCONF_KEY_NAME, held->size, held->mtime);
 	return S_ISREG(input->attrs.mode) && hash128_equal(&hash, &held->claim.unit) ? 0 : -EAGAIN;

@@ -423,6 +423,10 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 		snprintf(ending->finish->node, sizeof(ending->finish->node), "%s", by);
 	} else {
 		buf_adds(&values, record.values ? record.values : "");
+		if (held->sized)
+			held_add_size(&values, "in", held->size);
+		if (ending->sized)
+			held_add_size(&values, "out", ending->size);
 	}
 	hedge_values(held, !by, &values);
 	if (buf_error(&values) == 0)

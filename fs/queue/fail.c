@@ -10,14 +10,30 @@
 #include "base/pct.h"
 #include "queue/record.h"
 
-static int make_text(struct queue *queue, const struct held *held, const char *values, struct buf *text, struct record *ret_record)
+struct failure {
+	struct record record;	/* its values are those below */
+	struct buf values;
+	struct buf text;
+};
+
+static void failure_release(struct failure *failure)
 {
-	*ret_record = held_record(queue, held, RECORD_FAILED);
-	ret_record->values = values && record_values_good(values) ? values : NULL;
-	return record_format(ret_record, text);
+	buf_release(&failure->values);
+	buf_release(&failure->text);
 }
 
-static void create_all(struct queue *queue, struct ending *list, struct buf *texts, size_t count)
+static int failure_init(struct failure *failure, struct queue *queue, const struct held *held, const char *values)
+{
+	*failure = (struct failure) { .record = held_record(queue, held, RECORD_FAILED) };
+	if (values && record_values_good(values))
+		buf_adds(&failure->values, values);
+	if (held->sized)
+		held_add_size(&failure->values, "in", held->size);
+	failure->record.values = failure->values.data;
+	return buf_error(&failure->values) ? buf_error(&failure->values) : record_format(&failure->record, &failure->text);
+}
+
+static void create_all(struct queue *queue, struct ending *list, struct failure *failures, size_t count)
 {
 	struct flight flight = FLIGHT_INIT;
 	char path[LAYOUT_PATH];
@@ -27,7 +43,7 @@ static void create_all(struct queue *queue, struct ending *list, struct buf *tex
 		if (list[i].settled)
 			continue;
 		layout_failed(path, &list[i].held->claim.unit, list[i].held->claim.generation);
-		list[i].op = flight_create(&flight, path, texts[i].data, texts[i].len);
+		list[i].op = flight_create(&flight, path, failures[i].text.data, failures[i].text.len);
 	}
 	flight_run(&flight, queue->store);
 	for (i = 0; i < count; i++)
@@ -117,8 +133,7 @@ static void drop_hedges(struct queue *queue, struct ending *list, size_t count)
 
 void fail_claims(struct queue *queue, struct ending *list, size_t count)
 {
-	struct buf *texts = calloc(count, sizeof(*texts));
-	struct record *records = calloc(count, sizeof(*records));
+	struct failure *failures = calloc(count, sizeof(*failures));
 	size_t i;
 	int tries;
 
@@ -129,13 +144,13 @@ void fail_claims(struct queue *queue, struct ending *list, size_t count)
 
 		if (list[i].settled)
 			continue;
-		if (texts && records)
-			error = make_text(queue, list[i].held, list[i].finish->values, &texts[i], &records[i]);
+		if (failures)
+			error = failure_init(&failures[i], queue, list[i].held, list[i].finish->values);
 		if (error)
 			ending_settle(queue, &list[i], error);
 	}
-	for (tries = 0; tries < 3 && texts && records; tries++) {
-		create_all(queue, list, texts, count);
+	for (tries = 0; tries < 3 && failures; tries++) {
+		create_all(queue, list, failures, count);
 		for (i = 0; i < count; i++) {
 			int error = list[i].rename_error;
 
@@ -146,11 +161,11 @@ void fail_claims(struct queue *queue, struct ending *list, size_t count)
 				continue;
 			}
 			if (error == STORE_FAILURE || error == -EEXIST || may_be_half_made(error))
-				error = look_whose(queue, &list[i], &texts[i]);
+				error = look_whose(queue, &list[i], &failures[i].text);
 			if (error == -ENOENT && tries < 2 && list[i].rename_error == STORE_UNKNOWN)
 				continue;
 			if (!error || error == -EEXIST)
-				settle_failed(queue, &list[i], &records[i], error);
+				settle_failed(queue, &list[i], &failures[i].record, error);
 			else
 				ending_settle(queue, &list[i], error != -ENOENT ? error : list[i].rename_error == -ENOSPC ? -ENOSPC : -EIO);
 		}
@@ -158,19 +173,18 @@ void fail_claims(struct queue *queue, struct ending *list, size_t count)
 	for (i = 0; i < count; i++) {
 		if (!list[i].settled)
 			ending_settle(queue, &list[i], -EIO);
-		if (texts)
-			buf_release(&texts[i]);
+		if (failures)
+			failure_release(&failures[i]);
 	}
-	free(texts);
-	free(records);
+	free(failures);
 }
 
 int fail_exhausted(struct queue *queue, struct held *held, uint32_t attempts)
 {
-	struct buf why = BUF_INIT, values = BUF_INIT, text = BUF_INIT;
+	struct buf why = BUF_INIT, values = BUF_INIT;
+	struct failure failure = { 0 };
 	struct flight flight = FLIGHT_INIT;
 	struct index_clock clock;
-	struct record record;
 	char path[LAYOUT_PATH];
 	int error, tries;
 
@@ -179,11 +193,11 @@ int fail_exhausted(struct queue *queue, struct held *held, uint32_t attempts)
 	pct_encode_value(&values, buf_text(&why), why.len);
 	error = buf_error(&why) ? buf_error(&why) : buf_error(&values);
 	if (!error)
-		error = make_text(queue, held, values.data, &text, &record);
+		error = failure_init(&failure, queue, held, values.data);
 	layout_failed(path, &held->claim.unit, held->claim.generation);
 	for (tries = 0; !error && tries < 2; tries++) {
 		flight_reset(&flight);
-		flight_create(&flight, path, text.data, text.len);
+		flight_create(&flight, path, failure.text.data, failure.text.len);
 		flight_lstat(&flight, path);
 		flight_run(&flight, queue->store);
 		error = flight_error(&flight, 0);
@@ -202,14 +216,14 @@ int fail_exhausted(struct queue *queue, struct held *held, uint32_t attempts)
 	if (!error) {
 		pthread_mutex_lock(&queue->lock);
 		queue_clock(queue, &clock);
-		record.attempt = attempts;
-		logs_add_locked(queue, &record);
+		failure.record.attempt = attempts;
+		logs_add_locked(queue, &failure.record);
 		sweep_claims_locked(queue, &held->claim);
 		pthread_mutex_unlock(&queue->lock);
 	}
 	buf_release(&why);
 	buf_release(&values);
-	buf_release(&text);
+	failure_release(&failure);
 	flight_release(&flight);
 	return error;
 }

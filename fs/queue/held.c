@@ -3,10 +3,13 @@
  */
 #include "queue/inner.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "queue/record.h"
+
+#define HELD_SIZE_CHARS 22	/* of " =" and any number */
 
 int held_new(struct queue *queue, uint32_t unit, const char *name, struct ctl *owner, struct held **ret_held)
 {
@@ -152,6 +155,15 @@ bool held_is_sure(struct queue *queue, const struct held *held)
 const struct hash128 *held_key(const struct held *held)
 {
 	return held->has_key ? &held->key : &held->claim.unit;
+}
+
+void held_add_size(struct buf *values, const char *name, uint64_t bytes)
+{
+	size_t len;
+
+	if (values->len + strlen(name) + HELD_SIZE_CHARS > RECORD_MAX_VALUES || record_find_value(values->data, name, &len))
+		return;
+	buf_addf(values, "%s%s=%" PRIu64, values->len > 0 ? " " : "", name, bytes);
 }
 
 struct record held_record(struct queue *queue, const struct held *held, enum record_what what)

@@ -40,6 +40,7 @@ struct held {
 	unsigned int makes;		/* how often its place in stage/ was asked for to make something: 0: nothing is staged */
 	bool unanswered;		/* a LINK of its marker was sent and never answered */
 	uint32_t attempt;
+	bool sized;			/* `size` and `mtime` are known */
 	uint64_t size;			/* of the input at the claim */
 	int64_t mtime;
 	int64_t since;			/* the server's seconds */
@@ -261,6 +262,8 @@ struct held *held_find_locked(struct queue *queue, const char *name);	/* claimed
 bool held_is_sure(struct queue *queue, const struct held *held);	/* needs no verifying */
 const struct hash128 *held_key(const struct held *held);		/* what its marker is named by: UNIT, where its key is not known (yet) */
 /* What the log is to say of it now, without values. Its name is the held's. */
+/* Adds NAME=BYTES to a record's values, if it doesn't say that itself and there is room. */
+void held_add_size(struct buf *values, const char *name, uint64_t bytes);
 struct record held_record(struct queue *queue, const struct held *held, enum record_what what);
 
 /* hedge.c */
@@ -349,6 +352,8 @@ struct ending {				/* a held claim that is being ended */
 	bool staged;			/* something is staged and not yet published */
 	bool published;			/* what was staged has been moved to its place */
 	bool dir;			/* it is a directory */
+	bool sized;			/* `size` is known: it is a file */
+	uint64_t size;
 	bool put;			/* a file may be at `source` that was written from finish->output */
 	char source[LAYOUT_PATH];	/* what is staged */
 	int rename_error;

@@ -72,15 +72,12 @@ void logs_name(const struct queue *queue, uint32_t log, char ret_name[LAYOUT_MAX
 /* ---- records into the index ---- */
 
 /* 0 for what is none, or more than `max`. */
-static double number_value(const char *values, const char *name, double max)
+static double number_of(const char *value, size_t len, double max)
 {
 	char text[40];
-	const char *value;
 	double number;
-	size_t len;
 
-	value = record_find_value(values, name, &len);
-	if (!value || len == 0 || len >= sizeof(text))
+	if (len == 0 || len >= sizeof(text))
 		return 0;
 	memcpy(text, value, len);
 	text[len] = '\0';
@@ -88,28 +85,75 @@ static double number_value(const char *values, const char *name, double max)
 	return number > 0 && number <= max ? number : 0;
 }
 
-static void add_spent(struct progress_spent *to, const char *values)
+static const struct spent_value {
+	const char *name;
+	size_t at;		/* in struct progress_spent */
+	bool size;		/* bytes, which are known of every unit; else seconds, which a job has said */
+} spent_values[] = {
+	{ "wall", offsetof(struct progress_spent, wall_s), false },
+	{ "user", offsetof(struct progress_spent, user_s), false },
+	{ "sys", offsetof(struct progress_spent, sys_s), false },
+	{ "spawn", offsetof(struct progress_spent, spawn_s), false },
+	{ "rwait", offsetof(struct progress_spent, read_wait_s), false },
+	{ "wwait", offsetof(struct progress_spent, write_wait_s), false },
+	{ "ready", offsetof(struct progress_spent, ready_s), false },
+	{ "claim", offsetof(struct progress_spent, claim_s), false },
+	{ "look", offsetof(struct progress_spent, look_s), false },
+	{ "turn", offsetof(struct progress_spent, turn_s), false },
+	{ "idle", offsetof(struct progress_spent, idle_s), false },
+	{ "in", offsetof(struct progress_spent, in_bytes), true },
+	{ "out", offsetof(struct progress_spent, out_bytes), true },
+};
+
+static double *spent_at(struct progress_spent *spent, const struct spent_value *value)
 {
-	to->units++;
-	to->wall_s += number_value(values, "wall", RECORD_MAX_SECONDS);
-	to->user_s += number_value(values, "user", RECORD_MAX_SECONDS);
-	to->sys_s += number_value(values, "sys", RECORD_MAX_SECONDS);
-	to->spawn_s += number_value(values, "spawn", RECORD_MAX_SECONDS);
-	to->read_wait_s += number_value(values, "rwait", RECORD_MAX_SECONDS);
-	to->write_wait_s += number_value(values, "wwait", RECORD_MAX_SECONDS);
-	to->ready_s += number_value(values, "ready", RECORD_MAX_SECONDS);
-	to->claim_s += number_value(values, "claim", RECORD_MAX_SECONDS);
-	to->look_s += number_value(values, "look", RECORD_MAX_SECONDS);
-	to->turn_s += number_value(values, "turn", RECORD_MAX_SECONDS);
-	to->idle_s += number_value(values, "idle", RECORD_MAX_SECONDS);
-	to->in_bytes += number_value(values, "in", RECORD_MAX_BYTES);
-	to->out_bytes += number_value(values, "out", RECORD_MAX_BYTES);
+	return (double *)((char *)spent + value->at);
+}
+
+static const struct spent_value *find_spent(const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(spent_values) / sizeof(spent_values[0]); i++)
+		if (strncmp(spent_values[i].name, name, len) == 0 && spent_values[i].name[len] == '\0')
+			return &spent_values[i];
+	return NULL;
+}
+
+/* What one record says; `units` is 1 when a job has said some of it, 0 when all that is known are sizes. */
+static struct progress_spent read_spent(const char *values)
+{
+	struct progress_spent spent = { 0 };
+	size_t len, name;
+
+	for (; *values; values += len + (values[len] == ' ')) {
+		const struct spent_value *value;
+
+		len = strcspn(values, " ");
+		name = strcspn(values, "= ");
+		value = name < len ? find_spent(values, name) : NULL;
+		if (!value)
+			continue;
+		*spent_at(&spent, value) = number_of(values + name + 1, len - name - 1, value->size ? RECORD_MAX_BYTES : RECORD_MAX_SECONDS);
+		if (!value->size)
+			spent.units = 1;
+	}
+	return spent;
+}
+
+static void add_spent(struct progress_spent *to, struct progress_spent *spent)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(spent_values) / sizeof(spent_values[0]); i++)
+		*spent_at(to, &spent_values[i]) += *spent_at(spent, &spent_values[i]);
+	to->units += spent->units;
 }
 
 /* Second attempts, and work in vain. */
 static void count_hedges(struct queue *queue, const struct record *record)
 {
-	const char *hedge;
+	const char *hedge, *wasted;
 	size_t len;
 
 	hedge = record_find_value(record->values, "hedge", &len);
@@ -117,20 +161,26 @@ static void count_hedges(struct queue *queue, const struct record *record)
 		queue->hedges.won++;
 	else if (hedge)
 		queue->hedges.lost++;
-	queue->hedges.wasted_s += number_value(record->values, "wasted", RECORD_MAX_SECONDS);
+	wasted = record_find_value(record->values, "wasted", &len);
+	if (wasted)
+		queue->hedges.wasted_s += number_of(wasted, len, RECORD_MAX_SECONDS);
 }
 
 /* Where the time went: sums for progress. */
 static void spend(struct queue *queue, uint32_t node, const struct record *record)
 {
+	struct progress_spent spent;
+
 	if (!record->values || !record->values[0])
 		return;
-	queue->has_spent = true;
-	if (record->what == RECORD_DONE)
-		walls_add(&queue->walls, number_value(record->values, "wall", RECORD_MAX_SECONDS));
-	add_spent(&queue->spent, record->values);
+	spent = read_spent(record->values);
+	if (spent.units > 0)
+		queue->has_spent = true;
+	if (record->what == RECORD_DONE && spent.units > 0)
+		walls_add(&queue->walls, spent.wall_s);
+	add_spent(&queue->spent, &spent);
 	if (node)
-		add_spent(&queue->nodes[node - 1].spent, record->values);
+		add_spent(&queue->nodes[node - 1].spent, &spent);
 }
 
 static void count_done(struct queue *queue, int64_t time)

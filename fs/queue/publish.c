@@ -148,6 +148,8 @@ static void fsync_staged(struct queue *queue, struct ending *list, size_t count)
 		}
 		error = stat->error ? stat->error : publish_fsync_error(flight_error(&flight, list[i].op + 1));
 		list[i].dir = S_ISDIR(stat->attrs.mode);
+		list[i].sized = S_ISREG(stat->attrs.mode);
+		list[i].size = stat->attrs.size;
 		if (!error && list[i].dir)
 			error = fsync_tree(queue, list[i].source, 0);
 		list[i].staged = !error;

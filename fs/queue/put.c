@@ -53,7 +53,8 @@ static bool put_round(struct queue *queue, struct ending *list, size_t count)
 
 		if (!is_wanted(&list[i]))
 			continue;
-		list[i].staged = !error;
+		list[i].staged = list[i].sized = !error;
+		list[i].size = list[i].finish->output->len;
 		if (error == STORE_UNKNOWN) {
 			unanswered = true;
 			forget(queue, &list[i]);

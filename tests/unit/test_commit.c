@@ -2,6 +2,7 @@
  * commit: the rules of finishing in queue.md, one test each: publishing, the deciding link and its unanswered ones, lost claims, contents,
  * changed inputs, generations, sweeping.
  */
+#include "queue/record.h"
 #include "tests/fake/bench_queue.h"
 
 static int done(struct bench_mount *mount, const char *name)
@@ -563,6 +564,55 @@ static void a_swept_stage_is_no_empty_output(void **state)
 	bench_free(bench);
 }
 
+/* ---- sizes in the record ---- */
+
+/* Finishes x, or fails it, with `values`; what its ticket says of sizes. */
+static void finish_is_told(struct bench_mount *mount, struct queue_finish finish, const char *in, const char *out)
+{
+	struct buf ticket = BUF_INIT;
+
+	finish.name = "x";
+	queue_finish(mount->queue, &finish, 1);
+	assert_int_equal(finish.error, 0);
+	assert_int_equal(queue_ticket(mount->queue, finish.verb == QUEUE_VERB_FAIL ? QUEUE_FAILED : QUEUE_DONE, "x", &ticket), 0);
+	assert_true(in ? strstr(ticket.data, in) != NULL : strstr(ticket.data, "bytes-in:") == NULL);
+	assert_true(out ? strstr(ticket.data, out) != NULL : strstr(ticket.data, "bytes-out:") == NULL);
+	buf_release(&ticket);
+}
+
+static void sizes_are_told_by_the_disk(void **state)
+{
+	static const char data[] = "1234567";
+	static const struct queue_output output = { data, 7, 0644 };
+	struct bench_mount *a;
+	struct bench *bench = with_x(&a, "");
+	char long_values[RECORD_MAX_VALUES + 1] = "a=";
+
+	(void)state;
+	bench_stage(bench, a, "x", "12345");
+	finish_is_told(a, (struct queue_finish) { .verb = QUEUE_VERB_DONE, .values = "status=0" }, "bytes-in: 1 bytes\n", "bytes-out: 5 bytes\n");
+	assert_int_equal(queue_redo(a->queue, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	finish_is_told(a, (struct queue_finish) { .verb = QUEUE_VERB_DONE, .output = &output }, "bytes-in: 1 bytes\n", "bytes-out: 7 bytes\n");
+	/* What the line says itself stands; a directory's size is nobody's to guess; where nothing is staged there is no size. */
+	assert_int_equal(queue_redo(a->queue, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	bench_stage(bench, a, "x/part", "12345");
+	finish_is_told(a, (struct queue_finish) { .verb = QUEUE_VERB_DONE, .values = "out=9 in=8" }, "bytes-in: 8 bytes\n", "bytes-out: 9 bytes\n");
+	assert_int_equal(queue_redo(a->queue, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	bench_stage(bench, a, "x/part", "12345");
+	finish_is_told(a, (struct queue_finish) { .verb = QUEUE_VERB_DONE }, "bytes-in: 1 bytes\n", NULL);
+	assert_int_equal(queue_redo(a->queue, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	memset(long_values + 2, 'b', RECORD_MAX_VALUES - 2);
+	finish_is_told(a, (struct queue_finish) { .verb = QUEUE_VERB_DONE, .values = long_values }, NULL, NULL);
+	assert_int_equal(queue_redo(a->queue, "x"), 0);
+	assert_int_equal(bench_claim(a, "x"), 0);
+	finish_is_told(a, (struct queue_finish) { .verb = QUEUE_VERB_FAIL, .values = "status=3" }, "bytes-in: 1 bytes\n", NULL);
+	bench_free(bench);
+}
+
 /* ---- failing, generations, marking ---- */
 
 static void failing_says_why(void **state)
@@ -770,6 +820,7 @@ int main(void)
 		cmocka_unit_test(a_claim_with_another_owner_inside_is_not_verified),
 		cmocka_unit_test(a_heartbeat_file_that_is_gone_loses_its_claims),
 		cmocka_unit_test(a_swept_stage_is_no_empty_output),
+		cmocka_unit_test(sizes_are_told_by_the_disk),
 		cmocka_unit_test(failing_says_why),
 		cmocka_unit_test(a_redo_is_a_new_generation_and_needs_no_removal),
 		cmocka_unit_test(marking_done_without_work),

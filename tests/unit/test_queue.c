@@ -114,6 +114,24 @@ static void values_out_of_this_world_are_left_out_of_sums(void **state)
 	bench_free(bench);
 }
 
+/* Sizes are known of every unit; where the time went is known once a job has said it. */
+static void sizes_alone_say_nothing_of_time(void **state)
+{
+	struct bench *bench = bench_new("");
+	struct buf text = BUF_INIT;
+	struct bench_mount *a;
+
+	(void)state;
+	bench_inputs(bench, 1);
+	a = bench_mount(bench);
+	assert_int_equal(bench_claim(a, "u00000"), 0);
+	assert_int_equal(bench_end(a, QUEUE_VERB_DONE, "u00000"), 0);
+	assert_int_equal(queue_progress(a->queue, true, &text), 0);
+	assert_non_null(strstr(buf_text(&text), "\"time_spent\":null"));
+	buf_release(&text);
+	bench_free(bench);
+}
+
 struct sizes {
 	struct bench_mount *mount;
 	enum queue_state state;
@@ -592,6 +610,7 @@ int main(void)
 		cmocka_unit_test(what_a_session_took_is_told),
 		cmocka_unit_test(a_mount_that_only_looks_leaves_no_trace),
 		cmocka_unit_test(values_out_of_this_world_are_left_out_of_sums),
+		cmocka_unit_test(sizes_alone_say_nothing_of_time),
 		cmocka_unit_test(tickets_have_the_size_that_is_listed),
 		cmocka_unit_test(nested_inputs_show_directories_with_something_in_them),
 		cmocka_unit_test(inputs_come_and_go),

@@ -71,7 +71,6 @@ static void a_batch_writes_an_output_for_each(void **state)
 
 		snprintf(name, sizeof(name), "stage/u%d.out", i);
 		assert_true(has_file(&fake, name));
-		assert_non_null(strstr(fake.units[i].values, " out="));
 	}
 	assert_int_equal(largest_line(log), 10);	/* the first batch, whichever slot wrote first */
 	fake_end(&fake);
@@ -99,9 +98,8 @@ static void small_outputs_go_with_their_lines(void **state)
 		snprintf(path, sizeof(path), "%s/stage/u%d.out", fake.dir, i);
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(st.st_size, sizes[i]);
-		snprintf(path, sizeof(path), " out=%d", (int)sizes[i]);
-		assert_non_null(strstr(fake.units[i].values, path));
 	}
+	assert_non_null(strstr(fake.units[4].values, " out=2"));	/* of a directory, which only the worker has looked through */
 	assert_true(has_file(&fake, "stage/u4.out/y"));
 	snprintf(path, sizeof(path), "%s/stage/u0.out", fake.dir);
 	assert_int_equal(io_read_file(path, 100, &text), 0);
