@@ -326,11 +326,11 @@ picture: deps-build
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' tests/picture man/claimfs.svg
 
 bench: deps-bench
-	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults $(BUILD)/tests/bench/bare
+	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults $(addprefix $(BUILD)/tests/bench/,bare copier)
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' BENCH_JSON='$(BENCH_JSON)' tests/bench/run
 
 bench-worker: deps-bench
-	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults
+	$(Q)$(SUBMAKE) -j$$(nproc) all tests-faults $(BUILD)/tests/bench/copier
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' BENCH_JSON='$(BENCH_JSON)' tests/bench/worker
 
 # A client without a filesystem, to compare mounts with.
@@ -343,7 +343,7 @@ bench-queue: deps-bench
 	$(Q)$(SUBMAKE) -j$$(nproc) all $(addprefix $(BUILD)/tests/bench/,bare cycles rivals)
 	$(Q)CLAIMFS_BUILD='$(abspath $(BUILD))' BENCH_JSON='$(BENCH_JSON)' tests/bench/queue
 
-$(BUILD)/tests/bench/cycles $(BUILD)/tests/bench/rivals: $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
+$(addprefix $(BUILD)/tests/bench/,copier cycles rivals): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
