@@ -163,10 +163,9 @@ static int look_closer(struct queue *queue, struct flight *flight, struct attemp
 		return -EAGAIN;
 	if (input->error)
 		return -EAGAIN;
-	held->size = input->attrs.size;
-	held->sized = true;
-	held->mtime = input->attrs.mtime;
-	hash = layout_unit(held->name, queue->conf.key != QCONF_KEY_NAME, held->size, held->mtime);
+	held->input = input->attrs;
+	held->asked_ns = input->sent_ns;
+	hash = layout_unit(held->name, queue->conf.key != QCONF_KEY_NAME, held->input.size, held->input.mtime);
 	return S_ISREG(input->attrs.mode) && hash128_equal(&hash, &held->claim.unit) ? 0 : -EAGAIN;
 }
 

@@ -93,7 +93,7 @@ static void check_inputs(struct queue *queue, struct ending *list, size_t count)
 			continue;
 		if (op->error && op->error != -ENOENT)
 			ending_settle(queue, &list[i], op->error);
-		else if (op->error || op->attrs.size != list[i].held->size || op->attrs.mtime != list[i].held->mtime)
+		else if (op->error || op->attrs.size != list[i].held->input.size || op->attrs.mtime != list[i].held->input.mtime)
 			drop_changed(queue, &list[i]);
 	}
 	buf_release(&path);
@@ -423,8 +423,8 @@ static void settle_done(struct queue *queue, struct ending *ending, const char *
 		snprintf(ending->finish->node, sizeof(ending->finish->node), "%s", by);
 	} else {
 		buf_adds(&values, record.values ? record.values : "");
-		if (held->sized)
-			held_add_size(&values, "in", held->size);
+		if (held->asked_ns)
+			held_add_size(&values, "in", held->input.size);
 		if (ending->sized)
 			held_add_size(&values, "out", ending->size);
 	}

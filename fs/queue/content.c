@@ -51,7 +51,7 @@ static void hashing_end(struct hashing *hashing, int error)
 	hashing->stream = NULL;
 	hashing->ended = true;
 	/* Shorter or longer than it was a moment ago: it is being written. */
-	if (!error && hashing->offset != held->size)
+	if (!error && hashing->offset != held->input.size)
 		error = -EBUSY;
 	hashing->look->error = error;
 	held->has_key = !error;
@@ -64,10 +64,10 @@ static void hashing_begin(struct queue *queue, struct hashing *hashing)
 	hashing->stream = hash_stream_new();
 	if (!hashing->stream || index_input(&queue->index, held->name, &hashing->path) < 0)
 		hashing_end(hashing, -ENOMEM);
-	else if (!held->size)
+	else if (!held->input.size)
 		hashing_end(hashing, 0);
 	pthread_mutex_lock(&queue->lock);
-	hashing->offer = queue->options.hashed && held->mtime + UNSETTLED_S <= queue_time(queue);
+	hashing->offer = queue->options.hashed && held->input.mtime + UNSETTLED_S <= queue_time(queue);
 	pthread_mutex_unlock(&queue->lock);
 }
 
@@ -77,7 +77,7 @@ static size_t plan_one(struct hashing *hashing, struct flight *flight, struct pi
 	uint64_t at = hashing->offset;
 	size_t planned = 0;
 
-	for (; planned < room && at <= hashing->look->held->size; at += PIECE) {
+	for (; planned < room && at <= hashing->look->held->input.size; at += PIECE) {
 		struct piece *piece = &pieces[planned++];
 
 		piece->of = hashing;
@@ -103,7 +103,7 @@ static size_t plan(struct queue *queue, struct hashing *list, size_t count, stru
 		room = (size_t)(FLIGHT_BYTES - bytes + PIECE - 1) / PIECE;
 		some = plan_one(&list[i], flight, pieces + planned, room < FLIGHT_PIECES - planned ? room : FLIGHT_PIECES - planned);
 		planned += some;
-		bytes += some > 1 ? some * PIECE : list[i].look->held->size - list[i].offset;
+		bytes += some > 1 ? some * PIECE : list[i].look->held->input.size - list[i].offset;
 	}
 	return planned;
 }
@@ -115,7 +115,7 @@ static void offer(struct queue *queue, struct piece *piece)
 
 	if (!hashing->offer)
 		return;
-	hashing->offer = queue->options.hashed(queue->options.inputs_arg, hashing->path.data, held->size, held->mtime, piece->offset, &piece->bytes);
+	hashing->offer = queue->options.hashed(queue->options.inputs_arg, hashing->path.data, held->input.size, held->input.mtime, piece->offset, &piece->bytes);
 	held->offered |= hashing->offer;
 }
 
@@ -152,7 +152,7 @@ static void hash_inputs(struct queue *queue, struct hashing *list, size_t count)
 		for (i = 0; i < planned; i++)
 			take_in(queue, &flight, &pieces[i]);
 		for (i = 0; i < planned; i++)
-			if (!pieces[i].of->ended && pieces[i].of->offset >= pieces[i].of->look->held->size)
+			if (!pieces[i].of->ended && pieces[i].of->offset >= pieces[i].of->look->held->input.size)
 				hashing_end(pieces[i].of, 0);
 	}
 	for (i = 0; i < FLIGHT_PIECES && pieces; i++)

@@ -27,8 +27,8 @@ static int failure_init(struct failure *failure, struct queue *queue, const stru
 	*failure = (struct failure) { .record = held_record(queue, held, RECORD_FAILED) };
 	if (values && record_values_good(values))
 		buf_adds(&failure->values, values);
-	if (held->sized)
-		held_add_size(&failure->values, "in", held->size);
+	if (held->asked_ns)
+		held_add_size(&failure->values, "in", held->input.size);
 	failure->record.values = failure->values.data;
 	return buf_error(&failure->values) ? buf_error(&failure->values) : record_format(&failure->record, &failure->text);
 }

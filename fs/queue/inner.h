@@ -40,9 +40,8 @@ struct held {
 	unsigned int makes;		/* how often its place in stage/ was asked for to make something: 0: nothing is staged */
 	bool unanswered;		/* a LINK of its marker was sent and never answered */
 	uint32_t attempt;
-	bool sized;			/* `size` and `mtime` are known */
-	uint64_t size;			/* of the input at the claim */
-	int64_t mtime;
+	struct store_attrs input;	/* at the claim, as a look told that was sent at asked_ns; 0: none was answered yet */
+	int64_t asked_ns;
 	int64_t since;			/* the server's seconds */
 	int64_t claimed_ns;		/* clock_now() */
 	struct ctl *owner;		/* NULL: the mount */

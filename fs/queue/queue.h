@@ -34,10 +34,10 @@ struct queue_options {
 	int64_t share_from;	/* listings of more inputs than this are shared with other mounts; 0: 10,000 */
 	struct keep *keep;	/* what earlier mounts learned (queue/keep.h); NULL: none. Must outlive the queue */
 	/*
-	 * A session has taken a unit: its input's path, relative to the queue, and size. In the order in which the names are told, before they are. Called
-	 * with locks held: it must be quick and not call the queue. May be NULL.
+	 * A session has taken a unit: its input's path, relative to the queue, and what a look at it told that was sent at `asked_ns` (clock_now). In the
+	 * order in which the names are told, before they are. Called with locks held: it must be quick and not call the queue. May be NULL.
 	 */
-	void (*taken)(void *arg, const char *input, uint64_t size);
+	void (*taken)(void *arg, const char *input, const struct store_attrs *attrs, int64_t asked_ns);
 	/*
 	 * key = content: bytes of an input, from `offset` on (in order, beginning with 0), that were read to hash it when its size and mtime were these: who
 	 * reads it next need not ask the disk. True: it has taken `bytes`. No lock is held. And: the claim of such an input ended (called as `taken` is).

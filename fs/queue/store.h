@@ -31,6 +31,9 @@ struct store_attrs {
 	uint64_t size;
 	uint32_t mode;		/* with the type bits */
 	int64_t mtime;		/* whole seconds, the disk's clock */
+	bool full;		/* the rest is known too, and all above: for whoever shows the file later */
+	uint32_t uid, gid;
+	int64_t atime;
 };
 
 struct store_file;		/* an open file: heartbeat files, own log */

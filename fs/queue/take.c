@@ -204,7 +204,7 @@ static void tell_taken_locked(struct queue *queue, const struct held *held)
 	struct buf input = BUF_INIT;
 
 	if (queue->options.taken && held->owner && index_input(&queue->index, held->name, &input) == 0)
-		queue->options.taken(queue->options.inputs_arg, input.data, held->size);
+		queue->options.taken(queue->options.inputs_arg, input.data, &held->input, held->asked_ns);
 	buf_release(&input);
 }
 

@@ -51,11 +51,16 @@ static void expire_locked(struct ahead *ahead, struct list *ret_gone)
 	int64_t now = clock_now();
 	struct list *link, *next;
 
+	if (now <= ahead->oldest_ns)
+		return;
+	ahead->oldest_ns = INT64_MAX;
 	list_for_each_safe(link, next, &ahead->guesses) {
 		struct guess *guess = list_entry(link, struct guess, link);
 
-		if (!guess_is_old(guess, now))
+		if (!guess_is_old(guess, now)) {
+			guess_live_locked(guess);
 			continue;
+		}
 		if (guess->dir && guess->dir != missed)
 			ahead_order_missed(&guess->dir->order);
 		missed = guess->dir;
@@ -189,7 +194,7 @@ void ahead_listed(struct ahead *ahead, struct node *node, struct listing *listin
 
 static struct guess *guess_place(struct ahead *ahead, struct ahead_dir *dir, size_t place, const char *name, uint64_t size, int64_t lifetime_ns)
 {
-	struct guess *guess = guess_new(ahead, dir->node, name, lifetime_ns);
+	struct guess *guess = guess_new(ahead, dir->node, name, NULL, lifetime_ns);
 
 	if (!guess)
 		return NULL;
@@ -227,14 +232,14 @@ static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct 
 static bool expect_more_locked(struct ahead *ahead, struct node *parent, const char *path, struct guess **ret_fresh, int *ret_count)
 {
 	unsigned int count, most = ahead->expected_count < AHEAD_EXPECTED ? AHEAD_EXPECTED - ahead->expected_count : 0, i;
-	const char *names[EXPECTED_WINDOW];
+	struct expected_next next[EXPECTED_WINDOW];
 	int64_t lifetime = longest_life(ahead);
 
 	*ret_count = 0;
-	if (ahead->stopped || lifetime <= 0 || !expected_opened(&ahead->expected, path, clock_now(), lifetime, most, names, &count))
+	if (ahead->stopped || lifetime <= 0 || !expected_opened(&ahead->expected, path, clock_now(), lifetime, most, next, &count))
 		return false;
 	for (i = 0; i < count; i++) {
-		ret_fresh[*ret_count] = guess_new(ahead, parent, names[i], lifetime);
+		ret_fresh[*ret_count] = guess_new(ahead, parent, next[i].name, next[i].attrs, lifetime);
 		if (!ret_fresh[*ret_count])
 			continue;
 		ret_fresh[(*ret_count)++]->expected = true;
@@ -243,13 +248,13 @@ static bool expect_more_locked(struct ahead *ahead, struct node *parent, const c
 	return true;
 }
 
-void ahead_expect(struct ahead *ahead, const char *path, uint64_t size)
+void ahead_expect(struct ahead *ahead, const char *path, const struct sftp_attrs *attrs)
 {
-	if (!ahead || size > AHEAD_FILE)
+	if (!ahead || attrs->size > AHEAD_FILE)
 		return;
 	pthread_mutex_lock(&ahead->lock);
 	if (!ahead->stopped)
-		expected_add(&ahead->expected, path, size);
+		expected_add(&ahead->expected, path, attrs);
 	pthread_mutex_unlock(&ahead->lock);
 }
 

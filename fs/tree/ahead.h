@@ -40,9 +40,9 @@ void ahead_free(struct ahead *ahead);	/* once nothing is under way */
 
 /*
  * A program will open the file at this path on the server before long, and then those that are expected after it: the input of a unit that it took.
- * `size`: of the file. NULL is fine.
+ * `attrs`: of the file, as a look told that was sent at attrs->asked_ns; 0: all but its size is to be asked for. NULL is fine.
  */
-void ahead_expect(struct ahead *ahead, const char *path, uint64_t size);
+void ahead_expect(struct ahead *ahead, const char *path, const struct sftp_attrs *attrs);
 
 /* `dir` was listed, whole. */
 void ahead_listed(struct ahead *ahead, struct node *dir, struct listing *listing);

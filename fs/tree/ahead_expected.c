@@ -47,7 +47,7 @@ static bool find(const struct ahead_expected *expected, const char *path, uint64
 	return place;
 }
 
-void expected_add(struct ahead_expected *expected, const char *path, uint64_t size)
+void expected_add(struct ahead_expected *expected, const char *path, const struct sftp_attrs *attrs)
 {
 	struct expected_file *file;
 	uint64_t number;
@@ -59,7 +59,7 @@ void expected_add(struct ahead_expected *expected, const char *path, uint64_t si
 	file = file_at(expected, expected->next);
 	forget(expected, file);
 	file->path = strdup(path);
-	file->size = size;
+	file->attrs = *attrs;
 	if (file->path && map_set_str(&expected->places, path, (void *)(uintptr_t)(expected->next + 1), NULL) < 0) {
 		free(file->path);
 		file->path = NULL;
@@ -117,13 +117,13 @@ static unsigned int guessed(const struct ahead_expected *expected, uint64_t numb
 		const struct expected_file *file = file_at(expected, number + i);
 
 		count += file->guessed;
-		*ret_bytes += file->guessed ? file->size : 0;
+		*ret_bytes += file->guessed ? file->attrs.size : 0;
 	}
 	return count;
 }
 
 bool expected_opened(struct ahead_expected *expected, const char *path, int64_t now, int64_t lifetime_ns, unsigned int most,
-		     const char *ret_names[EXPECTED_WINDOW], unsigned int *ret_count)
+		     struct expected_next ret_next[EXPECTED_WINDOW], unsigned int *ret_count)
 {
 	struct expected_file *file;
 	unsigned int far, i;
@@ -141,8 +141,8 @@ bool expected_opened(struct ahead_expected *expected, const char *path, int64_t 
 			if (!file->path || file->guessed || !same_dir(path, file->path))
 				continue;
 			file->guessed = true;
-			bytes += file->size;
-			ret_names[(*ret_count)++] = file->path + dir_len(file->path);
+			bytes += file->attrs.size;
+			ret_next[(*ret_count)++] = (struct expected_next){ file->path + dir_len(file->path), &file->attrs };
 		}
 	}
 	forget(expected, file_at(expected, number));

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/map.h"
+#include "sftp/client.h"
 
 #define EXPECTED_MAX 8192	/* of more, the oldest are forgotten */
 #define EXPECTED_WINDOW 64	/* most that are opened before one is asked for … */
@@ -21,7 +22,7 @@
 
 struct expected_file {
 	char *path;		/* NULL: none, or it was opened */
-	uint64_t size;
+	struct sftp_attrs attrs;
 	bool guessed;
 };
 
@@ -36,15 +37,20 @@ struct ahead_expected {
 void expected_init(struct ahead_expected *expected);
 void expected_release(struct ahead_expected *expected);
 
-/* The path on the server. When there is no memory it is not expected. */
-void expected_add(struct ahead_expected *expected, const char *path, uint64_t size);
+struct expected_next {		/* one to be guessed; good until the next call */
+	const char *name;
+	const struct sftp_attrs *attrs;
+};
+
+/* The path on the server, and what was told of it. When there is no memory it is not expected. */
+void expected_add(struct ahead_expected *expected, const char *path, const struct sftp_attrs *attrs);
 
 /*
- * It was opened at `now`. False: nobody expected it. *ret_count of those after it in its directory are to be guessed: their names, at most `most` and
- * EXPECTED_WINDOW, good until the next call.
+ * It was opened at `now`. False: nobody expected it. *ret_count of those after it in its directory are to be guessed, at most `most` and
+ * EXPECTED_WINDOW.
  */
 bool expected_opened(struct ahead_expected *expected, const char *path, int64_t now, int64_t lifetime_ns, unsigned int most,
-		     const char *ret_names[EXPECTED_WINDOW], unsigned int *ret_count);
+		     struct expected_next ret_next[EXPECTED_WINDOW], unsigned int *ret_count);
 
 /* A guess grew too old: programs are slower than it seemed. */
 void expected_missed(struct ahead_expected *expected);

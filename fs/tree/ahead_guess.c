@@ -76,13 +76,29 @@ struct guess *guess_find_locked(struct ahead *ahead, const struct node *node)
 	return NULL;
 }
 
-struct guess *guess_new(struct ahead *ahead, struct node *parent, const char *name, int64_t lifetime_ns)
+void guess_live_locked(struct guess *guess)
+{
+	int64_t until = guess->sent_ns + guess->lifetime_ns;
+
+	if (until < guess->ahead->oldest_ns)
+		guess->ahead->oldest_ns = until;
+}
+
+struct guess *guess_new(struct ahead *ahead, struct node *parent, const char *name, const struct sftp_attrs *attrs, int64_t lifetime_ns)
 {
 	struct guess *guess = calloc(1, sizeof(*guess));
+	int64_t now = clock_now();
 
 	if (!guess)
 		return NULL;
 	guess->ahead = ahead;
+	guess->sent_ns = now;
+	/* The other half of its life is for the program to come to it. */
+	guess->known = attrs && now - attrs->asked_ns < lifetime_ns / 2 && node_is_new(ahead->tree, parent, name, attrs->asked_ns);
+	if (guess->known) {
+		guess->attrs = *attrs;
+		guess->sent_ns = attrs->asked_ns;
+	}
 	guess->of = open_file_new(ahead->tree, O_RDONLY);
 	guess->node = node_get(ahead->tree, parent, name, &real_ops);
 	guess->real = guess->node ? real_get(ahead->tree, guess->node) : NULL;
@@ -91,8 +107,8 @@ struct guess *guess_new(struct ahead *ahead, struct node *parent, const char *na
 		return NULL;
 	}
 	flight_init(&guess->flight);
-	guess->sent_ns = clock_now();
 	guess->lifetime_ns = lifetime_ns;
+	guess_live_locked(guess);
 	list_append(&ahead->guesses, &guess->link);
 	return guess;
 }
@@ -111,11 +127,16 @@ bool guess_is_fresh(const struct guess *guess)
 	return fresh;
 }
 
-static bool is_good(const struct guess *guess)
+/* What the answers say; sets guess->attrs. */
+static bool is_good(struct guess *guess)
 {
 	const struct flight_leg *open = &guess->flight.legs[0], *look = &guess->flight.legs[1];
 
-	return !open->error && !look->error && S_ISREG(look->attrs.mode) && guess_is_worth_it(&look->attrs);
+	if (open->error || (!guess->known && look->error))
+		return false;
+	if (!guess->known)
+		guess->attrs = look->attrs;
+	return guess_is_worth_it(&guess->attrs);
 }
 
 void guess_hand_over(struct guess *guess, ahead_claimed *claimed, void *arg)
@@ -146,7 +167,7 @@ static void landed(struct flight *flight)
 	void *arg, *lookup_arg;
 
 	if (good) {
-		attrs = guess->attrs = flight->legs[1].attrs;
+		attrs = guess->attrs;
 		guess->of->guessed = true;
 		open_file_attach(guess->of, guess->real, guess->file);
 		guess->file = NULL;
@@ -198,13 +219,16 @@ void guess_send(struct guess *guess)
 	int error = node_path(tree, guess->node, NULL, &path);
 
 	pthread_mutex_lock(&guess->real->lock);
-	guess->stamp = guess->real->changes;
+	if (!guess->known)	/* else it knows of no change at all: node_is_new() */
+		guess->stamp = guess->real->changes;
 	pthread_mutex_unlock(&guess->real->lock);
 	flight_begin(&guess->flight, landed);
 	leg = flight_leg(&guess->flight);
 	flight_sent(leg, error ? error : sftp_open(tree->sftp, SFTP_DATA, path.data, SFTP_OPEN_READ, NULL, open_done, leg));
-	leg = flight_leg(&guess->flight);
-	flight_sent(leg, error ? error : sftp_lstat(tree->sftp, SFTP_DATA, path.data, flight_done, leg));
+	if (!guess->known) {
+		leg = flight_leg(&guess->flight);
+		flight_sent(leg, error ? error : sftp_lstat(tree->sftp, SFTP_DATA, path.data, flight_done, leg));
+	}
 	flight_go(&guess->flight);
 	buf_release(&path);
 }

@@ -45,6 +45,7 @@ struct guess {
 	uint64_t stamp;			/* real->changes when it was sent */
 	int64_t sent_ns;
 	int64_t lifetime_ns;
+	bool known;			/* its attributes are: nobody needs to look */
 	bool landed;
 	bool looked;			/* its attributes were given out, or are awaited: who asks twice wants to know */
 	bool dropped;
@@ -62,6 +63,7 @@ struct ahead {
 	struct strangers strangers;
 	struct ahead_expected expected;
 	unsigned int expected_count;	/* guesses of it */
+	int64_t oldest_ns;		/* no guess is too old before */
 	int64_t way_ns;			/* there and back, about; 0: not known */
 	bool stopped;
 };
@@ -72,11 +74,17 @@ bool guess_is_worth_it(const struct sftp_attrs *attrs);
 /* The guess of a node, or NULL. */
 struct guess *guess_find_locked(struct ahead *ahead, const struct node *node);
 
-/* One more, on the list, to be sent. NULL: it is guessed already, or there is no memory. Under the lock. */
-struct guess *guess_new(struct ahead *ahead, struct node *parent, const char *name, int64_t lifetime_ns);
+/*
+ * One more, on the list, to be sent. `attrs`: what a look told that was sent at attrs->asked_ns; NULL, or asked_ns 0: nobody has looked. They need not be
+ * asked for again while they are young, and this mount can't have changed the file since. NULL: it is guessed already, or there is no memory. Under the lock.
+ */
+struct guess *guess_new(struct ahead *ahead, struct node *parent, const char *name, const struct sftp_attrs *attrs, int64_t lifetime_ns);
 
 /* Without the lock. */
 void guess_send(struct guess *guess);
+
+/* ahead->oldest_ns takes it into account. Under the lock. */
+void guess_live_locked(struct guess *guess);
 
 /* Has it outlived what it was given? And is it what a new look would show? (Takes real->lock.) */
 bool guess_is_old(const struct guess *guess, int64_t now_ns);

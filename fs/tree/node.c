@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "sftp/client.h"
 #include "tree/file.h"
@@ -160,6 +161,8 @@ void node_forget(struct tree *tree, struct node *node, uint64_t count)
 	pthread_mutex_lock(&tree->lock);
 	node->refs++;
 	node->lookups -= count < node->lookups ? count : node->lookups;
+	if (!node->lookups)
+		tree->forgot_ns = clock_now();
 	unref_locked(tree, node, &chain);
 	pthread_mutex_unlock(&tree->lock);
 	destroy_chain(chain);
@@ -243,6 +246,7 @@ static void lose_name_locked(struct tree *tree, struct node *node, struct node *
 	struct node *parent;
 
 	make_stray_locked(tree, node);	/* out of memory: a number might be seen twice, which harms nobody */
+	tree->forgot_ns = clock_now();
 	free(node->anchor);
 	node->anchor = NULL;
 	node->refs++;
@@ -283,6 +287,16 @@ struct node *node_find(struct tree *tree, struct node *dir, const char *name)
 		node->refs++;
 	pthread_mutex_unlock(&tree->lock);
 	return node;
+}
+
+bool node_is_new(struct tree *tree, struct node *dir, const char *name, int64_t since_ns)
+{
+	bool is;
+
+	pthread_mutex_lock(&tree->lock);
+	is = tree->forgot_ns < since_ns && !find_locked(tree, dir, name);
+	pthread_mutex_unlock(&tree->lock);
+	return is;
 }
 
 uint64_t node_ino(struct tree *tree, struct node *dir, const char *name)
@@ -449,6 +463,7 @@ int node_moved(struct tree *tree, struct node *dir, const char *name, struct nod
 	int error = 0;
 
 	pthread_mutex_lock(&tree->lock);
+	tree->forgot_ns = clock_now();
 	node = find_locked(tree, dir, name);
 	old = find_locked(tree, new_dir, new_name);
 	if (node == old) {

@@ -112,6 +112,11 @@ struct node {
  * its name to the new one. NULL: out of memory. */
 struct node *node_get(struct tree *tree, struct node *dir, const char *name, const struct node_ops *ops);
 struct node *node_find(struct tree *tree, struct node *dir, const char *name);		/* with one ref, or NULL */
+/*
+ * True: the child has not been known at any time since `since_ns` (clock_now): no program has changed it through this mount without its node being there
+ * now, so what the server told of it then is not older than that.
+ */
+bool node_is_new(struct tree *tree, struct node *dir, const char *name, int64_t since_ns);
 uint64_t node_ino(struct tree *tree, struct node *dir, const char *name);	/* what st_ino is, or would be */
 bool node_is_virtual(struct tree *tree, struct node *dir, const char *name);	/* a known child that has no path on the server */
 unsigned int node_depth(struct tree *tree, struct node *node);			/* how many names below the root */

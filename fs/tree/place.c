@@ -13,6 +13,7 @@
 #include "tree/ahead.h"
 #include "tree/hashed.h"
 #include "tree/keep_db.h"
+#include "tree/store_flight.h"
 #include "tree/store_sftp.h"
 
 #define FRESH_NS NS_PER_S		/* what is known of a directory is believed for so long */
@@ -117,13 +118,15 @@ static int input_path(const struct live *live, const char *input, struct buf *re
 }
 
 /* What a session took will be read before long. */
-static void input_taken(void *arg, const char *input, uint64_t size)
+static void input_taken(void *arg, const char *input, const struct store_attrs *attrs, int64_t asked_ns)
 {
 	const struct live *live = arg;
 	struct buf path = BUF_INIT;
+	struct sftp_attrs told;
 
+	store_attrs_back(attrs, asked_ns, &told);
 	if (!input_path(live, input, &path))
-		ahead_expect(live->queues->tree->ahead, path.data, size);
+		ahead_expect(live->queues->tree->ahead, path.data, &told);
 	buf_release(&path);
 }
 

@@ -114,5 +114,7 @@ static inline bool store_is_cancelled(const struct store_sftp *store)
 }
 
 void store_attrs_of(const struct sftp_attrs *attrs, struct store_attrs *ret_attrs);
+/* What was an answer to a request that was sent at `asked_ns`; not all of it was told: asked_ns is 0. */
+void store_attrs_back(const struct store_attrs *attrs, int64_t asked_ns, struct sftp_attrs *ret_attrs);
 
 #endif

@@ -6,11 +6,25 @@
 
 #include "tree/errors.h"
 
+#define ATTRS_FULL (SFTP_ATTR_SIZE | SFTP_ATTR_MODE | SFTP_ATTR_OWNER | SFTP_ATTR_TIMES)
+
 void store_attrs_of(const struct sftp_attrs *attrs, struct store_attrs *ret_attrs)
 {
 	ret_attrs->size = attrs->flags & SFTP_ATTR_SIZE ? attrs->size : 0;
 	ret_attrs->mode = attrs->flags & SFTP_ATTR_MODE ? attrs->mode : 0;
 	ret_attrs->mtime = attrs->flags & SFTP_ATTR_TIMES ? (int64_t)attrs->mtime : 0;
+	ret_attrs->full = (attrs->flags & ATTRS_FULL) == ATTRS_FULL;
+	ret_attrs->uid = attrs->uid;
+	ret_attrs->gid = attrs->gid;
+	ret_attrs->atime = (int64_t)attrs->atime;
+}
+
+void store_attrs_back(const struct store_attrs *attrs, int64_t asked_ns, struct sftp_attrs *ret_attrs)
+{
+	*ret_attrs = (struct sftp_attrs) {
+		.flags = ATTRS_FULL, .uid = attrs->uid, .gid = attrs->gid, .mode = attrs->mode, .size = attrs->size,
+		.atime = (uint32_t)attrs->atime, .mtime = (uint32_t)attrs->mtime, .asked_ns = attrs->full ? asked_ns : 0,
+	};
 }
 
 /* ---- a step ---- */

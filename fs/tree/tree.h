@@ -78,6 +78,7 @@ struct tree {
 	struct figures figures;
 	pthread_mutex_t lock;		/* guards names, and node's counts: see node.h */
 	struct map names;		/* parent's address and name → node; by lock */
+	int64_t forgot_ns;		/* when a name that somebody had known was forgotten or moved last (clock_now); by lock */
 	struct map strays;		/* ino → node, of nodes that were renamed; by lock */
 	/* Set by fuse/session before the first request, and for good; each may be NULL. Tells the kernel to forget a node's attributes. Never blocks. */
 	void (*invalidate_attrs)(void *arg, struct node *node);

@@ -52,7 +52,7 @@ struct bench {
 	int64_t ttl_ns;		/* of views; 0: a millisecond */
 	bool one_host;
 	struct keep *keep;	/* for the mounts made next */
-	void (*taken)(void *arg, const char *input, uint64_t size);	/* likewise */
+	void (*taken)(void *arg, const char *input, const struct store_attrs *attrs, int64_t asked_ns);	/* likewise */
 	bool (*hashed)(void *arg, const char *input, uint64_t size, int64_t mtime, uint64_t offset, struct buf *bytes);
 	void (*hashed_end)(void *arg, const char *input);
 	void *inputs_arg;

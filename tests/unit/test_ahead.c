@@ -194,7 +194,7 @@ static void test_promised(void **state)
 	for (i = 0; i < COUNT; i++) {
 		name_of(i, name);
 		snprintf(path, sizeof(path), "/%s", name);
-		ahead_expect(files.tree->ahead, path, i == COUNT - 1 ? AHEAD_FILE + 1 : 9);
+		ahead_expect(files.tree->ahead, path, &(struct sftp_attrs){ .size = i == COUNT - 1 ? AHEAD_FILE + 1 : 9 });
 	}
 	for (i = 0; i < COUNT - 1; i++) {
 		name_of(i, name);
@@ -204,6 +204,90 @@ static void test_promised(void **state)
 	assert_int_equal(peer_count(files.rig.peer, FXP_OPEN), COUNT - 1);	/* each once */
 	assert_int_equal(peer_count(files.rig.peer, FXP_OPENDIR), 0);
 	assert_true(peer_count(files.rig.peer, FXP_LSTAT) < COUNT + COUNT / 2 + 10);	/* lookups were answered from guesses, but for the first ones */
+	stop_guessing();
+}
+
+static void promise_all(const struct sftp_attrs *attrs)
+{
+	char path[17] = "/";
+	int i;
+
+	for (i = 0; i < COUNT; i++) {
+		name_of(i, path + 1);
+		ahead_expect(files.tree->ahead, path, attrs);
+	}
+}
+
+/* As a look at one of them told that was sent just now. */
+static struct sftp_attrs looked_now(void)
+{
+	return (struct sftp_attrs) {
+		.flags = SFTP_ATTR_SIZE | SFTP_ATTR_OWNER | SFTP_ATTR_MODE | SFTP_ATTR_TIMES, .mode = S_IFREG | 0644, .size = 9, .asked_ns = clock_now(),
+	};
+}
+
+/* The kernel keeps names for a while after a file was closed: all are forgotten at the end. */
+static void read_all_kept(const char *changed, const char *text)
+{
+	struct node *nodes[COUNT];
+	struct handle *handle;
+	char name[16], usual[32];
+	int i;
+
+	for (i = 0; i < COUNT; i++) {
+		name_of(i, name);
+		snprintf(usual, sizeof(usual), "text %s", name);
+		nodes[i] = files_look_up(name);
+		assert_int_equal(files_open_node(nodes[i], O_RDONLY, &handle, NULL), 0);
+		if (changed && strcmp(name, changed) == 0)
+			files_expect_read(handle, 0, 4096, text, strlen(text));
+		else
+			files_expect_read(handle, 0, 4096, usual, strlen(usual));
+		files_release(handle);
+	}
+	for (i = 0; i < COUNT; i++)
+		files_forget(nodes[i]);
+}
+
+static bool guessed_as_known(void)
+{
+	struct sftp_attrs attrs = looked_now();
+
+	promise_all(&attrs);
+	read_all_kept(NULL, NULL);
+	settle();
+	return peer_count(files.rig.peer, FXP_OPEN) == COUNT && peer_count(files.rig.peer, FXP_LSTAT) < COUNT / 2;
+}
+
+/* What was told of them when they were promised is not asked for again. */
+static void test_known(void **state)
+{
+	(void)state;
+	in_time(guessed_as_known);
+}
+
+/* … unless it is old, or may be older than a change that this mount made: even one whose name is known no more. */
+static void test_known_before_an_own_change(void **state)
+{
+	struct sftp_attrs attrs;
+	struct awaited *awaited;
+	struct handle *handle;
+
+	(void)state;
+	put_files();
+	attrs = looked_now();
+	promise_all(&attrs);
+	handle = files_open("f030", O_WRONLY);
+	assert_int_equal(files_write(handle, 0, "TEXT f030, longer", 17), 0);
+	files_close(handle);
+	read_all_kept("f030", "TEXT f030, longer");
+	attrs = looked_now();
+	promise_all(&attrs);
+	rig_put(&files.rig, "other", "another file", 12);
+	awaited = files_ask();
+	real_ops.rename(files.tree, files.tree->root, "other", files.tree->root, "f030", 0, &awaited->reply);
+	assert_int_equal(files_end(awaited), 0);
+	read_all_kept("f030", "another file");
 	stop_guessing();
 }
 
@@ -247,16 +331,6 @@ static bool is_given(const char *name)
 	return given.count > before;
 }
 
-static void promise_all(void)
-{
-	char path[17] = "/";
-	int i;
-
-	for (i = 0; i < COUNT; i++) {
-		name_of(i, path + 1);
-		ahead_expect(files.tree->ahead, path, 9);
-	}
-}
 
 /* Not of what the kernel may hold pages: f020 has been open before and f030 is open for writing; nor of much: f040. */
 static bool given_with_their_opens(void)
@@ -271,7 +345,7 @@ static bool given_with_their_opens(void)
 	assert_int_equal(files_open_node(known, O_RDONLY, &handle, NULL), 0);
 	files_release(handle);
 	handle = files_open("f030", O_WRONLY);
-	promise_all();
+	promise_all(&(struct sftp_attrs){ .size = 9 });
 	given.count = 0;
 	for (i = 0; i < COUNT; i++) {
 		name_of(i, name);
@@ -608,7 +682,8 @@ static void test_cut_while_guessing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FILES_TEST(test_sorted_order), FILES_TEST(test_servers_order), FILES_TEST(test_promised), FILES_TEST(test_given_with_the_open), FILES_TEST(test_no_order_no_guesses),
+		FILES_TEST(test_sorted_order), FILES_TEST(test_servers_order), FILES_TEST(test_promised), FILES_TEST(test_known),
+		FILES_TEST(test_known_before_an_own_change), FILES_TEST(test_given_with_the_open), FILES_TEST(test_no_order_no_guesses),
 		FILES_TEST(test_without_listing),
 		FILES_TEST(test_strangers), FILES_TEST(test_own_changes), FILES_TEST(test_removed),
 		FILES_TEST(test_old_guesses_are_dropped), FILES_TEST(test_slow_programs), FILES_TEST(test_guess_under_way_is_waited_for),

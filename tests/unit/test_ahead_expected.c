@@ -13,7 +13,7 @@
 #include "tree/ahead_expected.h"
 
 static struct ahead_expected expected;
-static const char *names[EXPECTED_WINDOW];
+static struct expected_next next_ones[EXPECTED_WINDOW];
 static unsigned int count;
 static int64_t now;
 
@@ -45,13 +45,13 @@ static void add(const char *dir, int from, int to)
 	int i;
 
 	for (i = from; i < to; i++)
-		expected_add(&expected, path_of(dir, i), 100);
+		expected_add(&expected, path_of(dir, i), &(struct sftp_attrs){ .size = 100 });
 }
 
 static bool opened(const char *path, int64_t after_ns, unsigned int most)
 {
 	now += after_ns;
-	return expected_opened(&expected, path, now, NS_PER_S, most, names, &count);
+	return expected_opened(&expected, path, now, NS_PER_S, most, next_ones, &count);
 }
 
 /* Opens them one after another: how many were guessed at most ahead of the program, all in all, and none twice. */
@@ -63,7 +63,7 @@ static int run(const char *dir, int from, int to, int64_t pace_ns)
 	for (i = from; i < to; i++) {
 		assert_true(opened(path_of(dir, i), pace_ns, 64));
 		for (j = 0; j < count; j++) {
-			int number = atoi(names[j] + 1);
+			int number = atoi(next_ones[j].name + 1);
 
 			assert_true(number > i && number >= next);
 			assert_true(number - i <= EXPECTED_WINDOW);
@@ -140,7 +140,7 @@ static void only_of_the_same_directory_and_no_more_than_there_is_room_for(void *
 	run("/q/in", 0, 19, NS_PER_MS / 10);
 	assert_true(opened(path_of("/q/in", 19), NS_PER_MS / 10, 64));
 	for (i = 0; i < count; i++)
-		assert_true(atoi(names[i] + 1) >= 40);
+		assert_true(atoi(next_ones[i].name + 1) >= 40);
 	assert_true(opened(path_of("/q/in/sub", 20), NS_PER_MS / 10, 5));
 	assert_in_range(count, 0, 5);
 	assert_true(opened(path_of("/q/in/sub", 21), NS_PER_MS / 10, 0));
@@ -155,7 +155,7 @@ static void large_ones_are_limited_by_their_bytes(void **state)
 
 	(void)state;
 	for (i = 0; i < 200; i++)
-		expected_add(&expected, path_of("/q/in", i), EXPECTED_BYTES / 8);
+		expected_add(&expected, path_of("/q/in", i), &(struct sftp_attrs){ .size = EXPECTED_BYTES / 8 });
 	guessed = (unsigned int)run("/q/in", 0, 50, NS_PER_MS);
 	assert_in_range(guessed, 30, 50 + 8);
 }

@@ -36,9 +36,10 @@ static void a_unit_goes_from_todo_to_done(void **state)
 	bench_free(bench);
 }
 
-static void note_taken(void *arg, const char *input, uint64_t size)
+static void note_taken(void *arg, const char *input, const struct store_attrs *attrs, int64_t asked_ns)
 {
-	buf_addf(arg, "%s %d\n", input, (int)size);
+	assert_true(asked_ns > 0 && asked_ns <= clock_now());
+	buf_addf(arg, "%s %d\n", input, (int)attrs->size);
 }
 
 /* Inputs of what a session takes are told, as the names are, and of what the mount takes for itself none. */
