@@ -128,6 +128,10 @@ static void explain(const struct progress_facts *facts, const struct doctor_node
 		buf_addf(to, "; %s takes ", limit);
 		html_seconds(to, part_of(facts, limit) / units);
 		buf_adds(to, " a unit");
+	} else if (is(limit, "tail")) {
+		buf_adds(to, "; slots stood empty for ");
+		html_seconds(to, part_of(facts, limit));
+		buf_adds(to, " in all while the last units ran");
 	} else if (is(limit, "idle")) {
 		buf_addf(to, "; %.0f units are left to claim", facts->todo);
 	} else if ((is(limit, "computing") || is(limit, "crowded")) && node->cores > 0) {

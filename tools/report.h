@@ -44,6 +44,7 @@ struct report_spent {			/* seconds of slots, over all jobs that say it: values o
 	double wall, user, sys;
 	double spawn, read_wait, write_wait, ready;	/* of wall */
 	double claim, look, turn, idle;		/* between jobs */
+	double tail;				/* beside them */
 	double failed;				/* wall of those that failed */
 	double in_bytes;
 };

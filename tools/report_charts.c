@@ -367,7 +367,8 @@ static struct progress_spent spent_of(const struct report *report)
 
 	return (struct progress_spent){
 		.wall_s = from->wall, .user_s = from->user, .sys_s = from->sys, .spawn_s = from->spawn, .read_wait_s = from->read_wait,
-		.write_wait_s = from->write_wait, .ready_s = from->ready, .claim_s = from->claim, .look_s = from->look, .turn_s = from->turn, .idle_s = from->idle, .in_bytes = from->in_bytes,
+		.write_wait_s = from->write_wait, .ready_s = from->ready, .claim_s = from->claim, .look_s = from->look, .turn_s = from->turn, .idle_s = from->idle,
+		.tail_s = from->tail, .in_bytes = from->in_bytes,
 		.units = (double)report->job_count,
 	};
 }
@@ -386,7 +387,7 @@ void report_split(const struct report *report, struct buf *to)
 		{ "writing", "l", spent.write_wait_s }, { "starting processes", "p", split.seconds[LIMIT_STARTING] },
 		{ "waiting for a processor", "g", split.seconds[LIMIT_CROWDED] }, { "claiming", "f", spent.claim_s },
 		{ told ? "waiting for something else" : "waiting", "w", split.seconds[LIMIT_OTHER] },
-		{ "no job: nothing to claim", "i", spent.idle_s },
+		{ "no job: nothing to claim", "i", spent.idle_s }, { "no job: the last units ran alone", "i", spent.tail_s },
 	};
 	const size_t count = sizeof(parts) / sizeof(parts[0]);
 	double sum = 0, left = 0;

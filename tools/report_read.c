@@ -120,6 +120,7 @@ static void spend(struct report_spent *spent, const struct record *record, doubl
 	spent->look += known(number_of(record, "look", RECORD_MAX_SECONDS));
 	spent->turn += known(number_of(record, "turn", RECORD_MAX_SECONDS));
 	spent->idle += known(number_of(record, "idle", RECORD_MAX_SECONDS));
+	spent->tail += known(number_of(record, "tail", RECORD_MAX_SECONDS));
 	spent->in_bytes += known(number_of(record, "in", RECORD_MAX_BYTES));
 	if (failed)
 		spent->failed += known(wall);

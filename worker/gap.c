@@ -1,12 +1,6 @@
 /* gap: see gap.h. The slot waited for each of the three in turn, as far as it was free by then. */
 #include "worker/gap.h"
 
-#include "base/clock.h"
-
-/* A claim that took this long, and as long as so many looks at an input, waited for units, not for the network. */
-#define GAP_STARVED_NS NS_PER_S
-#define GAP_CLAIM_LOOKS 8
-
 static bool was_starved(const struct gap *gap)
 {
 	int64_t claim_ns = gap->claimed_ns - gap->asked_ns;

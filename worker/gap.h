@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "worker/run.h"
 
 struct gap {			/* clock_now()'s nanoseconds */
@@ -20,6 +21,10 @@ struct gap {			/* clock_now()'s nanoseconds */
 	bool again;		/* until ready_ns the unit was not to be started: its job had failed (--retries) */
 	bool held;		/* later the machine was short (--load, --mem-free) */
 };
+
+/* A claim that took this long, and as long as so many looks at an input, waited for units, not for the network. */
+#define GAP_STARVED_NS NS_PER_S
+#define GAP_CLAIM_LOOKS 8
 
 /* Sets claim_ns, look_ns, turn_ns and idle_ns, which are the whole gap. */
 void gap_split(const struct gap *gap, struct run_result *to);

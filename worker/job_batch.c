@@ -142,6 +142,7 @@ static struct run_result share_of(const struct run_result *whole, unsigned int c
 	share.look_ns /= count;
 	share.turn_ns /= count;
 	share.idle_ns /= count;
+	share.tail_ns /= count;
 	if (share.read_bytes > 0)
 		share.read_bytes /= count;
 	if (share.written_bytes > 0)

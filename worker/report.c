@@ -96,6 +96,7 @@ static void add_times(struct buf *to, const struct run_result *result)
 	add_time(to, "look", result->look_ns);
 	add_time(to, "turn", result->turn_ns);
 	add_time(to, "idle", result->idle_ns);
+	add_time(to, "tail", result->tail_ns);
 }
 
 static void add_stderr(struct buf *to, const char *text, size_t len)

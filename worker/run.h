@@ -47,6 +47,7 @@ struct run_result {
 	int64_t look_ns;	/* likewise, the look at its input */
 	int64_t turn_ns;	/* likewise, it waited for the worker, which started others */
 	int64_t idle_ns;	/* likewise, and nothing could be claimed or was to be started */
+	int64_t tail_ns;	/* beside the job: of other slots that stood empty, since nothing was left to claim */
 };
 
 /*

@@ -306,6 +306,29 @@ static void begin_times(struct slot *slot)
 	gap_split(&gap, &slot->times);
 }
 
+/*
+ * The run's end: nothing is left to claim, so no later job of the slots that stand empty can tell of it. Those that run do. With --watch there may be more
+ * units; what the worker itself holds back is none.
+ */
+static int64_t end_tail(const struct slot *slot)
+{
+	struct pool *pool = slot->pool;
+	int64_t now = clock_now(), sum = 0;
+	unsigned int i;
+
+	if (pool->options->watch || pool->phase != POOL_WORKING || pool->supply.stopped || pool->short_ns || !supply_empty(pool))
+		return 0;
+	for (i = 0; i < pool->slot_count; i++) {
+		struct slot *other = &pool->slots[i];
+
+		if (other == slot || !list_empty(&other->units) || now - other->free_ns < GAP_STARVED_NS)
+			continue;
+		sum += now - other->free_ns;
+		other->free_ns = now;
+	}
+	return sum;
+}
+
 static void end_times(struct slot *slot)
 {
 	struct run_result *to = &slot->result;
@@ -318,6 +341,7 @@ static void end_times(struct slot *slot)
 	to->look_ns = slot->times.look_ns;
 	to->turn_ns = slot->times.turn_ns;
 	to->idle_ns = slot->times.idle_ns;
+	to->tail_ns = end_tail(slot);
 	slot->times.spawn_ns = 0;
 	slot->free_ns = clock_now();
 }

@@ -8,6 +8,7 @@
 #define LATENCY_BYTES 1e6	/* of input a unit: below this, waiting for reads is waiting for round trips */
 #define STARTING_SHARE 0.05	/* of the time: what bigger batches aim at */
 #define SPAWN_SHARE 0.1		/* of starting: less, and slots wait for the worker, but not while it starts processes */
+#define TAIL_SHARE 0.2		/* of the time: no more machines or slots would shorten it */
 #define SHORT_JOB_S 0.02	/* a process that lives so long mostly begins and ends, whatever it does */
 
 static const struct {
@@ -22,11 +23,13 @@ static const struct {
 	[LIMIT_CROWDED] = { "crowded", "limited by the processors, which more run on than they are: fewer slots lose nothing; add machines" },
 	[LIMIT_CLAIMING] = { "claiming", "limited by claiming units: raise --ahead, make units bigger, or use a nearer disk" },
 	[LIMIT_IDLE] = { "idle", "limited by nothing to do (or by --load, --mem-free, --retries): fewer slots or machines are enough" },
+	[LIMIT_TAIL] = { "tail", "limited by the last units, beside which slots stood empty: start the largest first (--order -size), or use --hedge" },
 	[LIMIT_OTHER] = { "other", "jobs wait for neither processor nor disk: use more slots" },
 };
 
 const enum limit limits_parts[LIMITS_PARTS] = {
-	LIMIT_COMPUTING, LIMIT_READING, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CROWDED, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_OTHER,
+	LIMIT_COMPUTING, LIMIT_READING, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CROWDED, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_TAIL,
+	LIMIT_OTHER,
 };
 
 static double at_least_zero(double value)
@@ -51,6 +54,7 @@ void limits_split(const struct progress_spent *spent, struct limits_split *ret_s
 		[LIMIT_STARTING] = spent->spawn_s + spent->turn_s,
 		[LIMIT_CLAIMING] = spent->claim_s,
 		[LIMIT_IDLE] = spent->idle_s,
+		[LIMIT_TAIL] = spent->tail_s,
 		[LIMIT_CROWDED] = crowded,
 		[LIMIT_OTHER] = rest - crowded,
 	} };
@@ -81,6 +85,8 @@ enum limit limits_of(const struct progress_spent *spent)
 	for (i = 0; i < LIMITS_PARTS; i++)
 		if (split.seconds[limits_parts[i]] > split.seconds[limit])
 			limit = limits_parts[i];
+	if (split.seconds[LIMIT_TAIL] >= TAIL_SHARE * split.total)
+		return LIMIT_TAIL;
 	if (limit != LIMIT_IDLE && limit != LIMIT_CLAIMING && is_starting(spent, &split))
 		return LIMIT_STARTING;
 	if (limit == LIMIT_READING && spent->units > 0 && spent->in_bytes / spent->units < LATENCY_BYTES)

@@ -17,12 +17,13 @@
 
 enum limit {
 	LIMIT_UNKNOWN,		/* nothing was measured */
-	LIMIT_COMPUTING, LIMIT_READING, LIMIT_LATENCY, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CROWDED, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_OTHER,
+	LIMIT_COMPUTING, LIMIT_READING, LIMIT_LATENCY, LIMIT_WRITING, LIMIT_STARTING, LIMIT_CROWDED, LIMIT_CLAIMING, LIMIT_IDLE, LIMIT_TAIL,
+	LIMIT_OTHER,
 	LIMITS
 };
 
 /* The parts of the slots' time, in the order in which they are shown; limits_name() names them. LIMIT_LATENCY's is in LIMIT_READING's. */
-#define LIMITS_PARTS 8
+#define LIMITS_PARTS 9
 extern const enum limit limits_parts[LIMITS_PARTS];
 
 struct limits_split {

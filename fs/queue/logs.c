@@ -101,6 +101,7 @@ static const struct spent_value {
 	{ "look", offsetof(struct progress_spent, look_s), false },
 	{ "turn", offsetof(struct progress_spent, turn_s), false },
 	{ "idle", offsetof(struct progress_spent, idle_s), false },
+	{ "tail", offsetof(struct progress_spent, tail_s), false },
 	{ "in", offsetof(struct progress_spent, in_bytes), true },
 	{ "out", offsetof(struct progress_spent, out_bytes), true },
 };

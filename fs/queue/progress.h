@@ -14,7 +14,7 @@
  *     "hedges": { "won":n, "lost":n, "wasted":n },                       second attempts; seconds in vain
  *     "this_mount": { "claims_tried":n, "claims_lost":n, "refresh":n },  lost: to another mount; seconds the last refresh took
  *     "warnings": [ s ] }
- *   SPLIT: { "computing":n, "reading":n, "writing":n, "starting":n, "crowded":n, "claiming":n, "idle":n, "other":n }   seconds of slots (limits.h)
+ *   SPLIT: { "computing":n, "reading":n, "writing":n, "starting":n, "crowded":n, "claiming":n, "idle":n, "tail":n, "other":n }   seconds of slots (limits.h)
  *   limit: the part that holds the work up: unknown computing reading latency writing starting claiming idle other; advice: a sentence
  * Names are percent-encoded as in ctl, and bytes that are not UTF-8 as well, so that the text is always well-formed.
  */
@@ -43,6 +43,7 @@ struct progress_spent {			/* where the time goes: sums over done and failed unit
 	double look_s;			/* between jobs: it waited for a look at an input */
 	double turn_s;			/* between jobs: it waited for the worker, which started others */
 	double idle_s;			/* between jobs: there was nothing to claim, or nothing was to be started */
+	double tail_s;			/* beside jobs: slots stood empty since nothing was left to claim */
 	double take_s;			/* waiting for claims; PROGRESS_UNKNOWN: not measured */
 	double commit_s;
 	double in_bytes;

@@ -48,6 +48,14 @@ slow_queue() {
 	jq -r .advice "$said" | grep -q -e --retries
 }
 
+@test "loads: a giant unit that comes last" {
+	on_queue 6
+	timeout 120 claim-worker -j 3 "$q" -- sh -c '[ "$CLAIM_NAME" != 0006 ] || exec sleep 2.5'
+	limited tail -- '.split.tail > 4'
+	jq -r .advice "$said" | grep -q -e '--order -size'
+	claimctl doctor "$q" | grep -q 'stood empty'
+}
+
 @test "loads: slots without work" {
 	on_queue 1
 	mv "$q/todo/0001" "$q/claims/0001"

@@ -37,6 +37,9 @@ static const struct {
 	/* What a slot waits for a small file far away before its job begins is as much a wait for it as in the job. */
 	{ { .wall_s = 100, .user_s = 2, .read_wait_s = 90, .claim_s = 200, .look_s = 210, .in_bytes = 2e7 }, LIMIT_LATENCY, "--ahead" },
 	{ { .wall_s = 100, .user_s = 2, .read_wait_s = 90, .claim_s = 200, .look_s = 210, .in_bytes = 100e9 }, LIMIT_READING, "nearer disk" },
+	/* One giant unit, begun last: neither machines nor slots shorten it. */
+	{ { .wall_s = 120, .user_s = 118, .sys_s = 1, .spawn_s = 0.1, .tail_s = 100 }, LIMIT_TAIL, "--order -size" },
+	{ { .wall_s = 1200, .user_s = 1180, .sys_s = 1, .spawn_s = 0.1, .tail_s = 100 }, LIMIT_COMPUTING, "add machines" },
 	/* Many threads compute more than a second in a second. */
 	{ { .wall_s = 1000, .user_s = 7500, .read_wait_s = 100, .spawn_s = 1 }, LIMIT_COMPUTING, "add machines" },
 };

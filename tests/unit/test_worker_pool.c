@@ -39,6 +39,32 @@ static void every_unit_is_done(void **state)
 	fake_end(&fake);
 }
 
+/* The last unit takes 1.5 s, and three other slots have nothing: its record says how long. */
+static void slots_that_stand_empty_at_the_end_are_told(void **state)
+{
+	char *const command[] = { "sh", "-c", "[ {} != u3.in ] || sleep 1.5", NULL };
+	struct worker_options options = options_of(4);
+	struct fake fake;
+	const char *tail;
+
+	(void)state;
+	fake_begin(&fake, 4);
+	assert_int_equal(worker_run(&fake, &options, command), 0);
+	assert_int_equal(count_state(&fake, FAKE_DONE), 4);
+	tail = strstr(fake.units[3].values, " tail=");
+	assert_non_null(tail);
+	assert_true(atof(tail + strlen(" tail=")) > 3.5);
+	assert_null(strstr(fake.units[0].values, " tail="));
+	fake_end(&fake);
+	/* With --watch there may be more. */
+	options.watch = true;
+	options.max_units = 4;
+	fake_begin(&fake, 4);
+	assert_int_equal(worker_run(&fake, &options, command), 0);
+	assert_null(strstr(fake.units[3].values, " tail="));
+	fake_end(&fake);
+}
+
 static void a_failing_unit_is_set_aside_with_its_last_words(void **state)
 {
 	char *const command[] = { "sh", "-c", "[ {} != u1.in ] || { echo 'no = good' >&2; exit 3; }", NULL };
@@ -335,6 +361,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_unit_is_done),
+		cmocka_unit_test(slots_that_stand_empty_at_the_end_are_told),
 		cmocka_unit_test(a_failing_unit_is_set_aside_with_its_last_words),
 		cmocka_unit_test(a_killed_job_fails_with_its_signal),
 		cmocka_unit_test(names_reach_the_command_as_they_are),
