@@ -4,8 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +16,7 @@
 #include "base/log.h"
 #include "base/qconf.h"
 #include "tools/command.h"
+#include "tools/memo_guard.h"
 #include "tools/memo_store.h"
 
 #define MEMO_MAX_FILES 4096
@@ -90,38 +89,9 @@ static int find_store(const struct memo *memo, struct buf *ret_store)
 
 /* ---- the command ---- */
 
-static int spawn(char **command, int out_fd, pid_t *ret_pid)
+static void beat(const void *arg)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none;
-	int error;
-
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attr);
-	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	error = -posix_spawnp(ret_pid, command[0], &actions, &attr, command, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attr);
-	return error;
-}
-
-/* Signals meant for the command are handed on; the mark is kept fresh meanwhile. */
-static int wait_for(pid_t pid, const sigset_t *signals, const struct memo_place *place)
-{
-	const struct timespec beat = clock_timespec(MEMO_BEAT_NS);
-	int status, number;
-
-	while (waitpid(pid, &status, WNOHANG) != pid) {
-		number = sigtimedwait(signals, NULL, &beat);
-		if (number > 0 && number != SIGCHLD)
-			kill(pid, number);
-		memo_beat(place);
-	}
-	return status;
+	memo_beat(arg);
 }
 
 static int output_file(void)
@@ -185,23 +155,19 @@ static int keep(const struct memo_place *place, int status, struct buf *output)
 /* Runs it and stores the result. The exit status, or -errno after saying why. */
 static int compute(const struct memo *memo, char **command, const struct memo_place *place, struct buf *output)
 {
-	sigset_t signals;
 	int fd = output_file(), status, error;
-	pid_t pid;
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	error = fd < 0 ? fd : spawn(command, fd, &pid);
+	error = fd < 0 ? fd : memo_guard_run(command, fd, MEMO_BEAT_NS, beat, place, &status);
+	if (error == -ECHILD) {
+		log_error("memo: '%s' was not watched to its end: the process that does was killed", command[0]);
+		io_close(&fd);
+		return error;
+	}
 	if (error) {
 		log_error("memo: can't run '%s': %s", command[0], log_strerror(error));
 		io_close(&fd);
 		return error == -ENOENT ? MEMO_NOT_FOUND : MEMO_NOT_EXECUTABLE;
 	}
-	status = wait_for(pid, &signals, place);
 	error = read_output(fd, output);
 	io_close(&fd);
 	if (error) {

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/children.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -184,7 +185,7 @@ static void reap(struct pool *pool)
 		slot_event(slot, SLOT_EXIT);
 	}
 	if (ended)
-		stray_kill_children(is_wanted, pool);
+		children_kill(is_wanted, pool);
 }
 
 /* What the last jobs left: the children of one that is killed are ours when it is gone. One that hangs in the mount is not waited for. */
@@ -193,7 +194,7 @@ static void end_strays(struct pool *pool)
 	int64_t limit = clock_now() + POOL_STRAYS_NS;
 	pid_t pid;
 
-	while (stray_kill_children(is_wanted, pool) > 0 && clock_now() < limit) {
+	while (children_kill(is_wanted, pool) > 0 && clock_now() < limit) {
 		usleep(POOL_STRAYS_AGAIN_US);
 		while ((pid = run_ended()) > 0 && waitpid(pid, NULL, WNOHANG) == pid)
 			;

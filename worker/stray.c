@@ -1,5 +1,5 @@
 /*
- * stray: /proc/PID/environ and /proc/self/task/TID/children.
+ * stray: /proc/PID/environ.
  */
 #include "worker/stray.h"
 
@@ -54,27 +54,6 @@ bool stray_is_of(pid_t pid, const char *job)
 	is = io_read_file(path, STRAY_MAX_ENVIRON, &text) == 0 && text.len > 0 && says_job(text.data, text.len, job);
 	buf_release(&text);
 	return is;
-}
-
-int stray_kill_children(bool (*spare)(void *arg, pid_t pid), void *arg)
-{
-	struct buf text = BUF_INIT;
-	char path[64], *at, *end;
-	int count = 0;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	if (io_read_file(path, STRAY_MAX_ENVIRON, &text) == 0 && text.len > 0) {
-		for (at = text.data; ; at = end) {
-			pid_t pid = (pid_t)strtol(at, &end, 10);
-
-			if (end == at)
-				break;
-			if (pid > 1 && !spare(arg, pid) && kill(pid, SIGKILL) == 0)
-				count++;
-		}
-	}
-	buf_release(&text);
-	return count;
 }
 
 static int kill_round(const char *job)

@@ -17,9 +17,6 @@ void stray_worker_name(pid_t worker, char ret_name[STRAY_JOB_MAX]);	/* "WORKER-P
 /* Does the process's environment, as it was at its exec, say CLAIM_JOB=job; a job that ends in "." stands for all that begin so. */
 bool stray_is_of(pid_t pid, const char *job);
 
-/* Kills this process's own children (orphans come to it) for which `spare` says false; the number of them. */
-int stray_kill_children(bool (*spare)(void *arg, pid_t pid), void *arg);
-
 /* Kills every process of any parent that is of `job`; again and again until none is left or `rounds` have passed. */
 void stray_kill_all(const char *job, int rounds);
 

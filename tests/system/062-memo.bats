@@ -69,6 +69,21 @@ ran() {	# COUNT: so often was it run
 	[ -z "$(find store -name '*.run')" ]
 }
 
+@test "memo: nothing of the command outlives one that is killed" {
+	in_background "$work/out" claimctl memo --store store -- sh -c 'echo $$ >one; setsid sh -c "echo \$\$ >two; exec sleep 600" & (sleep 600 & echo $! >three); wait'
+	wait_until 10 test -s one -a -s two -a -s three
+	kill -KILL "$started_pid"
+	for pid in $(cat one two three); do wait_until 10 gone "$pid"; done
+	# A signal that it may answer is the command's, and nothing is kept.
+	in_background "$work/out" claimctl memo --store store -- sh -c 'trap "echo told >told; exit 5" TERM; echo x >begun; while :; do sleep 0.1; done'
+	wait_until 10 test -s begun
+	kill "$started_pid"
+	status=0
+	wait "$started_pid" || status=$?
+	[ "$status" -eq 5 ]
+	[ "$(cat told)" = told ]
+}
+
 @test "memo: a broken result is computed again; only successes on demand; what is missing" {
 	claimctl memo --store store -- sh -c 'echo x >>ran; echo result'
 	result=$(find store -type f)
