@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -107,6 +108,16 @@ static void *wait_for_ever(void *arg)
 	return arg;
 }
 
+/* fork(); the child ends with this test, whatever becomes of it. */
+static pid_t fork_job(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
 static void *spin(void *arg)
 {
 	volatile unsigned long turns = 0;
@@ -119,7 +130,7 @@ static void *spin(void *arg)
 /* A job of these threads beside a main one that waits for them; ends with NULL. */
 static pid_t fork_threads(void *(*const *bodies)(void *))
 {
-	pid_t pid = fork();
+	pid_t pid = fork_job();
 	pthread_t thread;
 
 	if (pid != 0)
@@ -180,12 +191,12 @@ static void any_process_of_a_pipeline_may_be_the_one_that_waits(void **state)
 
 	(void)state;
 	assert_int_equal(pipe(both), 0);
-	pid = fork();
+	pid = fork_job();
 	if (pid == 0) {
 		setpgid(0, 0);
-		if (fork() == 0)
+		if (fork_job() == 0)
 			read_fifo(NULL);
-		else if (fork() == 0)
+		else if (fork_job() == 0)
 			wait_for_ever(NULL);
 		else
 			byte = write(both[1], "", 1) == 1;
@@ -246,7 +257,7 @@ static void the_peak_of_memory_begins_anew(void **state)
 static void what_children_computed_counts_when_they_have_ended(void **state)
 {
 	int64_t before = usage_children_cpu_ns(getpid()), own = usage_cpu_ns(getpid());
-	pid_t pid = fork();
+	pid_t pid = fork_job();
 
 	(void)state;
 	if (pid == 0) {
