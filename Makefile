@@ -112,6 +112,7 @@ LIBS_cache = $(call pkg,libs,lmdb)
 LIBS_queue = $(call pkg,libs,libcjson)
 LIBS_fuse = $(call pkg,libs,fuse3)
 LIBS_tools = $(call pkg,libs,ncursesw) -lcrypto -lm
+LIBS_worker = -lm
 CPPFLAGS_fuse = $(call pkg,cflags,fuse3)
 
 # What claimctl sends to machines and runs for clouds: found beside it, installed or not.
@@ -130,7 +131,7 @@ $(BUILD)/claimfs: $(FS_MAIN) $(FS_ARCHIVES)
 
 $(BUILD)/claim-worker: $(WORKER) $(call archive,base)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_queue) $(LIBS_base)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_queue) $(LIBS_base) $(LIBS_worker)
 
 $(BUILD)/claimctl: $(TOOLS) $(filter $(ARCHIVES),$(call archive,queue) $(call archive,base))
 	@echo "  LD      $@"
@@ -180,7 +181,7 @@ $(BUILD)/tests/unit/test_fuse_reply.o $(BUILD)/tests/unit/test_fuse_session.o: C
 # The worker's parts, without its main() and without the mount's archives.
 $(BUILD)/tests/unit/test_worker_%: $(BUILD)/tests/unit/test_worker_%.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fake/worker/*.c)) $(filter-out %/main.o,$(WORKER)) $(call archive,base)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS_queue) $(LIBS_base) $(LIBS_worker)
 
 # The fleet's parts, without claimctl's main().
 FLEET := $(filter $(BUILD)/tools/fleet_%,$(TOOLS))

@@ -1,19 +1,23 @@
 /*
- * batch: a least-squares line through the runs.
+ * batch: a least-squares line through the runs, each weighted by 1/t²: what disturbs a run disturbs it in proportion to its length. So the short runs of
+ * the beginning, which know best what starting costs, count as long as they are remembered.
  */
 #include "worker/batch.h"
 
+#include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/clock.h"
 
-#define BATCH_FADE 0.9			/* of a run's weight with each later one */
-#define BATCH_START_SHARE 0.05
-#define BATCH_TRY_RUNS 8
+#define BATCH_FADE 0.98			/* of a run's weight with each later one */
+#define BATCH_FADE_EACH 0.7		/* the same, of what a unit took lately */
+#define BATCH_START_SHARE 0.03		/* aimed at, so that it stays below 5 % where runs differ much */
 #define BATCH_SHORT 64			/* a run below a 64th of the longest: even if all of it were its units' time, eight times as many fit well */
 #define BATCH_GROW_SHORT 8.0
 #define BATCH_GROW 2.0
-#define BATCH_MIN_SPREAD 1e-9		/* runs of one size only: no line goes through them */
+#define BATCH_MIN_SPREAD 1e-6		/* runs of one size only: no line goes through them */
+#define BATCH_MIN_S 1e-6
 
 void batch_size_init(struct batch_size *size, unsigned int fixed, int64_t longest_ns)
 {
@@ -25,42 +29,59 @@ void batch_size_init(struct batch_size *size, unsigned int fixed, int64_t longes
 
 static void add_run(struct batch_size *size, double n, double t)
 {
-	size->w = size->w * BATCH_FADE + 1;
-	size->n = size->n * BATCH_FADE + n;
-	size->t = size->t * BATCH_FADE + t;
-	size->nn = size->nn * BATCH_FADE + n * n;
-	size->nt = size->nt * BATCH_FADE + n * t;
+	double weight = 1 / (t * t);
+
+	size->w = size->w * BATCH_FADE + weight;
+	size->wn = size->wn * BATCH_FADE + weight * n;
+	size->wt = size->wt * BATCH_FADE + weight * t;
+	size->wnn = size->wnn * BATCH_FADE + weight * n * n;
+	size->wnt = size->wnt * BATCH_FADE + weight * n * t;
+	size->runs = size->runs * BATCH_FADE + 1;
 }
 
-/* Seconds to start, and a unit. With runs of one size the start can't be told from the rest: all is start, so that the batch grows. */
-static void estimate(const struct batch_size *size, double *ret_start, double *ret_unit)
-{
-	double spread = size->w * size->nn - size->n * size->n;
-	double unit = spread > BATCH_MIN_SPREAD * size->w * size->w ? (size->w * size->nt - size->n * size->t) / spread : 0;
-	double start;
+struct estimate {
+	double start, each;	/* seconds */
+	double noise;		/* how far runs are from that, a part of them, in the mean */
+};
 
-	if (unit < 0)
-		unit = 0;
-	start = (size->t - unit * size->n) / size->w;
-	*ret_start = start > 0 ? start : 0;
-	*ret_unit = unit;
+/* False: with runs of one size the start can't be told from the rest. */
+static bool estimate(const struct batch_size *size, struct estimate *ret)
+{
+	double spread = size->w * size->wnn - size->wn * size->wn, rest;
+
+	if (spread <= BATCH_MIN_SPREAD * size->w * size->wnn)
+		return false;
+	ret->each = fmax((size->w * size->wnt - size->wn * size->wt) / spread, 0);
+	ret->start = fmax((size->wnn * size->wt - size->wn * size->wnt) / spread, 0);
+	rest = size->runs - 2 * ret->start * size->wt - 2 * ret->each * size->wnt + ret->start * ret->start * size->w +
+	       2 * ret->start * ret->each * size->wn + ret->each * ret->each * size->wnn;
+	ret->noise = sqrt(fmax(rest, 0) / size->runs);
+	return true;
 }
 
-/* An estimate reaches no further than this: up, and down, where noise can make all of a run seem its units'. */
-static double wanted(const struct batch_size *size, int64_t wall_ns)
+/* How many fit into the longest time, by what units take in the long run and took lately, with room for what may disturb them. */
+static double fitting(struct batch_size *size, const struct estimate *by, double n, double t)
 {
-	const double longest = (double)size->longest_ns / NS_PER_S, least = size->now / BATCH_GROW;
-	double start, unit, count = size->now * (wall_ns < size->longest_ns / BATCH_SHORT ? BATCH_GROW_SHORT : BATCH_GROW);
+	double longest = (double)size->longest_ns / NS_PER_S / (1 + 2 * by->noise), each = fmax((t - by->start) / n, 0);
 
-	estimate(size, &start, &unit);
-	if (unit > 0) {
-		double enough = start * (1 - BATCH_START_SHARE) / (BATCH_START_SHARE * unit);
-		double fits = (longest - start) / unit;
+	size->lately = size->lately > 0 ? size->lately * BATCH_FADE_EACH + each * (1 - BATCH_FADE_EACH) : each;
+	each = fmax(size->lately, by->each);
+	return each > 0 ? fmax((longest - by->start) / each, 1) : BATCH_MAX;
+}
 
-		count = enough < count ? enough : count;
-		count = count < least ? least : count;
-		count = fits < count ? fits : count;
-	} else if (start > longest) {
+/* An estimate reaches no further than this: up, and down. */
+static double wanted(struct batch_size *size, double n, double t)
+{
+	double longest = (double)size->longest_ns / NS_PER_S, count = size->now * (t < longest / BATCH_SHORT ? BATCH_GROW_SHORT : BATCH_GROW);
+	struct estimate by;
+
+	if (estimate(size, &by)) {
+		double least = size->now / BATCH_GROW;
+
+		if (by.each > 0)
+			count = fmax(fmin(by.start * (1 - BATCH_START_SHARE) / (BATCH_START_SHARE * by.each), count), least);
+		count = fmin(count, fitting(size, &by, n, t));
+	} else if (t > longest) {
 		count = size->now;
 	}
 	return count;
@@ -68,16 +89,15 @@ static double wanted(const struct batch_size *size, int64_t wall_ns)
 
 void batch_size_ran(struct batch_size *size, unsigned int units, int64_t wall_ns)
 {
-	double count;
+	double t = fmax((double)wall_ns / NS_PER_S, BATCH_MIN_S), count;
 
 	if (size->fixed || units == 0)
 		return;
-	add_run(size, units, (double)wall_ns / NS_PER_S);
+	add_run(size, units, t);
 	if (units < size->now && wall_ns < size->longest_ns)
 		return;		/* there were no more: it says nothing about larger ones */
-	count = wanted(size, wall_ns);
-	if (++size->runs % BATCH_TRY_RUNS == 0 && wall_ns < size->longest_ns / 2)
-		count = size->now * BATCH_GROW;
+	count = wanted(size, units, t);
+	if (wall_ns > size->longest_ns)
+		count = fmin(count, units * (double)size->longest_ns / (double)wall_ns);
 	size->now = count < 1 ? 1 : count > BATCH_MAX ? BATCH_MAX : (unsigned int)(count + 0.5);
 }
-
