@@ -9,7 +9,8 @@
  * guess that is older is dropped. What this mount changes itself is never hidden: a guess is a handle of its node like any other (file_state.h).
  *
  * A directory whose files are opened though nobody has listed it is listed here. Files that were promised to programs (ahead_expected.h) are opened by
- * the order of the promises.
+ * the order of the promises, and not looked at while what their claims told of them is young: node_is_new() says whether this mount may have changed
+ * them since.
  *
  * Thread-safe. Lock order: ahead->lock before real->lock; nothing is sent or answered under it.
  */

@@ -1,8 +1,8 @@
 /*
  * ahead_inner: what ahead.c (which files are worth opening ahead, and who gets them) and ahead_guess.c (one file that is opened ahead) share.
  *
- *   guess_new ──▶ guess_send ──▶ OPEN and LSTAT ──▶ landed ─┬▶ kept, until guess_hand_over, guess_drop_locked
- *                                                           └▶ to who waits for it; or no good, or dropped meanwhile: guess_free
+ *   guess_new ──▶ guess_send ──▶ OPEN, LSTAT if need be ──▶ landed ─┬▶ kept, until guess_hand_over, guess_drop_locked
+ *                                                                   └▶ to who waits for it; or no good, or dropped meanwhile: guess_free
  */
 #ifndef CLAIMFS_TREE_AHEAD_INNER_H
 #define CLAIMFS_TREE_AHEAD_INNER_H
