@@ -1,11 +1,14 @@
 /* gap: see gap.h. The slot waited for each of the three in turn, as far as it was free by then. */
 #include "worker/gap.h"
 
-static bool was_starved(const struct gap *gap)
-{
-	int64_t claim_ns = gap->claimed_ns - gap->asked_ns;
+#include "base/clock.h"
 
-	return claim_ns > GAP_STARVED_NS && claim_ns > GAP_CLAIM_LOOKS * gap->look_ns;
+#define GAP_STARVED_NS NS_PER_S
+#define GAP_CLAIM_LOOKS 8
+
+bool gap_is_starved(int64_t waited_ns, int64_t look_ns)
+{
+	return waited_ns > GAP_STARVED_NS && waited_ns > GAP_CLAIM_LOOKS * look_ns;
 }
 
 static int64_t within(int64_t at, int64_t from, int64_t to)
@@ -19,7 +22,7 @@ void gap_split(const struct gap *gap, struct run_result *to)
 	int64_t ready_ns = within(gap->ready_ns, claimed_ns, gap->started_ns);
 	int64_t claim = claimed_ns - free_ns, look = ready_ns - claimed_ns, turn = gap->started_ns - ready_ns, idle = 0;
 
-	if (gap->again || was_starved(gap)) {
+	if (gap->again || gap_is_starved(gap->claimed_ns - gap->asked_ns, gap->look_ns)) {
 		idle += claim;
 		claim = 0;
 	}

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "worker/run.h"
 
 struct gap {			/* clock_now()'s nanoseconds */
@@ -22,9 +21,8 @@ struct gap {			/* clock_now()'s nanoseconds */
 	bool held;		/* later the machine was short (--load, --mem-free) */
 };
 
-/* A claim that took this long, and as long as so many looks at an input, waited for units, not for the network. */
-#define GAP_STARVED_NS NS_PER_S
-#define GAP_CLAIM_LOOKS 8
+/* A slot that has waited so long for a claim waited for units, not for the network: `look_ns` as below. */
+bool gap_is_starved(int64_t waited_ns, int64_t look_ns);
 
 /* Sets claim_ns, look_ns, turn_ns and idle_ns, which are the whole gap. */
 void gap_split(const struct gap *gap, struct run_result *to);

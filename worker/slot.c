@@ -321,7 +321,7 @@ static int64_t end_tail(const struct slot *slot)
 	for (i = 0; i < pool->slot_count; i++) {
 		struct slot *other = &pool->slots[i];
 
-		if (other == slot || !list_empty(&other->units) || now - other->free_ns < GAP_STARVED_NS)
+		if (other == slot || !list_empty(&other->units) || !gap_is_starved(now - other->free_ns, pool->supply.look_ns))
 			continue;
 		sum += now - other->free_ns;
 		other->free_ns = now;
