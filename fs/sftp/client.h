@@ -144,6 +144,7 @@ enum sftp_feature {
 	SFTP_HAS_LIMITS = 32, SFTP_HAS_COPY_DATA = 64, SFTP_HAS_EXPAND_PATH = 128,
 };
 unsigned int sftp_features(const struct sftp *sftp);
+uint32_t sftp_max_handles(const struct sftp *sftp);	/* most that a connection may have open (limits@openssh.com); 0: the server does not say */
 uint32_t sftp_max_read(const struct sftp *sftp);	/* most bytes of one sftp_read */
 uint32_t sftp_max_write(const struct sftp *sftp);
 

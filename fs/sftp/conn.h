@@ -34,6 +34,7 @@ struct stream {				/* bytes to send, or received and not parsed */
 struct limits {
 	uint32_t max_read;
 	uint32_t max_write;
+	uint32_t max_handles;		/* open at a time; 0: not told */
 	unsigned int features;
 };
 

@@ -131,7 +131,7 @@ static uint32_t within(uint64_t offered, uint32_t wanted)
 }
 
 /* A server that answers this with an error keeps the defaults. */
-static int ask_limits(struct conn *conn, int64_t deadline_ns, uint64_t *ret_read, uint64_t *ret_write)
+static int ask_limits(struct conn *conn, int64_t deadline_ns, uint64_t *ret_read, uint64_t *ret_write, uint64_t *ret_handles)
 {
 	struct writer writer;
 	struct reader body;
@@ -153,13 +153,18 @@ static int ask_limits(struct conn *conn, int64_t deadline_ns, uint64_t *ret_read
 	reader_u64(&body);		/* of a packet: follows from the other two */
 	*ret_read = reader_u64(&body);
 	*ret_write = reader_u64(&body);
-	return body.bad ? -EPROTO : 0;
+	if (body.bad)
+		return -EPROTO;
+	*ret_handles = reader_u64(&body);
+	if (body.bad)
+		*ret_handles = 0;
+	return 0;
 }
 
 static int converse(struct conn *conn, int64_t deadline_ns)
 {
 	const struct sftp_options *options = &conn->sftp->options;
-	uint64_t max_read = 0, max_write = 0;
+	uint64_t max_read = 0, max_write = 0, max_handles = 0;
 	struct reader body;
 	int type, error = 0;
 
@@ -172,9 +177,10 @@ static int converse(struct conn *conn, int64_t deadline_ns)
 		return -EPROTONOSUPPORT;
 	conn->limits.features = read_extensions(&body);
 	if (conn->limits.features & SFTP_HAS_LIMITS)
-		error = ask_limits(conn, deadline_ns, &max_read, &max_write);
+		error = ask_limits(conn, deadline_ns, &max_read, &max_write, &max_handles);
 	conn->limits.max_read = within(max_read, options->max_read);
 	conn->limits.max_write = within(max_write, options->max_write);
+	conn->limits.max_handles = max_handles < UINT32_MAX ? (uint32_t)max_handles : UINT32_MAX;
 	return error;
 }
 

@@ -24,6 +24,7 @@ void pool_connected(struct conn *conn, const struct limits *limits)
 	atomic_store(&sftp->features, limits->features);
 	atomic_store(&sftp->max_read, limits->max_read);
 	atomic_store(&sftp->max_write, limits->max_write);
+	atomic_store(&sftp->max_handles, limits->max_handles);
 	pthread_mutex_lock(&sftp->lock);
 	if (sftp->start == POOL_STARTING)
 		sftp->start = POOL_STARTED;
@@ -263,6 +264,11 @@ void sftp_free(struct sftp *sftp)
 unsigned int sftp_features(const struct sftp *sftp)
 {
 	return atomic_load(&sftp->features);
+}
+
+uint32_t sftp_max_handles(const struct sftp *sftp)
+{
+	return atomic_load(&sftp->max_handles);
 }
 
 uint32_t sftp_max_read(const struct sftp *sftp)

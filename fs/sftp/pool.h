@@ -50,6 +50,7 @@ struct sftp {
 	atomic_uint holding;		/* threads between sftp_hold() and sftp_go() */
 	atomic_uint features;
 	atomic_uint max_read;
+	atomic_uint max_handles;
 	atomic_uint max_write;
 	atomic_llong fsync_ns;		/* what the server takes for an fsync: a moving mean */
 	struct stats stats;

@@ -11,6 +11,8 @@
 #define AHEAD_BATCH 4			/* this part of what is wanted may be missing before more is sent */
 #define FAR (2 * AHEAD_MOST)	/* guesses are made among so many of the next names */
 
+_Static_assert(EXPECTED_WINDOW >= AHEAD_MOST, "guesses to be sent");
+
 int ahead_new(struct tree *tree, struct ahead **ret_ahead)
 {
 	struct ahead *ahead = calloc(1, sizeof(*ahead));
@@ -228,10 +230,19 @@ static int guess_more_locked(struct ahead *ahead, struct ahead_dir *dir, struct 
 	return count;
 }
 
+static unsigned int most_expected(const struct ahead *ahead)
+{
+	unsigned int handles = sftp_max_handles(ahead->tree->sftp), most = handles ? handles / AHEAD_HANDLES : AHEAD_EXPECTED_LEAST;
+
+	if (most > AHEAD_EXPECTED)
+		most = AHEAD_EXPECTED;
+	return ahead->expected_count < most ? most - ahead->expected_count : 0;
+}
+
 /* The same for those that are expected after `path`, in `parent` like it. False: it was not expected. */
 static bool expect_more_locked(struct ahead *ahead, struct node *parent, const char *path, struct guess **ret_fresh, int *ret_count)
 {
-	unsigned int count, most = ahead->expected_count < AHEAD_EXPECTED ? AHEAD_EXPECTED - ahead->expected_count : 0, i;
+	unsigned int count, most = most_expected(ahead), i;
 	struct expected_next next[EXPECTED_WINDOW];
 	int64_t lifetime = longest_life(ahead);
 
@@ -395,7 +406,7 @@ static bool expects(struct ahead *ahead)
 void ahead_opened(struct ahead *ahead, struct node *node)
 {
 	struct node *parent = NULL, *old;
-	struct guess *fresh[AHEAD_MOST];
+	struct guess *fresh[EXPECTED_WINDOW];
 	struct buf path = BUF_INIT;
 	struct list gone;
 	char name[256];

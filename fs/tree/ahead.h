@@ -25,7 +25,9 @@
 
 #define AHEAD_MOST 64				/* guesses of one directory … */
 #define AHEAD_MOST_BYTES (4ull * 1024 * 1024)	/* … and their bytes */
-#define AHEAD_EXPECTED 128			/* guesses of what is expected */
+#define AHEAD_EXPECTED 512			/* guesses of what is expected … */
+#define AHEAD_HANDLES 3				/* … and no more than a third of the handles that a connection may have, … */
+#define AHEAD_EXPECTED_LEAST 128		/* … or this, where the server does not say how many that are */
 #define AHEAD_FILE (128ull * 1024)		/* a file of more is left alone */
 #define AHEAD_DIRS 4				/* directories remembered */
 #define AHEAD_LEAST 16				/* smaller ones are not: among few names, three in a row are chance */

@@ -17,7 +17,7 @@
 #include "sftp/client.h"
 
 #define EXPECTED_MAX 8192	/* of more, the oldest are forgotten */
-#define EXPECTED_WINDOW 64	/* most that are opened before one is asked for … */
+#define EXPECTED_WINDOW 256	/* most that are opened before one is asked for … */
 #define EXPECTED_BYTES (4ull * 1024 * 1024)	/* … unless they are larger than this together */
 
 struct expected_file {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "sftp/client.h"
 #include "sftp/pool.h"
+#include "tests/fake/peer_ops.h"
 #include "tests/fake/rig.h"
 
 #define SERVER "/usr/lib/openssh/sftp-server"
@@ -567,6 +568,7 @@ static void test_plain(void **state)
 	assert_int_equal(sftp_features(rig->sftp), 0);
 	assert_int_equal(sftp_max_read(rig->sftp), 32768);
 	assert_int_equal(sftp_max_write(rig->sftp), 32768);
+	assert_int_equal(sftp_max_handles(rig->sftp), 0);
 	rig_put(rig, "a", "1", 1);
 	assert_int_equal(WAITED(sftp_posix_rename(S, "a", "b", DONE)), -EOPNOTSUPP);
 	assert_int_equal(WAITED(sftp_hardlink(S, "a", "b", DONE)), -EOPNOTSUPP);
@@ -599,6 +601,7 @@ static void test_features(void **state)
 	assert_int_equal(sftp_features(rig->sftp) & all, all);
 	assert_int_equal(sftp_max_read(rig->sftp), 255 * 1024);
 	assert_int_equal(sftp_max_write(rig->sftp), 255 * 1024);
+	assert_int_equal(sftp_max_handles(rig->sftp), PEER_HANDLES);
 }
 
 #define EACH(test)                                                               \
