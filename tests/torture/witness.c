@@ -121,11 +121,14 @@ static void see_beat(struct witness *witness, int64_t now, const struct inotify_
 		tell(witness, now, node, "beat", "-", "");
 }
 
-/* What a claim that was renamed over has become. */
+/*
+ * What a claim that was renamed over has become. It may be gone again when we come to look: swept behind a marker that was made meanwhile, as a claim is that
+ * had to be moved to a file with links left. Nobody is accused of what was not seen.
+ */
 static const char *fate(struct witness *witness, const char *path)
 {
 	struct buf full = BUF_INIT;
-	const char *event = "freed";
+	const char *event = "moved";
 	struct stat status;
 
 	buf_addf(&full, "%s/%s", witness->queue, path);
