@@ -81,10 +81,8 @@ static double wanted(struct batch_size *size, double n, double t)
 		if (by.each > 0)
 			count = fmax(fmin(by.start * (1 - BATCH_START_SHARE) / (BATCH_START_SHARE * by.each), count), least);
 		count = fmin(count, fitting(size, &by, n, t));
-	} else if (t > longest) {
-		count = size->now;
 	}
-	return count;
+	return t > longest ? fmin(count, n * longest / t) : count;
 }
 
 void batch_size_ran(struct batch_size *size, unsigned int units, int64_t wall_ns)
@@ -97,7 +95,5 @@ void batch_size_ran(struct batch_size *size, unsigned int units, int64_t wall_ns
 	if (units < size->now && wall_ns < size->longest_ns)
 		return;		/* there were no more: it says nothing about larger ones */
 	count = wanted(size, units, t);
-	if (wall_ns > size->longest_ns)
-		count = fmin(count, units * (double)size->longest_ns / (double)wall_ns);
 	size->now = count < 1 ? 1 : count > BATCH_MAX ? BATCH_MAX : (unsigned int)(count + 0.5);
 }

@@ -17,16 +17,13 @@ bench_node_disk() { bench_disk_new bench_node_disk "the node's disk" "$1"; }
 
 bench_disk_new() {	# VARIABLE WHAT INODES
 	local dir
+	dir=$(mktemp -d "${BENCH_DISK:-${TMPDIR:-/tmp}}/claimfs-bench.XXXXXX")
 	if [ -n "${BENCH_DISK:-}" ]; then
-		dir=$(mktemp -d "$BENCH_DISK/claimfs-bench.XXXXXX")
 		echo "$2: $(bench_disk_kind "$dir"), as BENCH_DISK says"
+	elif bench_disk_loop "$dir" "$3"; then
+		echo "$2: a new ext4 with a journal, in a file on $(bench_disk_kind "${TMPDIR:-/tmp}")"
 	else
-		dir=$(mktemp -d "${TMPDIR:-/tmp}/claimfs-bench.XXXXXX")
-		if bench_disk_loop "$dir" "$3"; then
-			echo "$2: a new ext4 with a journal, in a file on $(bench_disk_kind "${TMPDIR:-/tmp}")"
-		else
-			echo "$2: $(bench_disk_kind "$dir"): TMPDIR, for lack of a loop device or of the right to mount one"
-		fi
+		echo "$2: $(bench_disk_kind "$dir"): TMPDIR, for lack of a loop device or of the right to mount one"
 	fi
 	bench_disks+=("$dir")
 	printf -v "$1" %s "$dir"
