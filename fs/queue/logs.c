@@ -121,10 +121,11 @@ static const struct spent_value *find_spent(const char *name, size_t len)
 	return NULL;
 }
 
-/* What one record says; `units` is 1 when a job has said some of it, 0 when all that is known are sizes. */
+/* What one record says, the first of two values of a name as record_find_value() does; `units` is 1 when a job has said some of it, 0 when all that is known are sizes. */
 static struct progress_spent read_spent(const char *values)
 {
 	struct progress_spent spent = { 0 };
+	uint32_t told = 0;	/* of spent_values */
 	size_t len, name;
 
 	for (; *values; values += len + (values[len] == ' ')) {
@@ -133,8 +134,9 @@ static struct progress_spent read_spent(const char *values)
 		len = strcspn(values, " ");
 		name = strcspn(values, "= ");
 		value = name < len ? find_spent(values, name) : NULL;
-		if (!value)
+		if (!value || told & 1u << (value - spent_values))
 			continue;
+		told |= 1u << (value - spent_values);
 		*spent_at(&spent, value) = number_of(values + name + 1, len - name - 1, value->size ? RECORD_MAX_BYTES : RECORD_MAX_SECONDS);
 		if (!value->size)
 			spent.units = 1;

@@ -107,7 +107,7 @@ static void values_out_of_this_world_are_left_out_of_sums(void **state)
 	bench_inputs(bench, 1);
 	mem_disk_puts(bench->disk, ".claimfs/log/other.00000001",
 		      "1 done 8e359311f4815236e9f8f0fe3dd676d1 0 1000 1 - x wall=1e300 user=inf sys=nan in=1e300 spawn=2\n"
-		      "1 done 8e359311f4815236e9f8f0fe3dd676d2 0 1000 1 - y wall=3 out=5 idle=-7\n");
+		      "1 done 8e359311f4815236e9f8f0fe3dd676d2 0 1000 1 - y wall=3 out=5 idle=-7 wall=9 out=9\n");
 	a = bench_mount(bench);
 	assert_int_equal(queue_progress(a->queue, true, &text), 0);
 	assert_non_null(strstr(buf_text(&text), "\"time_spent\":{\"wall\":3,\"user\":0,\"sys\":0,\"in\":0,\"out\":5,\"units\":2,"));
